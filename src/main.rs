@@ -1,2 +1,2 @@
 //! hq
-fn main(){}
+fn main() {}

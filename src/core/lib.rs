@@ -1,1 +1,17 @@
-//! core
+//! `hq-core`: every decision of the scheduler, pure, deterministic and synchronous.
+//!
+//! The server feeds [`machine::Machine`] with commands and gets events, effects and replies back; the worker
+//! feeds [`agent::Agent`] the same way. Nothing in here reads a clock, a file, a socket, the environment or a
+//! random source: what is not a function of the state comes in with the command.
+//!
+//! **Invariant:** [`state::State`] changes only in `State::apply(&Event)`; the live path and the replay of a
+//! journal are the same call.
+#![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+#[macro_use]
+pub mod cbor;
+pub mod id;
+pub mod limits;
+pub mod resource;
+pub mod time;

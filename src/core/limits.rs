@@ -1,0 +1,71 @@
+//! Every limit of the product, named with its unit last.
+//!
+//! A limit that is hit is always refused with a sentence that names it; nothing grows without one of these.
+
+use crate::time::Span;
+
+/// Tasks of one submit. Arrays are ranges, so this bounds numbers, not memory.
+pub const SUBMIT_TASKS_MAX: u64 = u32::MAX as u64 + 1;
+/// Tasks of one submit that are listed one by one (a graph).
+pub const GRAPH_TASKS_MAX: usize = 1_000_000;
+/// Dependencies of one submit.
+pub const SUBMIT_DEPS_MAX: usize = 4_000_000;
+/// Words of a command.
+pub const TASK_ARGS_MAX: usize = 100_000;
+/// Bytes of the words and the environment of one task description.
+pub const TASK_ARGS_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Bytes of the data that a task gets on its standard input.
+pub const TASK_STDIN_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Bytes of all entries of one submit.
+pub const SUBMIT_ENTRIES_BYTES_MAX: usize = 48 * 1024 * 1024;
+/// Bytes of one entry; the kernel takes at most 128 KiB for one environment string.
+pub const ENTRY_BYTES_MAX: usize = 120 * 1024;
+/// Bytes of a job's name.
+pub const JOB_NAME_BYTES_MAX: usize = 4 * 1024;
+/// Bytes of the reason given with a cancel.
+pub const CANCEL_REASON_BYTES_MAX: usize = 200;
+/// Variants of a resource request.
+pub const REQUEST_VARIANTS_MAX: usize = 32;
+/// Resources of one variant, and pools of one worker.
+pub const RESOURCES_MAX: usize = 256;
+/// Words of a command that are kept for display.
+pub const SHOWN_ARGS_MAX: usize = 128;
+/// Bytes of a word that is shown; a longer one is replaced by its size.
+pub const SHOWN_ARG_BYTES_MAX: usize = 256;
+/// Bytes of an error text kept for a task.
+pub const ERROR_BYTES_MAX: usize = 64 * 1024;
+/// Distinct error texts kept in memory for one job; later ones share a text that says where to look.
+pub const JOB_ERRORS_MAX: usize = 10_000;
+
+/// Tasks assigned in one turn; what remains is placed in the next one, which follows at once.
+pub const TURN_ASSIGNMENTS_MAX: usize = 4_096;
+/// Commands handled in one turn before placing.
+pub const TURN_COMMANDS_MAX: usize = 1_024;
+/// Tasks of one worker that were given ahead of free resources.
+pub const WORKER_AHEAD_TASKS_MAX: u32 = 512;
+/// Work that may lie ahead on a worker, as time of its observed task durations.
+pub const WORKER_AHEAD_SPAN: Span = Span::from_ms(40);
+
+/// How long a worker may be away before the server calls it lost, when the server kept running.
+pub const WORKER_AWAY_SPAN: Span = Span::from_ms(2_000);
+/// How long workers may take to come back after the server was started again.
+pub const WORKER_RETURN_SPAN: Span = Span::from_secs(30);
+/// After a restart nothing is placed for this long while workers of before are still missing: they may be
+/// running tasks whose assignment did not reach the disk.
+pub const SETTLE_SPAN: Span = Span::from_secs(3);
+/// How long a worker keeps its tasks running without a server.
+pub const SERVER_LOST_LEASE_SPAN: Span = Span::from_secs(40 * 60);
+/// How long a worker that was told to stop may take.
+pub const WORKER_STOP_SPAN: Span = Span::from_secs(60);
+/// Shortest heartbeat interval.
+pub const HEARTBEAT_MIN: Span = Span::from_ms(200);
+/// Longest heartbeat interval.
+pub const HEARTBEAT_MAX: Span = Span::from_secs(3_600);
+/// Heartbeat interval when none is given.
+pub const HEARTBEAT_DEFAULT: Span = Span::from_secs(8);
+/// Time from the first signal to KILL when a task is ended.
+pub const KILL_GRACE_SPAN: Span = Span::from_secs(1);
+/// Crash limit when none is given.
+pub const CRASH_LIMIT_DEFAULT: u32 = 5;
+/// Records of finished workers kept; the oldest is forgotten first.
+pub const PAST_WORKERS_MAX: usize = 100_000;
