@@ -12,6 +12,7 @@
 #[macro_use]
 pub mod cbor;
 pub mod id;
+pub mod idset;
 pub mod limits;
 pub mod resource;
 pub mod time;

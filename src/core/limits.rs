@@ -6,6 +6,8 @@ use crate::time::Span;
 
 /// Tasks of one submit. Arrays are ranges, so this bounds numbers, not memory.
 pub const SUBMIT_TASKS_MAX: u64 = u32::MAX as u64 + 1;
+/// Stepped ranges of one id set that may overlap in span without sharing an id.
+pub const INTERLEAVED_RANGES_MAX: usize = 1_000;
 /// Tasks of one submit that are listed one by one (a graph).
 pub const GRAPH_TASKS_MAX: usize = 1_000_000;
 /// Dependencies of one submit.
