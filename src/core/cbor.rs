@@ -59,6 +59,7 @@ macro_rules! int_struct {
         impl ::serde::Serialize for $name {
             fn serialize<S: ::serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 use ::serde::ser::SerializeMap;
+                #[allow(unused_mut)]
                 let mut len = 0usize;
                 $(if self.$field != <$ty as Default>::default() { len += 1; })*
                 #[allow(unused_mut)]

@@ -11,8 +11,13 @@
 
 #[macro_use]
 pub mod cbor;
+pub mod attempt;
+pub mod event;
 pub mod id;
 pub mod idset;
 pub mod limits;
 pub mod resource;
+pub mod task;
 pub mod time;
+pub mod view;
+pub mod worker;

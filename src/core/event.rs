@@ -1,0 +1,277 @@
+//! Events: everything that ever changes the state, and the only thing that is written to the journal.
+//!
+//! Kinds and keys are never reused and fields are only added, so every journal stays readable (`docs/formats.md`
+//! has the table). Many small happenings of one kind, one job and one worker travel as one event, in columns.
+//! The time of an event is in the header of its record; times within it are distances to that.
+
+use crate::id::{AttemptId, Epoch, JobId, TaskId, WorkerId};
+use crate::idset::IdSet;
+use crate::task::SubmitDesc;
+use crate::time::Time;
+use crate::worker::{LostReason, WorkerConfig};
+use std::sync::Arc;
+
+int_struct! {
+    /// A server started on this journal.
+    pub struct ServerStarted {
+        /// Six alphanumerics; the same for all starts on one journal.
+        0 => pub server_uid: String,
+        /// Number of the start.
+        1 => pub epoch: Epoch,
+        /// Version of the program.
+        2 => pub version: String,
+    }
+}
+
+int_struct! {
+    /// The server ended on purpose.
+    pub struct ServerStopped {}
+}
+
+int_struct! {
+    /// A worker registered for the first time.
+    pub struct WorkerConnected {
+        /// Its number.
+        0 => pub worker: WorkerId,
+        /// Random name of its process.
+        1 => pub token: String,
+        /// What it offers.
+        2 => pub config: Box<WorkerConfig>,
+    }
+}
+
+int_struct! {
+    /// Something about a worker that needs no more than its number.
+    pub struct WorkerChanged {
+        /// The worker.
+        0 => pub worker: WorkerId,
+    }
+}
+
+int_struct! {
+    /// A worker ended; its tasks go back to the queues.
+    pub struct WorkerLost {
+        /// The worker.
+        0 => pub worker: WorkerId,
+        /// Why.
+        1 => pub reason: LostReason,
+    }
+}
+
+int_struct! {
+    /// A job was created, or tasks were added to an open one.
+    pub struct JobSubmitted {
+        /// The job.
+        0 => pub job: JobId,
+        /// Its name.
+        1 => pub name: String,
+        /// Failures above which the rest is aborted.
+        2 => pub max_fails: Option<u32>,
+        /// The tasks.
+        3 => pub submit: Arc<SubmitDesc>,
+        /// Whether the tasks were added to an existing, open job.
+        4 => pub attached: bool,
+    }
+}
+
+int_struct! {
+    /// A user cancelled a job; the tasks follow in [`TasksEnded`].
+    pub struct JobCanceled {
+        /// The job.
+        0 => pub job: JobId,
+        /// The reason given.
+        1 => pub reason: Option<String>,
+    }
+}
+
+int_struct! {
+    /// Something about a job that needs no more than its number.
+    pub struct JobChanged {
+        /// The job.
+        0 => pub job: JobId,
+    }
+}
+
+int_struct! {
+    /// Tasks were given to a worker; fenced by the epoch of the record.
+    pub struct TasksAssigned {
+        /// The job.
+        0 => pub job: JobId,
+        /// The worker.
+        1 => pub worker: WorkerId,
+        /// Index of the request's variant.
+        2 => pub variant: u32,
+        /// Whether they lie ahead of free resources.
+        3 => pub ahead: bool,
+        /// The tasks.
+        4 => pub tasks: IdSet,
+    }
+}
+
+int_struct! {
+    /// A worker came back with attempts that the state did not have: their assignment was lost with a server.
+    pub struct TaskAdopted {
+        /// The job.
+        0 => pub job: JobId,
+        /// The task.
+        1 => pub task: TaskId,
+        /// The worker.
+        2 => pub worker: WorkerId,
+        /// Epoch of the fence.
+        3 => pub epoch: Epoch,
+        /// Number of the attempt.
+        4 => pub attempt: AttemptId,
+        /// Index of the request's variant.
+        5 => pub variant: u32,
+    }
+}
+
+int_struct! {
+    /// Assigned tasks that had not started went back to the queue; the attempt numbers are used again.
+    pub struct TasksReturned {
+        /// The job.
+        0 => pub job: JobId,
+        /// The worker.
+        1 => pub worker: WorkerId,
+        /// The tasks.
+        2 => pub tasks: IdSet,
+        /// Whether the worker could not place them, so that they shall not go there again at once.
+        3 => pub rejected: bool,
+    }
+}
+
+int_struct! {
+    /// Tasks started on a worker. The columns have one element per task.
+    pub struct TasksStarted {
+        /// The job.
+        0 => pub job: JobId,
+        /// The worker.
+        1 => pub worker: WorkerId,
+        /// The tasks.
+        2 => pub tasks: Vec<TaskId>,
+        /// Their attempts; empty: all 0.
+        3 => pub attempts: Vec<AttemptId>,
+        /// Microseconds before the time of the record.
+        4 => pub ago_us: Vec<u64>,
+        /// Index of the variant of all.
+        5 => pub variant: u32,
+    }
+}
+
+int_struct! {
+    /// Tasks ended successfully on a worker. The columns have one element per task.
+    pub struct TasksFinished {
+        /// The job.
+        0 => pub job: JobId,
+        /// The worker.
+        1 => pub worker: WorkerId,
+        /// The tasks.
+        2 => pub tasks: Vec<TaskId>,
+        /// End: microseconds before the time of the record.
+        3 => pub ago_us: Vec<u64>,
+    }
+}
+
+int_struct! {
+    /// A task failed.
+    pub struct TaskFailed {
+        /// The job.
+        0 => pub job: JobId,
+        /// The task.
+        1 => pub task: TaskId,
+        /// End: microseconds before the time of the record.
+        2 => pub ago_us: u64,
+        /// What users see.
+        3 => pub error: String,
+        /// Exit code, when the program exited.
+        4 => pub exit_code: Option<i32>,
+        /// Signal, when one ended the program.
+        5 => pub signal: Option<i32>,
+    }
+}
+
+int_struct! {
+    /// Tasks ended without a result of their own: canceled by a user or aborted by the system.
+    pub struct TasksEnded {
+        /// The job.
+        0 => pub job: JobId,
+        /// The tasks, as ranges: a job of a billion waiting tasks is cancelled by one small event.
+        1 => pub tasks: IdSet,
+    }
+}
+
+int_enum! {
+    /// An event. The numbers are those of the journal's records.
+    pub enum Event {
+        /// See [`ServerStarted`].
+        1 => ServerStarted(ServerStarted),
+        /// See [`ServerStopped`].
+        2 => ServerStopped(ServerStopped),
+        /// See [`WorkerConnected`].
+        10 => WorkerConnected(WorkerConnected),
+        /// The connection of a worker broke; its tasks stay its own for a while.
+        11 => WorkerAway(WorkerChanged),
+        /// A worker came back in time.
+        12 => WorkerReturned(WorkerChanged),
+        /// A worker was told to stop; it gets nothing new.
+        13 => WorkerStopping(WorkerChanged),
+        /// See [`WorkerLost`].
+        14 => WorkerLost(WorkerLost),
+        /// See [`JobSubmitted`].
+        20 => JobSubmitted(JobSubmitted),
+        /// See [`JobCanceled`].
+        21 => JobCanceled(JobCanceled),
+        /// All tasks of a closed job are final.
+        22 => JobCompleted(JobChanged),
+        /// See [`TasksAssigned`].
+        40 => TasksAssigned(TasksAssigned),
+        /// See [`TaskAdopted`].
+        41 => TaskAdopted(TaskAdopted),
+        /// See [`TasksReturned`].
+        42 => TasksReturned(TasksReturned),
+        /// See [`TasksStarted`].
+        43 => TasksStarted(TasksStarted),
+        /// See [`TasksFinished`].
+        44 => TasksFinished(TasksFinished),
+        /// See [`TaskFailed`].
+        45 => TaskFailed(TaskFailed),
+        /// Canceled by a user.
+        46 => TasksCanceled(TasksEnded),
+        /// Aborted by the system: a dependency can no longer be met, or too many tasks failed.
+        47 => TasksAborted(TasksEnded),
+    }
+}
+
+/// An event with what its record's header says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stamped {
+    /// When it happened.
+    pub at: Time,
+    /// What happened.
+    pub event: Event,
+}
+
+impl Event {
+    /// The job that the event belongs to, if it belongs to one: the index by job rests on it.
+    pub fn job(&self) -> Option<JobId> {
+        match self {
+            Self::ServerStarted(_)
+            | Self::ServerStopped(_)
+            | Self::WorkerConnected(_)
+            | Self::WorkerAway(_)
+            | Self::WorkerReturned(_)
+            | Self::WorkerStopping(_)
+            | Self::WorkerLost(_) => None,
+            Self::JobSubmitted(e) => Some(e.job),
+            Self::JobCanceled(e) => Some(e.job),
+            Self::JobCompleted(e) => Some(e.job),
+            Self::TasksAssigned(e) => Some(e.job),
+            Self::TaskAdopted(e) => Some(e.job),
+            Self::TasksReturned(e) => Some(e.job),
+            Self::TasksStarted(e) => Some(e.job),
+            Self::TasksFinished(e) => Some(e.job),
+            Self::TaskFailed(e) => Some(e.job),
+            Self::TasksCanceled(e) | Self::TasksAborted(e) => Some(e.job),
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! What is known about a worker: its configuration, how it ends, what it offers.
+
+use crate::resource::WorkerResources;
+use crate::time::Span;
+use std::collections::BTreeMap;
+
+int_choice! {
+    /// What a worker does once the server stays away longer than its lease.
+    pub enum OnServerLost {
+        /// Kill the running tasks.
+        0 => Stop,
+        /// Let running tasks finish, start nothing.
+        1 => FinishRunning,
+    }
+}
+
+int_choice! {
+    /// Why a worker ended.
+    pub enum LostReason {
+        /// `hq worker stop`, or the end of the server on purpose.
+        0 => Stopped,
+        /// The connection broke and the worker did not come back in time.
+        1 => ConnectionLost,
+        /// No heartbeat arrived.
+        2 => HeartbeatLost,
+        /// It was idle for too long.
+        3 => IdleTimeout,
+        /// Its lifetime ended.
+        4 => TimeLimitReached,
+    }
+}
+
+impl LostReason {
+    /// Whether tasks that were running on the worker count this as a crash.
+    pub fn is_crash(self) -> bool {
+        matches!(self, Self::ConnectionLost | Self::HeartbeatLost)
+    }
+
+    /// The reason in lower-case words, as in the server's log.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Stopped => "stopped",
+            Self::ConnectionLost => "connection lost",
+            Self::HeartbeatLost => "heartbeat lost",
+            Self::IdleTimeout => "idle timeout",
+            Self::TimeLimitReached => "time limit reached",
+        }
+    }
+}
+
+int_struct! {
+    /// What a worker says about itself when it registers.
+    pub struct WorkerConfig {
+        /// What it offers.
+        0 => pub resources: WorkerResources,
+        /// Name shown to users and written to node files.
+        1 => pub hostname: String,
+        /// Group for multi-node tasks.
+        2 => pub group: String,
+        /// Directory for task directories.
+        3 => pub work_dir: String,
+        /// Address shown as data provider.
+        4 => pub listen_address: String,
+        /// How often it sends heartbeats.
+        5 => pub heartbeat: Span,
+        /// Ends when idle this long; its own or the server's.
+        6 => pub idle_timeout: Option<Span>,
+        /// Lifetime, from registration.
+        7 => pub time_limit: Option<Span>,
+        /// See [`OnServerLost`].
+        8 => pub on_server_lost: OnServerLost,
+        /// Further facts: `ProcessPid`, and `JobManager` inside an allocation.
+        9 => pub extra: BTreeMap<String, String>,
+    }
+}
