@@ -12,11 +12,17 @@
 #[macro_use]
 pub mod cbor;
 pub mod attempt;
+pub mod audit;
+pub mod command;
+pub mod decide;
 pub mod event;
 pub mod id;
 pub mod idset;
 pub mod limits;
+pub mod machine;
+pub mod place;
 pub mod resource;
+pub mod state;
 pub mod task;
 pub mod time;
 pub mod view;

@@ -1,0 +1,112 @@
+//! Checks of the state's own consistency: what follows from other parts is recomputed and compared.
+//!
+//! Run in tests after each step, and after each replay of a journal. It says what is wrong; it repairs nothing.
+
+use crate::id::{TaskRef, WorkerId};
+use crate::state::State;
+use crate::state::classes::ResourceIndex;
+use crate::state::ready::Run;
+use crate::state::tasks::Place;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Compares the state with one that is rebuilt from its image.
+///
+/// # Errors
+/// A sentence that names the first difference.
+pub fn audit(state: &State) -> Result<(), String> {
+    let rebuilt = State::from_image(state.image());
+    if rebuilt.canonical_bytes() != state.canonical_bytes() {
+        return Err("the image of the rebuilt state differs".to_owned());
+    }
+    audit_jobs(state, &rebuilt)?;
+    audit_queues(state, &rebuilt)?;
+    audit_workers(state, &rebuilt)?;
+    audit_consumers(state, &rebuilt)
+}
+
+fn audit_jobs(state: &State, rebuilt: &State) -> Result<(), String> {
+    for (id, job) in &state.jobs {
+        let Some(other) = rebuilt.jobs.get(id) else { return Err(format!("job {id} is missing in the rebuilt state")) };
+        if job.counts != other.counts {
+            return Err(format!("job {id}: counted {:?}, kept {:?}", other.counts, job.counts));
+        }
+        if job.counts.total() != job.tasks.total() {
+            return Err(format!("job {id}: {:?} are not {} tasks", job.counts, job.tasks.total()));
+        }
+        for (task, live) in &job.tasks.live {
+            if let Some((worker, _)) = live.on_worker() {
+                let task = TaskRef { job: *id, task: *task };
+                if !state.workers.get(&worker).is_some_and(|worker| worker.tasks.contains(&task)) {
+                    return Err(format!("task {task} is on worker {worker}, which does not know it"));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn audit_queues(state: &State, rebuilt: &State) -> Result<(), String> {
+    let queued = |state: &State| -> BTreeMap<(i64, Vec<u8>), Vec<Run>> {
+        let key = |class| state.classes.get(class).map(|class| class.request.canonical()).unwrap_or_default();
+        state
+            .ready
+            .levels()
+            .map(|level| ((level.priority(), key(level.class)), state.ready.runs(level).collect()))
+            .collect()
+    };
+    let (kept, counted) = (queued(state), queued(rebuilt));
+    if kept != counted {
+        return Err(format!("the queues differ: kept {:?}, counted {:?}", kept.values(), counted.values()));
+    }
+    Ok(())
+}
+
+fn audit_workers(state: &State, rebuilt: &State) -> Result<(), String> {
+    for (id, worker) in &state.workers {
+        let Some(other) = rebuilt.workers.get(id) else { return Err(format!("worker {id} is missing")) };
+        if worker.tasks != other.tasks || worker.running != other.running {
+            return Err(format!("worker {id}: tasks {:?}, counted {:?}", worker.tasks, other.tasks));
+        }
+        for index in 0..state.classes.resource_count() {
+            let name = state.classes.resource_name(ResourceIndex(index));
+            let there = (0..rebuilt.classes.resource_count())
+                .map(ResourceIndex)
+                .find(|index| rebuilt.classes.resource_name(*index) == name);
+            let (kept, counted) = (worker.free(ResourceIndex(index)), there.map_or(0, |index| other.free(index)));
+            if kept != counted {
+                return Err(format!("worker {id}: free {name} is {kept}, counted {counted}"));
+            }
+        }
+        let ahead: BTreeSet<TaskRef> = worker.ahead.iter().copied().collect();
+        for task in &worker.tasks {
+            let place = state.job(task.job).and_then(|job| job.tasks.live.get(&task.task)).map(|live| live.place);
+            let is_ahead = matches!(place, Some(Place::Assigned { ahead: true, .. }));
+            if is_ahead != ahead.contains(task) {
+                return Err(format!("worker {id}: task {task} is {place:?}, ahead there: {}", !is_ahead));
+            }
+        }
+    }
+    let open = |state: &State| -> BTreeSet<WorkerId> { state.open_workers.clone() };
+    if open(state) != open(rebuilt) {
+        return Err(format!("open workers: kept {:?}, counted {:?}", open(state), open(rebuilt)));
+    }
+    Ok(())
+}
+
+/// Consumers may outlive their need (a dependent that was cancelled); what counts is those still blocked.
+fn audit_consumers(state: &State, rebuilt: &State) -> Result<(), String> {
+    let blocked = |state: &State| -> BTreeSet<(TaskRef, TaskRef)> {
+        let pairs = state.consumers.iter().flat_map(|(on, all)| all.iter().map(move |(task, _)| (*on, *task)));
+        pairs
+            .filter(|(on, task)| {
+                let live = state.job(task.job).and_then(|job| job.tasks.live.get(&task.task));
+                let open = state.task_state(*on).is_some_and(|state| !state.is_final());
+                open && live.is_some_and(|live| matches!(live.place, Place::Blocked { .. }))
+            })
+            .collect()
+    };
+    if blocked(state) != blocked(rebuilt) {
+        return Err(format!("consumers: kept {:?}, counted {:?}", blocked(state), blocked(rebuilt)));
+    }
+    Ok(())
+}

@@ -1,0 +1,171 @@
+//! What the shells tell the machine, and what it answers.
+
+use crate::attempt::{Assignment, Attempt, Registration, WorkerReport};
+use crate::event::Stamped;
+use crate::id::{Epoch, JobId, WorkerId};
+use crate::task::SubmitRequest;
+use crate::worker::LostReason;
+
+/// A command. Everything that is not a function of the state comes in with it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// First command after the replay.
+    StartServer {
+        /// Uid to use when the journal has none yet.
+        server_uid: String,
+        /// Epoch, already durable.
+        epoch: Epoch,
+        /// Version of the program.
+        version: String,
+    },
+    /// The server ends on purpose.
+    StopServer,
+    /// A client submits a job.
+    Submit(SubmitRequest),
+    /// A client cancels jobs.
+    Cancel {
+        /// The jobs.
+        jobs: Vec<JobId>,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// A worker connected or came back.
+    Register(Box<Registration>),
+    /// A worker reports.
+    Report {
+        /// Who, by its connection.
+        worker: WorkerId,
+        /// What.
+        report: WorkerReport,
+    },
+    /// A worker ends on purpose.
+    Leaving {
+        /// Who.
+        worker: WorkerId,
+        /// Why.
+        reason: LostReason,
+    },
+    /// The connection of a worker broke.
+    Disconnected {
+        /// Who.
+        worker: WorkerId,
+    },
+    /// A worker is silent for too long.
+    HeartbeatLost {
+        /// Who.
+        worker: WorkerId,
+    },
+    /// A client stops workers.
+    StopWorkers {
+        /// Which.
+        workers: Vec<WorkerId>,
+    },
+    /// Time passed.
+    Tick,
+}
+
+/// What became of the cancelling of one job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Canceled {
+    /// The job.
+    pub job: JobId,
+    /// Whether there is such a job.
+    pub found: bool,
+    /// Tasks cancelled now.
+    pub canceled: u64,
+    /// Tasks that had ended before.
+    pub already_ended: u64,
+}
+
+/// What became of the stopping of one worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WorkerStop {
+    /// It was told to stop.
+    Stopped,
+    /// It has ended already.
+    AlreadyStopped,
+    /// There is no such worker.
+    NotFound,
+}
+
+/// The answer to the one who gave the command.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Reply {
+    /// Nothing to say.
+    #[default]
+    None,
+    /// Nothing was changed; the text says why and what to do.
+    Refused(String),
+    /// The job that was created.
+    Submitted(JobId),
+    /// One for each job asked for, ascending.
+    Canceled(Vec<Canceled>),
+    /// The worker's number, and what it must kill and forget.
+    Registered {
+        /// The worker.
+        worker: WorkerId,
+        /// Attempts that are not its own any more.
+        drop: Vec<Attempt>,
+    },
+    /// One for each worker asked for, ascending.
+    WorkersStopped(Vec<(WorkerId, WorkerStop)>),
+}
+
+/// What has to be done outside.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Hand tasks to a worker. May leave before its event is durable, provided that the submit is.
+    Assign {
+        /// To whom.
+        worker: WorkerId,
+        /// What.
+        assignment: Assignment,
+    },
+    /// Have attempts killed.
+    Cancel {
+        /// Where.
+        worker: WorkerId,
+        /// Which.
+        attempts: Vec<Attempt>,
+    },
+    /// Ask for tasks that have not started.
+    Retract {
+        /// Where.
+        worker: WorkerId,
+        /// Which.
+        attempts: Vec<Attempt>,
+    },
+    /// Outcomes up to this number are recorded.
+    Acknowledge {
+        /// To whom.
+        worker: WorkerId,
+        /// Highest number of the outbox.
+        number: u64,
+    },
+    /// Have a worker end.
+    StopWorker {
+        /// Which.
+        worker: WorkerId,
+    },
+    /// Close the connection of a worker that is lost.
+    CloseWorker {
+        /// Which.
+        worker: WorkerId,
+    },
+    /// The descriptions of a job are not needed any more.
+    ForgetJob {
+        /// The job.
+        job: JobId,
+    },
+}
+
+/// Everything that a command leads to.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Output {
+    /// For the journal, in order; already applied.
+    pub events: Vec<Stamped>,
+    /// For the outside, in order.
+    pub effects: Vec<Effect>,
+    /// For the one who gave the command.
+    pub reply: Reply,
+}

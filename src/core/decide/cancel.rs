@@ -1,0 +1,56 @@
+//! Ending all unfinished tasks of a job: by a user, or because too many failed.
+
+use crate::attempt::Attempt;
+use crate::command::Effect;
+use crate::id::{JobId, TaskRef, WorkerId};
+use crate::idset::IdSet;
+use crate::state::State;
+use crate::view::TaskState;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// All unfinished tasks of a job as ranges: those with an entry, and what waits untouched.
+pub fn unfinished(state: &State, id: JobId) -> IdSet {
+    let Some(job) = state.job(id) else { return IdSet::default() };
+    let mut set = IdSet::from_sorted(job.tasks.live.keys().map(|task| task.0));
+    for level in job.levels() {
+        for run in state.ready.runs_of(level, id) {
+            let untouched = job.tasks.ids_of_run(run.first, run.last);
+            // Tasks that were tried before are queued too, and have an entry already.
+            let all_new = untouched.iter().all(|range| {
+                job.tasks.live.range(crate::id::TaskId(range.start)..=crate::id::TaskId(range.end)).next().is_none()
+            });
+            if all_new {
+                set.ranges.extend(untouched);
+            } else {
+                let new = untouched.iter().flat_map(|range| range.iter());
+                let new = new.filter(|task| !job.tasks.live.contains_key(&crate::id::TaskId(*task)));
+                set.ranges.extend(IdSet::from_sorted(new).ranges);
+            }
+        }
+    }
+    set
+}
+
+/// Tells workers to kill the attempts of these tasks.
+pub fn kills(state: &State, tasks: impl IntoIterator<Item = TaskRef>) -> Vec<Effect> {
+    let mut by_worker: BTreeMap<WorkerId, Vec<Attempt>> = BTreeMap::new();
+    for task in tasks {
+        let live = state.job(task.job).and_then(|job| job.tasks.live.get(&task.task));
+        if let Some((worker, fence)) = live.and_then(|live| live.on_worker()) {
+            by_worker.entry(worker).or_default().push(Attempt { task, fence });
+        }
+    }
+    by_worker.into_iter().map(|(worker, attempts)| Effect::Cancel { worker, attempts }).collect()
+}
+
+/// What waits, anywhere, for the unfinished tasks of a job and can never run once these have the given state.
+pub fn broken_by_end(state: &State, id: JobId, became: TaskState) -> BTreeSet<TaskRef> {
+    let range = TaskRef::new(id.0, 0)..=TaskRef::new(id.0, u32::MAX);
+    let ended: Vec<(TaskRef, TaskState)> = state
+        .consumers
+        .range(range)
+        .filter(|(task, _)| state.task_state(**task).is_some_and(|state| !state.is_final()))
+        .map(|(task, _)| (*task, became))
+        .collect();
+    super::depend::broken_by(state, &ended).into_iter().filter(|task| task.job != id).collect()
+}

@@ -1,0 +1,8 @@
+//! Decisions: functions of the state that say which events shall happen, or why not. They change nothing.
+
+pub mod cancel;
+pub mod depend;
+pub mod register;
+pub mod report;
+pub mod submit;
+pub mod time;

@@ -1,0 +1,126 @@
+//! What a worker's report means. Only words with the right fence count; the rest is ignored.
+
+use super::register::{holds, returned};
+use crate::attempt::{Attempt, Ending, Outcome, Started, WorkerReport};
+use crate::event::{Event, TaskFailed, TasksFinished, TasksStarted};
+use crate::id::{AttemptId, JobId, TaskRef, WorkerId};
+use crate::limits;
+use crate::state::State;
+use crate::state::tasks::{Place, TaskStatus};
+use crate::time::Time;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Starts: those reported, and those of tasks whose end is reported in the same breath.
+pub fn starts(state: &State, now: Time, worker: WorkerId, report: &WorkerReport) -> Vec<Event> {
+    let ended = report.ended.iter().filter_map(|outcome| {
+        outcome.started.map(|at| Started { attempt: outcome.attempt, at, variant: outcome.variant })
+    });
+    let mut seen = BTreeSet::new();
+    let mut columns: BTreeMap<(JobId, u32), TasksStarted> = BTreeMap::new();
+    for started in report.started.iter().copied().chain(ended) {
+        let task = started.attempt.task;
+        if !holds(state, worker, &started.attempt) || !is_assigned(state, task) || !seen.insert(task) {
+            continue;
+        }
+        let variant = known_variant(state, task, started.variant);
+        let event = columns.entry((task.job, variant)).or_insert_with(|| TasksStarted {
+            job: task.job,
+            worker,
+            variant,
+            ..TasksStarted::default()
+        });
+        event.tasks.push(task.task);
+        event.attempts.push(started.attempt.fence.attempt);
+        event.ago_us.push(now.since(started.at).0);
+    }
+    let mut events: Vec<TasksStarted> = columns.into_values().collect();
+    for event in &mut events {
+        if event.attempts.iter().all(|attempt| *attempt == AttemptId(0)) {
+            event.attempts.clear();
+        }
+    }
+    events.into_iter().map(Event::TasksStarted).collect()
+}
+
+fn is_assigned(state: &State, task: TaskRef) -> bool {
+    matches!(
+        state.task_status(task),
+        Some(TaskStatus::Live(live)) if matches!(live.place, Place::Assigned { .. })
+    )
+}
+
+fn known_variant(state: &State, task: TaskRef, variant: u32) -> u32 {
+    let class = state.class_of(task).and_then(|class| state.classes.get(class));
+    let known = class.is_some_and(|class| (variant as usize) < class.variants.len());
+    if known { variant } else { 0 }
+}
+
+/// Outcomes that count, by what they lead to. Each task at most once.
+#[derive(Debug, Default)]
+pub struct Ends {
+    /// Successes, one event for each job.
+    pub finished: Vec<Event>,
+    /// Failures.
+    pub failed: Vec<TaskFailed>,
+    /// Attempts that were ended without a result: the task runs again.
+    pub returned: Vec<Event>,
+}
+
+/// Sorts the outcomes of a report.
+pub fn ends(state: &State, now: Time, worker: WorkerId, report: &WorkerReport) -> Ends {
+    let mut seen = BTreeSet::new();
+    let mut finished: BTreeMap<JobId, TasksFinished> = BTreeMap::new();
+    let mut again: BTreeMap<JobId, BTreeSet<u32>> = BTreeMap::new();
+    let mut ends = Ends::default();
+    for outcome in &report.ended {
+        let task = outcome.attempt.task;
+        if !holds(state, worker, &outcome.attempt) || !seen.insert(task) {
+            continue;
+        }
+        match outcome.ending {
+            Ending::Finished => {
+                let event = finished.entry(task.job).or_insert_with(|| TasksFinished {
+                    job: task.job,
+                    worker,
+                    ..TasksFinished::default()
+                });
+                event.tasks.push(task.task);
+                event.ago_us.push(now.since(outcome.ended).0);
+            }
+            Ending::Failed => ends.failed.push(failure(now, outcome)),
+            // Nobody cancelled this attempt as far as the state knows, or its worker ended: it runs again.
+            Ending::Canceled | Ending::Interrupted => {
+                again.entry(task.job).or_default().insert(task.task.0);
+            }
+        }
+    }
+    ends.finished = finished.into_values().map(Event::TasksFinished).collect();
+    ends.returned = again.into_iter().map(|(job, tasks)| returned(job, worker, tasks, false)).collect();
+    ends
+}
+
+fn failure(now: Time, outcome: &Outcome) -> TaskFailed {
+    let mut error = outcome.error.clone();
+    if error.len() > limits::ERROR_BYTES_MAX {
+        let cut = (0..=limits::ERROR_BYTES_MAX).rev().find(|at| error.is_char_boundary(*at)).unwrap_or(0);
+        error.truncate(cut);
+    }
+    TaskFailed {
+        job: outcome.attempt.task.job,
+        task: outcome.attempt.task.task,
+        ago_us: now.since(outcome.ended).0,
+        error,
+        exit_code: outcome.exit_code,
+        signal: outcome.signal,
+    }
+}
+
+/// Tasks that a worker gives back. Those it was not asked for could not be placed there.
+pub fn returns(state: &State, worker: WorkerId, attempts: &[Attempt], asked: &BTreeSet<Attempt>) -> Vec<Event> {
+    let mut by_job: BTreeMap<(JobId, bool), BTreeSet<u32>> = BTreeMap::new();
+    for attempt in attempts.iter().filter(|attempt| holds(state, worker, attempt)) {
+        let rejected = !asked.contains(attempt);
+        by_job.entry((attempt.task.job, rejected)).or_default().insert(attempt.task.task.0);
+    }
+    by_job.into_iter().map(|((job, rejected), tasks)| returned(job, worker, tasks, rejected)).collect()
+}

@@ -1,0 +1,167 @@
+//! Whether a submit is accepted. Everything that could hurt later is refused here, with a sentence that says why.
+
+use crate::event::JobSubmitted;
+use crate::id::{JobId, TaskId, TaskRef};
+use crate::limits;
+use crate::resource::{Amount, Policy, ResourceRequest, Variant};
+use crate::state::State;
+use crate::state::tasks::TaskTable;
+use crate::task::{SubmitDesc, SubmitRequest, TaskDesc};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// The event of an acceptable submit of a new job.
+///
+/// # Errors
+/// The reason for the refusal.
+pub fn new_job(state: &State, request: &SubmitRequest) -> Result<JobSubmitted, String> {
+    check_name(&request.name)?;
+    check_submit(&request.submit)?;
+    check_dependencies(state, &request.submit)?;
+    let job = state.last_job.0.checked_add(1).ok_or("no job id is left: 4294967295 jobs were submitted")?;
+    Ok(JobSubmitted {
+        job: JobId(job),
+        name: request.name.clone(),
+        max_fails: request.max_fails,
+        submit: Arc::clone(&request.submit),
+        attached: false,
+    })
+}
+
+fn check_name(name: &str) -> Result<(), String> {
+    if name.contains(['\n', '\t']) {
+        return Err("name cannot have a newline or a tab".to_owned());
+    }
+    at_most("bytes in the name of the job", name.len(), limits::JOB_NAME_BYTES_MAX)
+}
+
+fn check_submit(submit: &SubmitDesc) -> Result<(), String> {
+    let total = submit.ids.len();
+    if total > limits::SUBMIT_TASKS_MAX {
+        return Err(format!(
+            "{total} tasks in one submit are too many; at most {} are allowed",
+            limits::SUBMIT_TASKS_MAX
+        ));
+    }
+    at_most("ranges of task ids", submit.ids.ranges.len(), limits::GRAPH_TASKS_MAX)?;
+    submit.ids.check().map_err(|range| format!("the task ids {range} overlap with others of the same submit"))?;
+    if submit.descs.is_empty() && total > 0 {
+        return Err("the submit describes no task".to_owned());
+    }
+    at_most("descriptions of tasks", submit.descs.len(), limits::GRAPH_TASKS_MAX)?;
+    at_most("bytes in all entries", submit.entries.bytes.len(), limits::SUBMIT_ENTRIES_BYTES_MAX)?;
+    let lengths = [("entries", submit.entries.len()), ("descriptions", submit.desc_of.len())];
+    for (what, len) in lengths {
+        if len != 0 && len as u64 != total {
+            return Err(format!("{total} task ids and {len} {what} do not match"));
+        }
+    }
+    if submit.desc_of.iter().any(|index| *index as usize >= submit.descs.len()) {
+        return Err("a task refers to a description that is not there".to_owned());
+    }
+    let mut start = 0;
+    for end in &submit.entries.ends {
+        let len = (*end as usize).checked_sub(start).ok_or("the entries are malformed")?;
+        at_most("bytes in one entry", len, limits::ENTRY_BYTES_MAX)?;
+        start = *end as usize;
+    }
+    if start > submit.entries.bytes.len() {
+        return Err("the entries are malformed".to_owned());
+    }
+    submit.descs.iter().try_for_each(|desc| check_desc(desc))
+}
+
+fn check_desc(desc: &TaskDesc) -> Result<(), String> {
+    at_most("words in the command", desc.args.len(), limits::TASK_ARGS_MAX)?;
+    let words: usize = desc.args.iter().map(String::len).sum();
+    let variables: usize = desc.env.iter().map(|(key, value)| key.len() + value.len() + 2).sum();
+    at_most("bytes in the command and its environment", words + variables, limits::TASK_ARGS_BYTES_MAX)?;
+    at_most("bytes of standard input", desc.stdin.len(), limits::TASK_STDIN_BYTES_MAX)?;
+    if desc.args.iter().any(|word| word.contains('\0'))
+        || desc.env.iter().any(|(k, v)| k.contains('\0') || v.contains('\0'))
+    {
+        return Err("the command or its environment contains a zero byte".to_owned());
+    }
+    check_request(&desc.request)
+}
+
+fn check_request(request: &ResourceRequest) -> Result<(), String> {
+    if request.variants.is_empty() {
+        return Err("the resource request is empty".to_owned());
+    }
+    at_most("variants of a resource request", request.variants.len(), limits::REQUEST_VARIANTS_MAX)?;
+    request.variants.iter().try_for_each(check_variant)
+}
+
+fn check_variant(variant: &Variant) -> Result<(), String> {
+    if variant.nodes > 0 {
+        return Err("this version cannot run multi-node tasks".to_owned());
+    }
+    if variant.entries.is_empty() {
+        return Err("the resource request names no resource".to_owned());
+    }
+    at_most("resources in one request", variant.entries.len(), limits::RESOURCES_MAX)?;
+    let mut names = BTreeSet::new();
+    for entry in &variant.entries {
+        if entry.amount == Amount::ZERO && entry.policy != Policy::All {
+            return Err("Zero resources cannot be requested".to_owned());
+        }
+        if !names.insert(&entry.resource) {
+            return Err(format!("Resource '{}' defined more than once", entry.resource));
+        }
+    }
+    Ok(())
+}
+
+/// Every dependency names a task that exists or comes with the submit, and the new ones form no cycle.
+fn check_dependencies(state: &State, submit: &SubmitDesc) -> Result<(), String> {
+    at_most("dependencies", submit.deps.len(), limits::SUBMIT_DEPS_MAX)?;
+    let mut new = TaskTable::default();
+    new.add(&submit.ids, 0);
+    let mut waits: BTreeMap<TaskId, u32> = BTreeMap::new();
+    let mut consumers: BTreeMap<TaskId, Vec<TaskId>> = BTreeMap::new();
+    for dependency in &submit.deps {
+        if new.ordinal(dependency.task).is_none() {
+            return Err(format!("invalid dependency: task {} is not part of the submit", dependency.task));
+        }
+        if dependency.on.job.0 != 0 {
+            if state.task_state(dependency.on).is_none() {
+                return Err(format!("invalid dependency: there is no task {}", dependency.on));
+            }
+            continue;
+        }
+        if new.ordinal(dependency.on.task).is_none() {
+            return Err(format!("invalid dependency: task {} is not part of the submit", dependency.on.task));
+        }
+        *waits.entry(dependency.task).or_default() += 1;
+        consumers.entry(dependency.on.task).or_default().push(dependency.task);
+    }
+    let mut free: Vec<TaskId> = consumers.keys().filter(|task| !waits.contains_key(task)).copied().collect();
+    while let Some(task) = free.pop() {
+        for consumer in consumers.get(&task).into_iter().flatten() {
+            if let Some(count) = waits.get_mut(consumer) {
+                *count -= 1;
+                if *count == 0 {
+                    waits.remove(consumer);
+                    free.push(*consumer);
+                }
+            }
+        }
+    }
+    match waits.keys().next() {
+        Some(task) => Err(format!("invalid dependency: task {task} is part of a cycle")),
+        None => Ok(()),
+    }
+}
+
+/// Tasks of a submit that can never run, since a dependency on an earlier task is already broken.
+pub fn broken_dependents(state: &State, job: JobId, submit: &SubmitDesc) -> Vec<TaskRef> {
+    let broken = submit.deps.iter().filter(|dependency| {
+        dependency.on.job.0 != 0 && state.condition(dependency.on, dependency.condition) == Some(false)
+    });
+    broken.map(|dependency| TaskRef { job, task: dependency.task }).collect()
+}
+
+fn at_most(what: &str, count: usize, max: usize) -> Result<(), String> {
+    if count > max { Err(format!("{count} {what} are too many; at most {max} are allowed")) } else { Ok(()) }
+}

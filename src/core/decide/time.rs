@@ -1,0 +1,79 @@
+//! What the passing of time means: leases that ended, workers that idle, workers that do not stop.
+
+use crate::event::{Event, TaskFailed, WorkerLost};
+use crate::id::{TaskRef, WorkerId};
+use crate::limits;
+use crate::state::State;
+use crate::state::tasks::Place;
+use crate::state::workers::{Link, Worker};
+use crate::task::CrashLimit;
+use crate::time::Time;
+use crate::worker::LostReason;
+
+/// Workers whose time is over, with the reason.
+pub fn overdue_workers(state: &State, now: Time) -> Vec<(WorkerId, LostReason)> {
+    let overdue = state.workers.values().filter_map(|worker| match worker.link {
+        Link::Away { until } if now >= until || worker.stopping.is_some() => {
+            Some((worker.id, if worker.stopping.is_some() { LostReason::Stopped } else { LostReason::ConnectionLost }))
+        }
+        _ => {
+            let stopping = worker.stopping?;
+            (now >= stopping.after(limits::WORKER_STOP_SPAN)).then_some((worker.id, LostReason::Stopped))
+        }
+    });
+    overdue.collect()
+}
+
+/// Connected workers that have been idle for longer than they want to be.
+pub fn idle_workers(state: &State, now: Time) -> Vec<WorkerId> {
+    state
+        .workers
+        .values()
+        .filter(|worker| idle_end(worker).is_some_and(|end| now >= end))
+        .map(|worker| worker.id)
+        .collect()
+}
+
+fn idle_end(worker: &Worker) -> Option<Time> {
+    let timeout = worker.config.idle_timeout?;
+    (worker.tasks.is_empty() && worker.accepts()).then(|| worker.idle_since.after(timeout))
+}
+
+/// The next moment at which one of the above may change.
+pub fn next_deadline(state: &State) -> Option<Time> {
+    let deadline = |worker: &Worker| {
+        let link = match worker.link {
+            Link::Away { until } => Some(until),
+            Link::Connected => worker.stopping.map(|at| at.after(limits::WORKER_STOP_SPAN)),
+        };
+        [link, idle_end(worker)].into_iter().flatten().min()
+    };
+    state.workers.values().filter_map(deadline).min()
+}
+
+/// The loss of a worker, and the failures that it means for tasks that ran there too often.
+pub fn loss(state: &State, worker: WorkerId, reason: LostReason) -> (Event, Vec<TaskFailed>) {
+    let mut failed = Vec::new();
+    for task in state.workers.get(&worker).into_iter().flat_map(|worker| worker.tasks.iter()) {
+        if let Some(error) = crash_failure(state, *task, reason) {
+            failed.push(TaskFailed { job: task.job, task: task.task, error, ..TaskFailed::default() });
+        }
+    }
+    (Event::WorkerLost(WorkerLost { worker, reason }), failed)
+}
+
+fn crash_failure(state: &State, task: TaskRef, reason: LostReason) -> Option<String> {
+    let job = state.job(task.job)?;
+    let live = job.tasks.live.get(&task.task)?;
+    if !matches!(live.place, Place::Running { .. }) {
+        return None;
+    }
+    match job.desc_of(job.tasks.ordinal(task.task)?)?.crash_limit {
+        CrashLimit::Never => Some("Task was running on a lost worker while never restart flag was set.".to_owned()),
+        CrashLimit::Max(limit) if reason.is_crash() && live.crashes + 1 >= limit => Some(format!(
+            "Task was running on a worker that was lost; the task has occurred {} times in this situation and limit was reached.",
+            live.crashes + 1
+        )),
+        CrashLimit::Max(_) | CrashLimit::Unlimited => None,
+    }
+}

@@ -1,0 +1,447 @@
+//! The machine: takes commands, decides, applies, places, and says what has to be done outside.
+//!
+//! One thread owns it. A turn is any number of [`Machine::handle`] calls followed by one [`Machine::place`], so that
+//! a burst is placed once. Nothing in here waits and nothing fails: a command that cannot be carried out is answered
+//! with a refusal and changes nothing.
+
+use crate::attempt::{AssignedTask, Assignment, Attempt, DescKey, Registration, SharedDesc, WorkerReport};
+use crate::command::{Canceled, Command, Effect, Output, Reply, WorkerStop};
+use crate::decide::{cancel, depend, register, report, submit, time};
+use crate::event::{
+    Event, JobCanceled, JobChanged, ServerStarted, ServerStopped, Stamped, TaskFailed, TasksAssigned, TasksEnded,
+    WorkerChanged, WorkerConnected,
+};
+use crate::id::{Epoch, JobId, TaskId, TaskRef, WorkerId};
+use crate::limits;
+use crate::place;
+use crate::state::State;
+use crate::state::workers::Link;
+use crate::task::SubmitRequest;
+use crate::time::Time;
+use crate::view::TaskState;
+use crate::worker::LostReason;
+use serde_bytes::ByteBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// See the module's text.
+#[derive(Debug, Default)]
+pub struct Machine {
+    state: State,
+    /// After a restart: until when nothing is placed unless all workers are back.
+    settle_until: Option<Time>,
+    /// Attempts that were asked back and have not been heard of.
+    asked_back: BTreeSet<Attempt>,
+}
+
+/// Collects what one command leads to.
+struct Turn<'a> {
+    machine: &'a mut Machine,
+    now: Time,
+    output: Output,
+    /// Jobs in which a task has ended: they may be completed.
+    touched: BTreeSet<JobId>,
+}
+
+impl Machine {
+    /// A machine that goes on from a state (of a checkpoint, say).
+    pub fn new(state: State) -> Self {
+        Self { state, settle_until: None, asked_back: BTreeSet::new() }
+    }
+
+    /// The state, for reading.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Applies an event of the journal.
+    pub fn replay(&mut self, stamped: &Stamped) {
+        self.state.apply(stamped);
+    }
+
+    /// Carries out a command.
+    pub fn handle(&mut self, now: Time, command: Command) -> Output {
+        let mut turn = Turn { machine: self, now, output: Output::default(), touched: BTreeSet::new() };
+        match command {
+            Command::StartServer { server_uid, epoch, version } => turn.start_server(server_uid, epoch, version),
+            Command::StopServer => turn.stop_server(),
+            Command::Submit(request) => turn.submit(&request),
+            Command::Cancel { jobs, reason } => turn.cancel(&jobs, reason.as_deref()),
+            Command::Register(registration) => turn.register(&registration),
+            Command::Report { worker, report } => turn.report(worker, &report),
+            Command::Leaving { worker, reason } => turn.lose(worker, reason),
+            Command::Disconnected { worker } => turn.disconnected(worker),
+            Command::HeartbeatLost { worker } => {
+                turn.lose(worker, LostReason::HeartbeatLost);
+                turn.output.effects.push(Effect::CloseWorker { worker });
+            }
+            Command::StopWorkers { workers } => turn.stop_workers(&workers),
+            Command::Tick => turn.tick(),
+        }
+        turn.complete_jobs();
+        turn.output
+    }
+
+    /// When [`Command::Tick`] should come next, at the latest.
+    pub fn next_deadline(&self) -> Option<Time> {
+        [time::next_deadline(&self.state), self.settle_until].into_iter().flatten().min()
+    }
+
+    /// Whether a place after this one would find more to do.
+    pub fn place(&mut self, now: Time) -> (Output, bool) {
+        if self.is_settling(now) || (self.state.ready.is_empty() && self.state.open_workers.is_empty()) {
+            return (Output::default(), false);
+        }
+        let mut turn = Turn { machine: self, now, output: Output::default(), touched: BTreeSet::new() };
+        let mut budget = limits::TURN_ASSIGNMENTS_MAX as u64;
+        let levels = place::walk(&turn.machine.state);
+        let mut leftover = Vec::new();
+        for level in levels {
+            // A worker that was served is looked at again, since another variant may still fit; those before it are full.
+            let mut from = WorkerId(0);
+            while budget > 0 {
+                let Some(assigns) = place::fit(&turn.machine.state, now, level, from) else { break };
+                from = assigns.first().map_or(from, |assign| assign.worker);
+                budget = budget.saturating_sub(turn.assign(assigns));
+            }
+            if turn.machine.state.ready.head(level).is_some() {
+                leftover.push(level);
+            }
+        }
+        let mut served = BTreeSet::new();
+        for level in &leftover {
+            for grant in place::ahead(&turn.machine.state, now, *level, &mut served) {
+                let assigns = place::ahead_tasks(&turn.machine.state, *level, grant);
+                budget = budget.saturating_sub(turn.assign(assigns));
+            }
+        }
+        turn.retract(&leftover);
+        let more = budget == 0;
+        (turn.output, more)
+    }
+
+    fn is_settling(&mut self, now: Time) -> bool {
+        let away = |state: &State| state.workers.values().any(|worker| worker.link != Link::Connected);
+        if self.settle_until.is_some_and(|until| now >= until || !away(&self.state)) {
+            self.settle_until = None;
+        }
+        self.settle_until.is_some()
+    }
+
+    /// What a worker needs to know about the tasks of a description.
+    pub fn shared_desc(&self, key: &DescKey) -> Option<SharedDesc> {
+        let submit = &self.state.job(key.job)?.submits.get(key.submit as usize)?.desc;
+        Some(SharedDesc {
+            desc: Arc::clone(submit.descs.get(key.index as usize)?),
+            submit_dir: submit.submit_dir.clone(),
+            stream: submit.stream.clone(),
+        })
+    }
+}
+
+impl Turn<'_> {
+    fn emit(&mut self, event: Event) {
+        let stamped = Stamped { at: self.now, event };
+        self.machine.state.apply(&stamped);
+        self.output.events.push(stamped);
+    }
+
+    fn state(&self) -> &State {
+        &self.machine.state
+    }
+
+    fn start_server(&mut self, server_uid: String, epoch: Epoch, version: String) {
+        let known = self.state().server_uid.clone();
+        let server_uid = if known.is_empty() { server_uid } else { known };
+        self.emit(Event::ServerStarted(ServerStarted { server_uid, epoch, version }));
+        if !self.state().workers.is_empty() {
+            self.machine.settle_until = Some(self.now.after(limits::SETTLE_SPAN));
+        }
+    }
+
+    fn stop_server(&mut self) {
+        self.emit(Event::ServerStopped(ServerStopped {}));
+    }
+
+    fn submit(&mut self, request: &SubmitRequest) {
+        let event = match submit::new_job(self.state(), request) {
+            Ok(event) => event,
+            Err(reason) => {
+                self.output.reply = Reply::Refused(reason);
+                return;
+            }
+        };
+        let job = event.job;
+        self.emit(Event::JobSubmitted(event));
+        let broken = submit::broken_dependents(self.state(), job, &request.submit);
+        let ended: Vec<(TaskRef, TaskState)> = broken.iter().map(|task| (*task, TaskState::Aborted)).collect();
+        let further = depend::broken_by(self.state(), &ended);
+        self.abort(broken.into_iter().chain(further));
+        self.touched.insert(job);
+        self.output.reply = Reply::Submitted(job);
+    }
+
+    fn abort(&mut self, tasks: impl IntoIterator<Item = TaskRef>) {
+        for event in depend::aborts(tasks) {
+            self.touched.extend(event.job());
+            self.emit(event);
+        }
+    }
+
+    fn cancel(&mut self, jobs: &[JobId], reason: Option<&str>) {
+        let mut results = Vec::new();
+        let mut jobs = jobs.to_vec();
+        jobs.sort_unstable();
+        jobs.dedup();
+        for id in jobs {
+            let Some(job) = self.state().job(id) else {
+                results.push(Canceled { job: id, found: false, canceled: 0, already_ended: 0 });
+                continue;
+            };
+            let (canceled, total) = (job.counts.unfinished(), job.counts.total());
+            results.push(Canceled { job: id, found: true, canceled, already_ended: total - canceled });
+            if canceled > 0 {
+                self.emit(Event::JobCanceled(JobCanceled { job: id, reason: reason.map(str::to_owned) }));
+                self.end_job(id, TaskState::Canceled);
+            }
+        }
+        self.output.reply = Reply::Canceled(results);
+    }
+
+    /// Ends all unfinished tasks of a job.
+    fn end_job(&mut self, id: JobId, state: TaskState) {
+        let on_workers: Vec<TaskRef> = self.state().on_workers(id).collect();
+        self.output.effects.extend(cancel::kills(self.state(), on_workers));
+        let elsewhere = cancel::broken_by_end(self.state(), id, state);
+        let ended = TasksEnded { job: id, tasks: cancel::unfinished(self.state(), id) };
+        if !ended.tasks.is_empty() {
+            self.emit(match state {
+                TaskState::Canceled => Event::TasksCanceled(ended),
+                _ => Event::TasksAborted(ended),
+            });
+        }
+        self.abort(elsewhere);
+        self.touched.insert(id);
+    }
+
+    fn fail(&mut self, failed: TaskFailed) {
+        let task = TaskRef { job: failed.job, task: failed.task };
+        let broken = depend::broken_by(self.state(), &[(task, TaskState::Failed)]);
+        self.abort(broken);
+        self.touched.insert(failed.job);
+        self.emit(Event::TaskFailed(failed));
+        let over = self.state().job(task.job).is_some_and(|job| {
+            job.counts.unfinished() > 0 && job.max_fails.is_some_and(|max| job.counts.failed > u64::from(max))
+        });
+        if over {
+            self.end_job(task.job, TaskState::Aborted);
+        }
+    }
+
+    fn register(&mut self, registration: &Registration) {
+        if let Err(reason) = register::check_config(&registration.config) {
+            self.output.reply = Reply::Refused(reason);
+            return;
+        }
+        let known = self.state().worker_by_token(&registration.token).map(|worker| worker.id);
+        let same_server = registration.server_uid == self.state().server_uid;
+        let Some(worker) = known.filter(|_| same_server) else {
+            if let Some(stale) = known {
+                self.lose(stale, LostReason::ConnectionLost);
+            }
+            self.register_new(registration);
+            return;
+        };
+        self.emit(Event::WorkerReturned(WorkerChanged { worker }));
+        let reunion = register::reunite(self.state(), worker, registration);
+        for event in reunion.adopted {
+            self.emit(event);
+        }
+        for event in register::unknown_to_worker(self.state(), worker, registration) {
+            self.emit(event);
+        }
+        let started = registration.held.iter().filter_map(|held| {
+            held.started.map(|at| crate::attempt::Started { attempt: held.attempt, at, variant: held.variant })
+        });
+        let report =
+            WorkerReport { started: started.collect(), ended: registration.outbox.clone(), returned: Vec::new() };
+        self.report(worker, &report);
+        self.machine.asked_back.clear();
+        self.output.reply = Reply::Registered { worker, drop: reunion.drop };
+    }
+
+    fn register_new(&mut self, registration: &Registration) {
+        let Some(number) = self.state().last_worker.0.checked_add(1) else {
+            self.output.reply = Reply::Refused("no worker id is left".to_owned());
+            return;
+        };
+        let worker = WorkerId(number);
+        self.emit(Event::WorkerConnected(WorkerConnected {
+            worker,
+            token: registration.token.clone(),
+            config: registration.config.clone(),
+        }));
+        self.acknowledge(worker, registration.outbox.iter().map(|outcome| outcome.number).max());
+        let drop = registration.held.iter().map(|held| held.attempt).collect();
+        self.output.reply = Reply::Registered { worker, drop };
+    }
+
+    fn acknowledge(&mut self, worker: WorkerId, number: Option<u64>) {
+        if let Some(number) = number {
+            self.output.effects.push(Effect::Acknowledge { worker, number });
+        }
+    }
+
+    fn report(&mut self, worker: WorkerId, report: &WorkerReport) {
+        for event in report::starts(self.state(), self.now, worker, report) {
+            self.emit(event);
+        }
+        let ends = report::ends(self.state(), self.now, worker, report);
+        for event in ends.finished {
+            self.finished(event);
+        }
+        for failed in ends.failed {
+            self.fail(failed);
+        }
+        for event in ends.returned {
+            self.emit(event);
+        }
+        for event in report::returns(self.state(), worker, &report.returned, &self.machine.asked_back) {
+            self.emit(event);
+        }
+        let heard = report.started.iter().map(|started| started.attempt).chain(report.returned.iter().copied());
+        for attempt in heard.chain(report.ended.iter().map(|outcome| outcome.attempt)) {
+            self.machine.asked_back.remove(&attempt);
+        }
+        self.acknowledge(worker, report.ended.iter().map(|outcome| outcome.number).max());
+    }
+
+    /// Records successes, after the ends of tasks that hoped for a failure.
+    fn finished(&mut self, event: Event) {
+        if let Event::TasksFinished(finished) = &event {
+            self.touched.insert(finished.job);
+            if !self.state().consumers.is_empty() {
+                let ended: Vec<(TaskRef, TaskState)> = finished
+                    .tasks
+                    .iter()
+                    .map(|task| (TaskRef { job: finished.job, task: *task }, TaskState::Finished))
+                    .collect();
+                let broken = depend::broken_by(self.state(), &ended);
+                self.abort(broken);
+            }
+        }
+        self.emit(event);
+    }
+
+    fn disconnected(&mut self, worker: WorkerId) {
+        let Some(found) = self.state().workers.get(&worker) else { return };
+        if found.stopping.is_some() {
+            self.lose(worker, LostReason::Stopped);
+        } else if found.link == Link::Connected {
+            self.emit(Event::WorkerAway(WorkerChanged { worker }));
+        }
+    }
+
+    fn lose(&mut self, worker: WorkerId, reason: LostReason) {
+        let Some(found) = self.state().workers.get(&worker) else { return };
+        let reason = if found.stopping.is_some() && reason.is_crash() { LostReason::Stopped } else { reason };
+        let (lost, failed) = time::loss(self.state(), worker, reason);
+        self.emit(lost);
+        for failed in failed {
+            self.fail(failed);
+        }
+    }
+
+    fn stop_workers(&mut self, workers: &[WorkerId]) {
+        let mut results = BTreeMap::new();
+        for worker in workers {
+            let status = if self.state().workers.contains_key(worker) {
+                WorkerStop::Stopped
+            } else if self.state().past_workers.contains_key(worker) {
+                WorkerStop::AlreadyStopped
+            } else {
+                WorkerStop::NotFound
+            };
+            results.insert(*worker, status);
+        }
+        for worker in results.iter().filter(|(_, status)| **status == WorkerStop::Stopped).map(|(worker, _)| *worker) {
+            self.order_stop(worker);
+        }
+        self.output.reply = Reply::WorkersStopped(results.into_iter().collect());
+    }
+
+    fn order_stop(&mut self, worker: WorkerId) {
+        self.emit(Event::WorkerStopping(WorkerChanged { worker }));
+        self.output.effects.push(Effect::StopWorker { worker });
+    }
+
+    fn tick(&mut self) {
+        for (worker, reason) in time::overdue_workers(self.state(), self.now) {
+            self.lose(worker, reason);
+            self.output.effects.push(Effect::CloseWorker { worker });
+        }
+        for worker in time::idle_workers(self.state(), self.now) {
+            self.lose(worker, LostReason::IdleTimeout);
+            self.output.effects.push(Effect::StopWorker { worker });
+        }
+    }
+
+    fn complete_jobs(&mut self) {
+        for job in std::mem::take(&mut self.touched) {
+            let done = self.state().job(job).is_some_and(|found| found.is_done() && found.completed.is_none());
+            if done {
+                self.emit(Event::JobCompleted(JobChanged { job }));
+                self.output.effects.push(Effect::ForgetJob { job });
+            }
+        }
+    }
+
+    /// Records assignments and makes the messages; returns how many tasks they hold.
+    fn assign(&mut self, assigns: Vec<place::Assign>) -> u64 {
+        let mut count = 0;
+        for assign in assigns {
+            count += assign.tasks.len();
+            let (worker, variant) = (assign.worker, assign.variant);
+            let tasks: Vec<TaskId> = assign.tasks.iter().map(TaskId).collect();
+            self.emit(Event::TasksAssigned(TasksAssigned {
+                job: assign.job,
+                worker,
+                variant,
+                ahead: assign.ahead,
+                tasks: assign.tasks,
+            }));
+            for assignment in self.assignments(assign.job, variant, &tasks) {
+                self.output.effects.push(Effect::Assign { worker, assignment });
+            }
+        }
+        count
+    }
+
+    /// Groups assigned tasks by description, in order.
+    fn assignments(&self, id: JobId, variant: u32, tasks: &[TaskId]) -> Vec<Assignment> {
+        let mut grouped: Vec<Assignment> = Vec::new();
+        let Some(job) = self.state().job(id) else { return grouped };
+        for task in tasks {
+            let Some(ordinal) = job.tasks.ordinal(*task) else { continue };
+            let Some((number, submit)) = job.submit_of(ordinal) else { continue };
+            let Some((_, fence)) = job.tasks.live.get(task).and_then(|live| live.on_worker()) else { continue };
+            let key = DescKey { job: id, submit: number, index: submit.desc_index(ordinal) };
+            let position = (ordinal - submit.base) as usize;
+            let entry = submit.desc.entries.get(position).map(|entry| ByteBuf::from(entry.to_vec()));
+            let assigned = AssignedTask { task: *task, attempt: fence.attempt, entry };
+            match grouped.last_mut() {
+                Some(last) if last.key == key => last.tasks.push(assigned),
+                _ => grouped.push(Assignment { key, epoch: fence.epoch, variant, tasks: vec![assigned] }),
+            }
+        }
+        grouped
+    }
+
+    fn retract(&mut self, leftover: &[crate::state::ready::Level]) {
+        let wanted = place::retractions(self.state(), self.now, leftover, &self.machine.asked_back);
+        for retraction in wanted {
+            self.machine.asked_back.extend(retraction.attempts.iter().copied());
+            self.output.effects.push(Effect::Retract { worker: retraction.worker, attempts: retraction.attempts });
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Placement: which ready tasks go to which workers now.
+//!
+//! Placing walks over queues (class and priority), never over waiting tasks, and over workers that have something
+//! free. The answer is a list of assignments that the machine applies one by one.
+//!
+//! **Invariant:** the work of one call is bounded by `limits::TURN_ASSIGNMENTS_MAX`; what remains follows in the next
+//! turn.
+
+mod ahead;
+mod fit;
+mod order;
+
+pub use ahead::{Retraction, ahead, ahead_tasks, retractions};
+pub use fit::{Assign, fit};
+pub use order::walk;

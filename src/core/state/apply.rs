@@ -1,0 +1,235 @@
+//! The one interpreter: what each event does to the state.
+//!
+//! **Invariant:** replay and the live path are this function. It is total: an event that does not fit the state
+//! changes nothing, so no journal can stop a server.
+
+use super::State;
+use super::jobs::{ErrorTexts, Job, Submit};
+use super::ready::{Level, Run};
+use super::tasks::{Live, Place, TaskTable};
+use super::workers::{Link, PastWorker, Worker};
+use crate::event::{Event, JobSubmitted, ServerStarted, Stamped, WorkerConnected, WorkerLost};
+use crate::id::{AttemptId, JobId, TaskId, TaskRef, WorkerId};
+use crate::limits;
+use crate::task::{Entries, SubmitDesc};
+use crate::time::Time;
+use crate::view::{TaskCounts, TaskState, WorkerEnd};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+impl State {
+    /// Applies one event.
+    pub fn apply(&mut self, stamped: &Stamped) {
+        let at = stamped.at;
+        match &stamped.event {
+            Event::ServerStarted(event) => self.apply_server_started(at, event),
+            Event::ServerStopped(_) => {}
+            Event::WorkerConnected(event) => self.apply_worker_connected(at, event),
+            Event::WorkerAway(event) => {
+                self.set_link(event.worker, Link::Away { until: at.after(limits::WORKER_AWAY_SPAN) })
+            }
+            Event::WorkerReturned(event) => self.set_link(event.worker, Link::Connected),
+            Event::WorkerStopping(event) => {
+                if let Some(worker) = self.workers.get_mut(&event.worker) {
+                    worker.stopping = Some(at);
+                }
+                self.refresh_open(event.worker);
+            }
+            Event::WorkerLost(event) => self.apply_worker_lost(at, event),
+            Event::JobSubmitted(event) => self.apply_submitted(at, event),
+            Event::JobCanceled(event) => {
+                if let Some(job) = self.jobs.get_mut(&event.job) {
+                    job.cancel_reason.clone_from(&event.reason);
+                }
+            }
+            Event::JobCompleted(event) => self.apply_completed(at, event.job),
+            Event::TasksAssigned(event) => self.apply_assigned(event),
+            Event::TaskAdopted(event) => self.apply_adopted(event),
+            Event::TasksReturned(event) => self.apply_returned(at, event),
+            Event::TasksStarted(event) => self.apply_started(at, event),
+            Event::TasksFinished(event) => self.apply_finished(at, event),
+            Event::TaskFailed(event) => self.apply_failed(at, event),
+            Event::TasksCanceled(event) => self.apply_ended(at, event, TaskState::Canceled),
+            Event::TasksAborted(event) => self.apply_ended(at, event, TaskState::Aborted),
+        }
+    }
+
+    fn apply_server_started(&mut self, at: Time, event: &ServerStarted) {
+        self.server_uid.clone_from(&event.server_uid);
+        self.epoch = event.epoch;
+        self.started = at;
+        let ids: Vec<WorkerId> = self.workers.keys().copied().collect();
+        for id in ids {
+            self.set_link(id, Link::Away { until: at.after(limits::WORKER_RETURN_SPAN) });
+        }
+    }
+
+    fn set_link(&mut self, id: WorkerId, link: Link) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.link = link;
+        }
+        self.refresh_open(id);
+    }
+
+    fn apply_worker_connected(&mut self, at: Time, event: &WorkerConnected) {
+        self.last_worker = self.last_worker.max(event.worker);
+        let config = Arc::new((*event.config).clone());
+        let worker = Worker::new(event.worker, event.token.clone(), config, at, &mut self.classes);
+        self.workers.insert(event.worker, worker);
+        self.refresh_open(event.worker);
+    }
+
+    fn apply_worker_lost(&mut self, at: Time, event: &WorkerLost) {
+        let Some(worker) = self.workers.remove(&event.worker) else { return };
+        self.open_workers.remove(&event.worker);
+        for task in &worker.tasks {
+            self.requeue(*task, event.reason.is_crash());
+        }
+        let past = PastWorker {
+            id: worker.id,
+            config: worker.config,
+            started: worker.started,
+            end: WorkerEnd { at, reason: event.reason },
+            last_started: worker.last_started,
+        };
+        self.past_workers.insert(worker.id, past);
+        while self.past_workers.len() > limits::PAST_WORKERS_MAX {
+            self.past_workers.pop_first();
+        }
+    }
+
+    /// Puts a task of a lost worker back into its queue, with a new attempt number.
+    fn requeue(&mut self, task: TaskRef, crashed: bool) {
+        let Some(job) = self.jobs.get_mut(&task.job) else { return };
+        let Some(live) = job.tasks.live.get_mut(&task.task) else { return };
+        let Some((_, fence)) = live.on_worker() else { return };
+        let was_running = matches!(live.place, Place::Running { .. });
+        live.place = Place::Ready;
+        live.next_attempt = AttemptId(fence.attempt.0.saturating_add(1));
+        live.crashes += u32::from(crashed && was_running);
+        if was_running {
+            job.count(TaskState::Running, TaskState::Waiting);
+        }
+        self.push_ready(task);
+    }
+
+    /// Puts a task into its queue.
+    pub(super) fn push_ready(&mut self, task: TaskRef) {
+        let Some(job) = self.jobs.get(&task.job) else { return };
+        let Some(ordinal) = job.tasks.ordinal(task.task) else { return };
+        if let Some(level) = job.level_of(ordinal) {
+            self.ready.push(level, Run { job: task.job, first: ordinal, last: ordinal });
+        }
+    }
+
+    fn apply_submitted(&mut self, at: Time, event: &JobSubmitted) {
+        self.last_job = self.last_job.max(event.job);
+        let job = self.jobs.entry(event.job).or_insert_with(|| Job {
+            id: event.job,
+            name: event.name.clone(),
+            max_fails: event.max_fails,
+            is_open: false,
+            submitted: at,
+            completed: None,
+            cancel_reason: None,
+            submits: Vec::new(),
+            tasks: TaskTable::default(),
+            counts: TaskCounts::default(),
+            errors: ErrorTexts::default(),
+        });
+        let number = u32::try_from(job.submits.len()).unwrap_or(u32::MAX);
+        let base = job.tasks.add(&event.submit.ids, number);
+        let levels = event
+            .submit
+            .descs
+            .iter()
+            .map(|desc| Level::new(desc.priority, self.classes.intern(&desc.request)))
+            .collect();
+        job.submits.push(Submit { desc: Arc::clone(&event.submit), base, levels });
+        let total = event.submit.ids.len();
+        job.add(TaskState::Waiting, i64::try_from(total).unwrap_or(i64::MAX));
+        let blocked = self.block_dependents(event.job, &event.submit);
+        self.queue_submit(event.job, number, base, total, &blocked);
+    }
+
+    /// Registers the dependencies of a submit; returns the ordinals of tasks that have to wait.
+    fn block_dependents(&mut self, id: JobId, submit: &SubmitDesc) -> BTreeMap<u32, TaskId> {
+        let mut unmet: BTreeMap<TaskId, u32> = BTreeMap::new();
+        let mut seen = BTreeSet::new();
+        for dependency in &submit.deps {
+            let on_job = if dependency.on.job.0 == 0 { id } else { dependency.on.job };
+            let on = TaskRef { job: on_job, task: dependency.on.task };
+            if self.condition(on, dependency.condition) == Some(true) {
+                continue;
+            }
+            let dependent = TaskRef { job: id, task: dependency.task };
+            // The same dependency given twice counts once.
+            if seen.insert((dependency.task, on, dependency.condition)) {
+                self.consumers.entry(on).or_default().push((dependent, dependency.condition));
+                *unmet.entry(dependency.task).or_default() += 1;
+            }
+        }
+        let Some(job) = self.jobs.get_mut(&id) else { return BTreeMap::new() };
+        let mut blocked = BTreeMap::new();
+        for (task, unmet) in unmet {
+            if let Some(ordinal) = job.tasks.ordinal(task) {
+                let live = Live { place: Place::Blocked { unmet }, next_attempt: AttemptId(0), crashes: 0 };
+                job.tasks.live.insert(task, live);
+                blocked.insert(ordinal, task);
+            }
+        }
+        blocked
+    }
+
+    /// Queues the tasks of a submit that have nothing to wait for, as runs of one description each.
+    fn queue_submit(&mut self, id: JobId, number: u32, base: u32, total: u64, blocked: &BTreeMap<u32, TaskId>) {
+        let Some(submit) = self.jobs.get(&id).and_then(|job| job.submits.get(number as usize)) else { return };
+        if total == 0 {
+            return;
+        }
+        let last = base + (total - 1) as u32;
+        if submit.desc.desc_of.is_empty() && blocked.is_empty() {
+            if let Some(level) = submit.level(base) {
+                self.ready.push(level, Run { job: id, first: base, last });
+            }
+            return;
+        }
+        for ordinal in (base..=last).filter(|ordinal| !blocked.contains_key(ordinal)) {
+            if let Some(level) = submit.level(ordinal) {
+                self.ready.push(level, Run { job: id, first: ordinal, last: ordinal });
+            }
+        }
+    }
+
+    fn apply_completed(&mut self, at: Time, id: JobId) {
+        let Some(job) = self.jobs.get_mut(&id) else { return };
+        job.completed = Some(at);
+        job.submits.shrink_to_fit();
+        for submit in &mut job.submits {
+            submit.desc = Arc::new(without_bulk(&submit.desc));
+        }
+    }
+}
+
+/// A submit without what only running tasks need: entries, standard input and dependencies.
+fn without_bulk(submit: &SubmitDesc) -> SubmitDesc {
+    let descs = submit.descs.iter().map(|desc| {
+        if desc.stdin.is_empty() {
+            return Arc::clone(desc);
+        }
+        let mut slim = (**desc).clone();
+        slim.stdin.clear();
+        slim.stdin.shrink_to_fit();
+        Arc::new(slim)
+    });
+    SubmitDesc {
+        ids: submit.ids.clone(),
+        descs: descs.collect(),
+        desc_of: submit.desc_of.clone(),
+        entries: Entries::default(),
+        deps: submit.deps.clone(),
+        submit_dir: submit.submit_dir.clone(),
+        stream: submit.stream.clone(),
+        graph: submit.graph,
+    }
+}

@@ -1,0 +1,154 @@
+//! Jobs: their submits, counters and error texts.
+
+use super::tasks::TaskTable;
+use crate::id::{JobId, TaskId};
+use crate::limits;
+use crate::task::{SubmitDesc, TaskDesc};
+use crate::time::Time;
+use crate::view::{TaskCounts, TaskState};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::ready::Level;
+
+/// One submit of a job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Submit {
+    /// What was submitted; entries and standard input are dropped once the job is completed.
+    pub desc: Arc<SubmitDesc>,
+    /// Ordinal of its first task.
+    pub base: u32,
+    /// Queue of each of its task descriptions.
+    pub levels: Vec<Level>,
+}
+
+impl Submit {
+    /// Index into the descriptions, for the task with this ordinal of the job.
+    pub fn desc_index(&self, ordinal: u32) -> u32 {
+        self.desc.desc_of.get((ordinal - self.base) as usize).copied().unwrap_or(0)
+    }
+
+    /// The queue of the task with this ordinal.
+    pub fn level(&self, ordinal: u32) -> Option<Level> {
+        self.levels.get(self.desc_index(ordinal) as usize).copied()
+    }
+}
+
+/// Distinct error texts of a job; tasks refer to them by index plus one.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ErrorTexts {
+    texts: Vec<Arc<str>>,
+    by_text: BTreeMap<Arc<str>, u32>,
+}
+
+impl ErrorTexts {
+    /// The reference of a text.
+    pub fn intern(&mut self, text: &str) -> u32 {
+        let text = if self.texts.len() >= limits::JOB_ERRORS_MAX && !self.by_text.contains_key(text) {
+            "(too many distinct errors to keep; the journal has this one)"
+        } else {
+            text
+        };
+        if let Some(reference) = self.by_text.get(text) {
+            return *reference;
+        }
+        let shared: Arc<str> = Arc::from(text);
+        self.texts.push(Arc::clone(&shared));
+        let reference = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
+        self.by_text.insert(shared, reference);
+        reference
+    }
+
+    /// The text of a reference.
+    pub fn get(&self, reference: u32) -> Option<&str> {
+        self.texts.get((reference as usize).checked_sub(1)?).map(AsRef::as_ref)
+    }
+
+    /// All texts in the order of their references.
+    pub fn all(&self) -> &[Arc<str>] {
+        &self.texts
+    }
+}
+
+/// A job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Job {
+    /// Its number.
+    pub id: JobId,
+    /// Its name.
+    pub name: String,
+    /// Failures above which the rest is aborted.
+    pub max_fails: Option<u32>,
+    /// Whether it accepts further submits.
+    pub is_open: bool,
+    /// When it was submitted.
+    pub submitted: Time,
+    /// When it was completed.
+    pub completed: Option<Time>,
+    /// Why it was cancelled.
+    pub cancel_reason: Option<String>,
+    /// Its submits.
+    pub submits: Vec<Submit>,
+    /// Its tasks.
+    pub tasks: TaskTable,
+    /// Tasks by state.
+    pub counts: TaskCounts,
+    /// Error texts of failed tasks.
+    pub errors: ErrorTexts,
+}
+
+impl Job {
+    /// The submit that brought the task with this ordinal.
+    pub fn submit_of(&self, ordinal: u32) -> Option<(u32, &Submit)> {
+        let number = self.tasks.submit_of(ordinal)?;
+        Some((number, self.submits.get(number as usize)?))
+    }
+
+    /// The description of a task.
+    pub fn desc_of(&self, ordinal: u32) -> Option<&Arc<TaskDesc>> {
+        let (_, submit) = self.submit_of(ordinal)?;
+        submit.desc.descs.get(submit.desc_index(ordinal) as usize)
+    }
+
+    /// The queue of a task.
+    pub fn level_of(&self, ordinal: u32) -> Option<Level> {
+        self.submit_of(ordinal)?.1.level(ordinal)
+    }
+
+    /// All queues that tasks of the job can be in, each once.
+    pub fn levels(&self) -> Vec<Level> {
+        let mut levels: Vec<Level> = self.submits.iter().flat_map(|submit| submit.levels.iter().copied()).collect();
+        levels.sort_unstable();
+        levels.dedup();
+        levels
+    }
+
+    /// Whether the job is closed and nothing of it is left to do.
+    pub fn is_done(&self) -> bool {
+        !self.is_open && self.counts.unfinished() == 0
+    }
+
+    /// Moves one task from one counter to another.
+    pub fn count(&mut self, from: TaskState, to: TaskState) {
+        self.add(from, -1);
+        self.add(to, 1);
+    }
+
+    /// Changes a counter.
+    pub fn add(&mut self, state: TaskState, by: i64) {
+        let counter = match state {
+            TaskState::Waiting => &mut self.counts.waiting,
+            TaskState::Running => &mut self.counts.running,
+            TaskState::Finished => &mut self.counts.finished,
+            TaskState::Failed => &mut self.counts.failed,
+            TaskState::Canceled => &mut self.counts.canceled,
+            TaskState::Aborted => &mut self.counts.aborted,
+        };
+        *counter = counter.saturating_add_signed(by);
+    }
+
+    /// The id that the next task of an open job gets.
+    pub fn next_task(&self) -> TaskId {
+        TaskId(self.tasks.max_id().map_or(0, |id| id.saturating_add(1)))
+    }
+}

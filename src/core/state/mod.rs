@@ -1,0 +1,137 @@
+//! The state of the scheduler: what replaying the journal gives, and nothing else.
+//!
+//! **Invariant:** everything in here changes only in [`State::apply`]. Decisions read it and answer with events.
+//!
+//! The parts that follow from others (queues, classes, free resources, consumers) are kept beside for speed;
+//! `audit` recomputes and compares them.
+
+mod apply;
+mod apply_tasks;
+pub mod classes;
+pub mod done;
+pub mod image;
+pub mod jobs;
+pub mod ready;
+pub mod tasks;
+pub mod workers;
+
+use crate::id::{ClassId, Epoch, JobId, TaskRef, WorkerId};
+use crate::task::Condition;
+use crate::time::Time;
+use crate::view::TaskState;
+use classes::Classes;
+use jobs::Job;
+use ready::Ready;
+use std::collections::{BTreeMap, BTreeSet};
+use tasks::{Place, TaskStatus};
+use workers::{PastWorker, Worker};
+
+/// See the module's text.
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    /// Six alphanumerics; empty before the first start.
+    pub server_uid: String,
+    /// Number of the current start.
+    pub epoch: Epoch,
+    /// When the current server started.
+    pub started: Time,
+    /// Jobs that are not forgotten.
+    pub jobs: BTreeMap<JobId, Job>,
+    /// The highest job id ever given.
+    pub last_job: JobId,
+    /// Workers that are connected or may come back.
+    pub workers: BTreeMap<WorkerId, Worker>,
+    /// Workers that ended.
+    pub past_workers: BTreeMap<WorkerId, PastWorker>,
+    /// The highest worker id ever given.
+    pub last_worker: WorkerId,
+    /// Interned requests.
+    pub classes: Classes,
+    /// Ready tasks.
+    pub ready: Ready,
+    /// Tasks that wait for a task, with what they wait for.
+    pub consumers: BTreeMap<TaskRef, Vec<(TaskRef, Condition)>>,
+    /// Connected workers that have something free.
+    pub open_workers: BTreeSet<WorkerId>,
+}
+
+impl State {
+    /// The job.
+    pub fn job(&self, id: JobId) -> Option<&Job> {
+        self.jobs.get(&id)
+    }
+
+    /// What is known about a task.
+    pub fn task_status(&self, task: TaskRef) -> Option<TaskStatus> {
+        self.jobs.get(&task.job)?.tasks.status(task.task)
+    }
+
+    /// The state of a task as users see it.
+    pub fn task_state(&self, task: TaskRef) -> Option<TaskState> {
+        self.task_status(task).map(|status| status.state())
+    }
+
+    /// The class of a task.
+    pub fn class_of(&self, task: TaskRef) -> Option<ClassId> {
+        let job = self.jobs.get(&task.job)?;
+        Some(job.level_of(job.tasks.ordinal(task.task)?)?.class)
+    }
+
+    /// The worker whose process has this name, if it is connected or may come back.
+    pub fn worker_by_token(&self, token: &str) -> Option<&Worker> {
+        self.workers.values().find(|worker| worker.token == token)
+    }
+
+    /// Host name of a worker, ended ones included.
+    pub fn hostname(&self, worker: WorkerId) -> Option<&str> {
+        let config = match self.workers.get(&worker) {
+            Some(worker) => &worker.config,
+            None => &self.past_workers.get(&worker)?.config,
+        };
+        Some(&config.hostname)
+    }
+
+    /// Whether a condition on a task is met, cannot be met any more, or is still open (`None`).
+    pub fn condition(&self, on: TaskRef, condition: Condition) -> Option<bool> {
+        condition_met(condition, self.task_state(on)?)
+    }
+
+    /// Live tasks of a job that are on a worker.
+    pub fn on_workers(&self, job: JobId) -> impl Iterator<Item = TaskRef> + '_ {
+        self.jobs.get(&job).into_iter().flat_map(move |found| {
+            found
+                .tasks
+                .live
+                .iter()
+                .filter(|(_, live)| live.on_worker().is_some())
+                .map(move |(id, _)| TaskRef { job, task: *id })
+        })
+    }
+
+    /// Whether the task is in the ready queue with an entry of its own.
+    pub(crate) fn is_requeued(place: Place) -> bool {
+        matches!(place, Place::Ready)
+    }
+
+    /// Keeps the index of workers with something free.
+    pub(crate) fn refresh_open(&mut self, worker: WorkerId) {
+        let open = self.workers.get(&worker).is_some_and(|worker| worker.accepts() && worker.has_free());
+        if open {
+            self.open_workers.insert(worker);
+        } else {
+            self.open_workers.remove(&worker);
+        }
+    }
+}
+
+/// Whether a final state meets a condition; none while the state is not final.
+pub fn condition_met(condition: Condition, state: TaskState) -> Option<bool> {
+    if !state.is_final() {
+        return None;
+    }
+    Some(match condition {
+        Condition::Ok => state == TaskState::Finished,
+        Condition::Any => true,
+        Condition::Failed => state == TaskState::Failed,
+    })
+}

@@ -1,0 +1,336 @@
+//! The tasks of a job: ranges, and exceptions to them.
+//!
+//! A task that waits untouched costs nothing beyond the range it belongs to. Only tasks that are blocked, assigned,
+//! running or were tried before have an entry ([`Live`]); final ones are packed ([`DonePages`]), and ranges that
+//! ended without ever being touched stay ranges.
+//!
+//! Tasks are numbered twice: by the id that users see, and by ordinal, the order of submission. Ordinals are dense,
+//! so that stepped arrays cost no more than plain ones.
+
+use super::done::{Done, DonePages};
+use crate::id::{AttemptId, Fence, TaskId, WorkerId};
+use crate::idset::{IdRange, IdSet};
+use crate::time::Time;
+use crate::view::TaskState;
+use std::collections::BTreeMap;
+
+/// Where a live task is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Waits for so many dependencies.
+    Blocked {
+        /// Unmet dependencies.
+        unmet: u32,
+    },
+    /// In the ready queue again.
+    Ready,
+    /// Given to a worker.
+    Assigned {
+        /// The worker.
+        worker: WorkerId,
+        /// The fence.
+        fence: Fence,
+        /// Index of the request's variant.
+        variant: u32,
+        /// Whether it lies ahead of free resources and holds none.
+        ahead: bool,
+    },
+    /// Its process runs.
+    Running {
+        /// The worker.
+        worker: WorkerId,
+        /// The fence.
+        fence: Fence,
+        /// Index of the request's variant.
+        variant: u32,
+        /// When it started.
+        started: Time,
+    },
+}
+
+/// A task that is more than a member of a waiting range, and not final.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Live {
+    /// Where it is.
+    pub place: Place,
+    /// The number that the next attempt gets.
+    pub next_attempt: AttemptId,
+    /// Losses of a worker while the task ran.
+    pub crashes: u32,
+}
+
+impl Live {
+    /// The worker and fence of a task that is on a worker.
+    pub fn on_worker(&self) -> Option<(WorkerId, Fence)> {
+        match self.place {
+            Place::Assigned { worker, fence, .. } | Place::Running { worker, fence, .. } => Some((worker, fence)),
+            Place::Blocked { .. } | Place::Ready => None,
+        }
+    }
+}
+
+/// Untouched tasks that ended together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EndedRun {
+    /// Last ordinal.
+    pub last: u32,
+    /// Their state.
+    pub state: TaskState,
+    /// When.
+    pub at: Time,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Indexed {
+    range: IdRange,
+    base: u32,
+    submit: u32,
+}
+
+/// See the module's text.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TaskTable {
+    by_base: Vec<Indexed>,
+    by_start: BTreeMap<u32, usize>,
+    has_steps: bool,
+    total: u64,
+    /// Tasks with an entry of their own.
+    pub live: BTreeMap<TaskId, Live>,
+    /// Final tasks that were touched.
+    pub done: DonePages,
+    /// Final tasks that were not, by first ordinal.
+    pub ended: BTreeMap<u32, EndedRun>,
+}
+
+/// What is known about one task.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum TaskStatus {
+    /// Waits in its range.
+    Untouched,
+    /// Has an entry.
+    Live(Live),
+    /// Is final, and packed.
+    Done(Done),
+    /// Ended untouched.
+    Ended(EndedRun),
+}
+
+impl TaskTable {
+    /// Adds the ids of a submit; returns the first ordinal.
+    pub fn add(&mut self, ids: &IdSet, submit: u32) -> u32 {
+        let first = u32::try_from(self.total).unwrap_or(u32::MAX);
+        for range in ids.ranges.iter().filter(|range| !range.is_empty()) {
+            let base = u32::try_from(self.total).unwrap_or(u32::MAX);
+            self.by_start.insert(range.start, self.by_base.len());
+            self.by_base.push(Indexed { range: *range, base, submit });
+            self.has_steps |= range.gap > 0;
+            self.total += range.len();
+        }
+        first
+    }
+
+    /// How many tasks there are.
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// The largest id.
+    pub fn max_id(&self) -> Option<u32> {
+        self.by_base.iter().map(|indexed| indexed.range.last()).max()
+    }
+
+    fn find(&self, id: TaskId) -> Option<(&Indexed, u32)> {
+        let mut before = self.by_start.range(..=id.0).rev();
+        let mut budget = if self.has_steps { usize::MAX } else { 1 };
+        while budget > 0 {
+            let (_, at) = before.next()?;
+            let indexed = self.by_base.get(*at)?;
+            if let Some(position) = indexed.range.position(id.0) {
+                return Some((indexed, indexed.base + position as u32));
+            }
+            budget -= 1;
+        }
+        None
+    }
+
+    /// The ordinal of a task, if the job has it.
+    pub fn ordinal(&self, id: TaskId) -> Option<u32> {
+        self.find(id).map(|(_, ordinal)| ordinal)
+    }
+
+    fn at_ordinal(&self, ordinal: u32) -> Option<&Indexed> {
+        let after = self.by_base.partition_point(|indexed| indexed.base <= ordinal);
+        let indexed = self.by_base.get(after.checked_sub(1)?)?;
+        (u64::from(ordinal - indexed.base) < indexed.range.len()).then_some(indexed)
+    }
+
+    /// The id of the task with this ordinal.
+    pub fn id(&self, ordinal: u32) -> Option<TaskId> {
+        let indexed = self.at_ordinal(ordinal)?;
+        indexed.range.nth(u64::from(ordinal - indexed.base)).map(TaskId)
+    }
+
+    /// The number of the submit that brought the task with this ordinal.
+    pub fn submit_of(&self, ordinal: u32) -> Option<u32> {
+        self.at_ordinal(ordinal).map(|indexed| indexed.submit)
+    }
+
+    /// The ids of a run of ordinals, as ranges.
+    pub fn ids_of_run(&self, first: u32, last: u32) -> Vec<IdRange> {
+        let mut ranges = Vec::new();
+        let mut next = Some(first);
+        while let Some(ordinal) = next.filter(|ordinal| *ordinal <= last) {
+            let Some(indexed) = self.at_ordinal(ordinal) else { break };
+            let range_last = indexed.base + (indexed.range.len() - 1) as u32;
+            let until = range_last.min(last);
+            let (from, to) = (ordinal - indexed.base, until - indexed.base);
+            if let (Some(start), Some(end)) = (indexed.range.nth(u64::from(from)), indexed.range.nth(u64::from(to))) {
+                let gap = if start == end { 0 } else { indexed.range.gap };
+                ranges.push(IdRange { start, end, gap });
+            }
+            next = until.checked_add(1);
+        }
+        ranges
+    }
+
+    /// The ordinals of the members of `range` that the job has, as runs `(first, last)`.
+    pub fn runs_of_ids(&self, range: &IdRange) -> Vec<(u32, u32)> {
+        let mut runs = Vec::new();
+        for indexed in &self.by_base {
+            let (low, high) = (range.start.max(indexed.range.start), range.last().min(indexed.range.last()));
+            if range.is_empty() || low > high {
+                continue;
+            }
+            let aligned = indexed.range.gap == range.gap || range.gap == 0;
+            if aligned && let Some(run) = aligned_run(indexed, range, low, high) {
+                runs.push(run);
+            } else if !aligned {
+                let members = range.iter().filter_map(|id| indexed.range.position(id));
+                runs.extend(members.map(|position| indexed.base + position as u32).map(|ordinal| (ordinal, ordinal)));
+            }
+        }
+        runs
+    }
+
+    /// All ids, in the order of submission.
+    pub fn ids(&self) -> IdSet {
+        IdSet { ranges: self.by_base.iter().map(|indexed| indexed.range).collect() }
+    }
+
+    /// The ids from `from` on in ascending order. Interleaved stepped ranges are merged.
+    pub fn ascending_from(&self, from: TaskId) -> impl Iterator<Item = TaskId> + '_ {
+        let mut heads: std::collections::BTreeSet<(u32, usize)> = std::collections::BTreeSet::new();
+        for (at, indexed) in self.by_base.iter().enumerate() {
+            if let Some(first) = first_from(&indexed.range, from.0) {
+                heads.insert((first, at));
+            }
+        }
+        std::iter::from_fn(move || {
+            let (id, at) = heads.pop_first()?;
+            if let Some(indexed) = self.by_base.get(at)
+                && let Some(position) = indexed.range.position(id)
+                && let Some(next) = indexed.range.nth(position + 1)
+            {
+                heads.insert((next, at));
+            }
+            Some(TaskId(id))
+        })
+    }
+
+    /// What is known about a task; none when the job does not have it.
+    pub fn status(&self, id: TaskId) -> Option<TaskStatus> {
+        if let Some(live) = self.live.get(&id) {
+            return Some(TaskStatus::Live(*live));
+        }
+        let ordinal = self.ordinal(id)?;
+        if let Some(done) = self.done.get(ordinal) {
+            return Some(TaskStatus::Done(done));
+        }
+        if let Some((_, run)) = self.ended.range(..=ordinal).next_back()
+            && run.last >= ordinal
+        {
+            return Some(TaskStatus::Ended(*run));
+        }
+        Some(TaskStatus::Untouched)
+    }
+}
+
+impl TaskStatus {
+    /// The state that users see.
+    pub fn state(&self) -> TaskState {
+        match self {
+            Self::Untouched => TaskState::Waiting,
+            Self::Live(live) if matches!(live.place, Place::Running { .. }) => TaskState::Running,
+            Self::Live(_) => TaskState::Waiting,
+            Self::Done(done) => done.state,
+            Self::Ended(run) => run.state,
+        }
+    }
+}
+
+fn first_from(range: &IdRange, from: u32) -> Option<u32> {
+    if from <= range.start {
+        return range.nth(0);
+    }
+    let steps = u64::from(from - range.start).div_ceil(range.step());
+    range.nth(steps)
+}
+
+/// The run of an index range that lies within `low..=high`, when `range` meets all its members there.
+fn aligned_run(indexed: &Indexed, range: &IdRange, low: u32, high: u32) -> Option<(u32, u32)> {
+    let first = first_from(&indexed.range, low)?;
+    if first > high || (range.gap > 0 && range.position(first).is_none()) {
+        return None;
+    }
+    let start = indexed.range.position(first)?;
+    let count = u64::from(high - first) / indexed.range.step();
+    Some((indexed.base + start as u32, indexed.base + (start + count) as u32))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn table(ranges: &[IdRange]) -> Option<TaskTable> {
+        let set = IdSet { ranges: ranges.to_vec() };
+        set.check().ok()?;
+        let mut table = TaskTable::default();
+        table.add(&set, 0);
+        Some(table)
+    }
+
+    proptest! {
+        #[test]
+        fn ids_and_ordinals_agree(
+            ranges in proptest::collection::vec((0u32..80, 0u32..30, 1u32..5), 1..6),
+            probe in (0u32..120, 0u32..40, 1u32..4),
+        ) {
+            let ranges: Vec<IdRange> = ranges.iter().map(|(a, n, s)| IdRange::stepped(*a, a + n, *s)).collect();
+            let Some(table) = table(&ranges) else { return Ok(()) };
+            let ids: Vec<u32> = ranges.iter().flat_map(|range| range.iter()).collect();
+            prop_assert_eq!(table.total() as usize, ids.len());
+            for (ordinal, id) in ids.iter().enumerate() {
+                prop_assert_eq!(table.ordinal(TaskId(*id)), Some(ordinal as u32));
+                prop_assert_eq!(table.id(ordinal as u32), Some(TaskId(*id)));
+            }
+            let mut ascending = ids.clone();
+            ascending.sort_unstable();
+            let from: Vec<u32> = ascending.iter().copied().filter(|id| *id >= probe.0).collect();
+            prop_assert_eq!(table.ascending_from(TaskId(probe.0)).map(|id| id.0).collect::<Vec<_>>(), from);
+            let probe = IdRange::stepped(probe.0, probe.0 + probe.1, probe.2);
+            let mut found: Vec<u32> = table
+                .runs_of_ids(&probe)
+                .into_iter()
+                .flat_map(|(first, last)| first..=last)
+                .filter_map(|ordinal| table.id(ordinal))
+                .map(|id| id.0)
+                .collect();
+            found.sort_unstable();
+            let expected: Vec<u32> = ascending.iter().copied().filter(|id| probe.position(*id).is_some()).collect();
+            prop_assert_eq!(found, expected);
+            let back: Vec<u32> = table.ids_of_run(0, ids.len() as u32 - 1).iter().flat_map(|r| r.iter()).collect();
+            prop_assert_eq!(back, ids);
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Workers: who is connected, what is free there, which tasks lie there.
+
+use super::classes::{Class, ClassVariant, Classes, Need, ResourceIndex};
+use crate::id::{ClassId, TaskRef, WorkerId};
+use crate::time::{Span, Time};
+use crate::view::{LastStarted, WorkerEnd};
+use crate::worker::WorkerConfig;
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+/// Whether a worker can be talked to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Link {
+    /// It is connected.
+    Connected,
+    /// Its connection is broken; it is lost if it does not come back by then.
+    Away {
+        /// End of its lease.
+        until: Time,
+    },
+}
+
+/// A worker that is connected or may come back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Worker {
+    /// Its number.
+    pub id: WorkerId,
+    /// Random name of its process.
+    pub token: String,
+    /// What it said about itself.
+    pub config: Arc<WorkerConfig>,
+    /// When it registered.
+    pub started: Time,
+    /// Its connection.
+    pub link: Link,
+    /// When it was told to stop.
+    pub stopping: Option<Time>,
+    /// The last task that started on it.
+    pub last_started: Option<LastStarted>,
+    /// Since when nothing is assigned to it.
+    pub idle_since: Time,
+    /// Tasks that hold resources here, and those ahead.
+    pub tasks: BTreeSet<TaskRef>,
+    /// Tasks that lie ahead of free resources, in the order in which they shall start.
+    pub ahead: VecDeque<TaskRef>,
+    /// How many tasks run.
+    pub running: u32,
+    /// Classes that the worker gave back, until one of its tasks ends.
+    pub blocked: BTreeSet<ClassId>,
+    /// Mean run time of recent tasks in microseconds; an observation, not part of the image.
+    pub mean_run_us: Option<u64>,
+    capacity: Vec<u64>,
+    free: Vec<i64>,
+}
+
+/// A worker that ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PastWorker {
+    /// Its number.
+    pub id: WorkerId,
+    /// What it said about itself.
+    pub config: Arc<WorkerConfig>,
+    /// When it registered.
+    pub started: Time,
+    /// How it ended.
+    pub end: WorkerEnd,
+    /// The last task that started on it.
+    pub last_started: Option<LastStarted>,
+}
+
+impl Worker {
+    /// A worker that has just registered.
+    pub fn new(id: WorkerId, token: String, config: Arc<WorkerConfig>, at: Time, classes: &mut Classes) -> Self {
+        let mut capacity = Vec::new();
+        for pool in &config.resources.pools {
+            let index = classes.resource(&pool.name).0;
+            if capacity.len() <= index {
+                capacity.resize(index + 1, 0);
+            }
+            if let Some(slot) = capacity.get_mut(index) {
+                *slot = pool.kind.size().0;
+            }
+        }
+        let free = capacity.iter().map(|parts| i64::try_from(*parts).unwrap_or(i64::MAX)).collect();
+        Self {
+            id,
+            token,
+            config,
+            started: at,
+            link: Link::Connected,
+            stopping: None,
+            last_started: None,
+            idle_since: at,
+            tasks: BTreeSet::new(),
+            ahead: VecDeque::new(),
+            running: 0,
+            blocked: BTreeSet::new(),
+            mean_run_us: None,
+            capacity,
+            free,
+        }
+    }
+
+    /// Whether new tasks may be sent.
+    pub fn accepts(&self) -> bool {
+        self.link == Link::Connected && self.stopping.is_none()
+    }
+
+    /// What the worker has of a resource, in parts.
+    pub fn capacity(&self, resource: ResourceIndex) -> u64 {
+        self.capacity.get(resource.0).copied().unwrap_or(0)
+    }
+
+    /// What is free of a resource, in parts; negative while the worker is ahead of what the state knows.
+    pub fn free(&self, resource: ResourceIndex) -> i64 {
+        self.free.get(resource.0).copied().unwrap_or(0)
+    }
+
+    /// Whether anything is free at all.
+    pub fn has_free(&self) -> bool {
+        self.free.iter().any(|parts| *parts > 0)
+    }
+
+    /// Tasks that hold resources.
+    pub fn assigned(&self) -> u32 {
+        u32::try_from(self.tasks.len() - self.ahead.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether the worker could run the variant when idle, with the lifetime it has left at `now`.
+    pub fn is_eligible(&self, variant: &ClassVariant, now: Time) -> bool {
+        let lives = variant.min_time_us == 0 || self.remaining(now).is_none_or(|left| left.0 >= variant.min_time_us);
+        lives
+            && variant.needs.iter().all(|(resource, need)| match need {
+                Need::Parts(parts) => *parts <= self.capacity(*resource),
+                Need::All => self.capacity(*resource) > 0,
+            })
+    }
+
+    /// How many tasks of the variant fit into what is free, at most `max`.
+    pub fn fits(&self, variant: &ClassVariant, max: u32) -> u32 {
+        let mut count = max;
+        for (resource, need) in &variant.needs {
+            let free = self.free(*resource);
+            let here = match need {
+                Need::Parts(0) => max,
+                Need::Parts(parts) => match u64::try_from(free) {
+                    Ok(free) => u32::try_from(free / parts).unwrap_or(u32::MAX),
+                    Err(_) => 0,
+                },
+                Need::All => {
+                    let capacity = self.capacity(*resource);
+                    u32::from(capacity > 0 && i64::try_from(capacity).is_ok_and(|capacity| capacity == free))
+                }
+            };
+            count = count.min(here);
+        }
+        count
+    }
+
+    /// Remaining lifetime; none without a limit.
+    pub fn remaining(&self, now: Time) -> Option<Span> {
+        let limit = self.config.time_limit?;
+        Some(self.started.after(limit).since(now))
+    }
+
+    /// Takes the resources of one task of a class.
+    pub fn take(&mut self, class: Option<&Class>, variant: u32) {
+        self.change(class, variant, -1);
+    }
+
+    /// Gives the resources of one task of a class back.
+    pub fn give(&mut self, class: Option<&Class>, variant: u32) {
+        self.change(class, variant, 1);
+    }
+
+    fn change(&mut self, class: Option<&Class>, variant: u32, sign: i64) {
+        let Some(variant) = class.and_then(|class| class.variants.get(variant as usize)) else { return };
+        for (resource, need) in &variant.needs {
+            let parts = match need {
+                Need::Parts(parts) => *parts,
+                Need::All => self.capacity(*resource),
+            };
+            if let Some(free) = self.free.get_mut(resource.0) {
+                *free = free.saturating_add(sign * i64::try_from(parts).unwrap_or(i64::MAX));
+            }
+        }
+    }
+
+    /// Notes how long a task ran.
+    pub fn observe_run(&mut self, span: Span) {
+        self.mean_run_us = Some(match self.mean_run_us {
+            Some(mean) => (mean * 7 + span.0) / 8,
+            None => span.0,
+        });
+    }
+}
