@@ -6,19 +6,10 @@
 
 use super::Error;
 use super::cursor::Cursor;
-use std::fmt;
-use std::num::NonZeroU16;
+use hq_core::task::CrashLimit;
 
-/// The value of `--crash-limit`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CrashLimit {
-    /// `never-restart`: the task is not started a second time.
-    NeverRestart,
-    /// The task fails when its worker was lost this many times.
-    AtMost(NonZeroU16),
-    /// `unlimited`.
-    Unlimited,
-}
+/// The largest number of losses that can be given.
+const LOSSES_MAX: u32 = 65_535;
 
 /// Reads `never-restart`, `unlimited`, or 1 to 65535.
 ///
@@ -26,7 +17,7 @@ pub enum CrashLimit {
 /// Zero, a larger number, or another word.
 pub fn parse(text: &str) -> Result<CrashLimit, Error> {
     match text {
-        "never-restart" => return Ok(CrashLimit::NeverRestart),
+        "never-restart" => return Ok(CrashLimit::Never),
         "unlimited" => return Ok(CrashLimit::Unlimited),
         _ => {}
     }
@@ -42,17 +33,18 @@ pub fn parse(text: &str) -> Result<CrashLimit, Error> {
         let reason = "Crash limit cannot be 0. Use `never-restart` or `unlimited` instead";
         return Err(cursor.refused(reason, all));
     }
-    let limit = u16::try_from(number).ok().and_then(NonZeroU16::new);
-    limit.map(CrashLimit::AtMost).ok_or_else(|| cursor.refused("Crash limit cannot be larger than 65535", all))
+    if number > LOSSES_MAX {
+        return Err(cursor.refused("Crash limit cannot be larger than 65535", all));
+    }
+    Ok(CrashLimit::Max(number))
 }
 
-impl fmt::Display for CrashLimit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NeverRestart => f.write_str("never-restart"),
-            Self::AtMost(limit) => limit.fmt(f),
-            Self::Unlimited => f.write_str("unlimited"),
-        }
+/// Prints a limit in the form that [`parse`] reads.
+pub fn print(limit: CrashLimit) -> String {
+    match limit {
+        CrashLimit::Never => "never-restart".to_owned(),
+        CrashLimit::Max(losses) => losses.to_string(),
+        CrashLimit::Unlimited => "unlimited".to_owned(),
     }
 }
 
@@ -63,7 +55,7 @@ mod tests {
     #[test]
     fn reads_words_and_numbers() {
         for text in ["never-restart", "unlimited", "1", "5", "65535"] {
-            assert_eq!(parse(text).map(|limit| limit.to_string()), Ok(text.to_owned()));
+            assert_eq!(parse(text).map(print), Ok(text.to_owned()));
         }
         for bad in ["", "0", "65536", "-1", "+1", "1_0", "1 ", "Unlimited", "99999999999"] {
             assert!(parse(bad).is_err(), "{bad}");

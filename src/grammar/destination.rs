@@ -2,27 +2,14 @@
 //!
 //! The value carries two things, a path and what to do with the file afterwards, so it has a form of its own.
 //!
-//! Holds: a path never contains `:` and is never empty; parsing the printed form gives the value back.
+//! Holds: a path never contains `:`; an empty path stands for the default one and comes only with
+//! `:rm-if-finished`. Parsing the printed form gives the value back.
 
 use super::Error;
 use super::cursor::{Cursor, is_blank};
-use std::fmt;
+use hq_core::task::{Destination, DestinationKind};
 
 const RM_IF_FINISHED: &str = "rm-if-finished";
-
-/// What `--stdout` or `--stderr` says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Destination {
-    /// `none`: the output is discarded.
-    Discard,
-    /// A file.
-    File {
-        /// Its path, with placeholders; `None` stands for the default path.
-        path: Option<String>,
-        /// Whether the file is deleted once the task has finished successfully.
-        rm_if_finished: bool,
-    },
-}
 
 /// Reads `none` or `[path][:rm-if-finished]`, at least one of both.
 ///
@@ -30,13 +17,12 @@ pub enum Destination {
 /// An empty value, or anything else after a `:`.
 pub fn parse(text: &str) -> Result<Destination, Error> {
     if text == "none" {
-        return Ok(Destination::Discard);
+        return Ok(Destination { kind: DestinationKind::Discard, ..Destination::default() });
     }
     let mut cursor = Cursor::new(text);
     let path = cursor.take_while(|c| c != ':').trim_matches(is_blank);
-    let path = (!path.is_empty()).then(|| path.to_owned());
-    if cursor.is_end() && path.is_some() {
-        return Ok(Destination::File { path, rm_if_finished: false });
+    if cursor.is_end() && !path.is_empty() {
+        return Ok(file(path, false));
     }
     if !cursor.eat(':') {
         return Err(cursor.unexpected("`none`, a path or `:rm-if-finished`"));
@@ -45,19 +31,22 @@ pub fn parse(text: &str) -> Result<Destination, Error> {
         return Err(cursor.unexpected("`rm-if-finished` after `:`"));
     }
     cursor.end("the end after `:rm-if-finished`")?;
-    Ok(Destination::File { path, rm_if_finished: true })
+    Ok(file(path, true))
 }
 
-impl fmt::Display for Destination {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Discard => f.write_str("none"),
-            Self::File { path, rm_if_finished } => {
-                let path = path.as_deref().unwrap_or("");
-                let blank = if path == "none" && !rm_if_finished { " " } else { "" };
-                write!(f, "{path}{blank}{}", if *rm_if_finished { ":rm-if-finished" } else { "" })
-            }
-        }
+fn file(path: &str, remove_if_finished: bool) -> Destination {
+    Destination { kind: DestinationKind::File, path: path.to_owned(), remove_if_finished }
+}
+
+/// Prints a destination in the form that [`parse`] reads; a stream, which has no such form, as `<Stream>`.
+pub fn print(destination: &Destination) -> String {
+    match destination.kind {
+        DestinationKind::Discard => "none".to_owned(),
+        DestinationKind::Stream => "<Stream>".to_owned(),
+        DestinationKind::File if destination.remove_if_finished => format!("{}:{RM_IF_FINISHED}", destination.path),
+        // Only with the blank is it the path of a file.
+        DestinationKind::File if destination.path == "none" => "none ".to_owned(),
+        DestinationKind::File => destination.path.clone(),
     }
 }
 
@@ -66,14 +55,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn file(path: &str, rm_if_finished: bool) -> Destination {
-        Destination::File { path: (!path.is_empty()).then(|| path.to_owned()), rm_if_finished }
-    }
-
     #[test]
     fn reads_destinations() {
         for (text, expected) in [
-            ("none", Destination::Discard),
+            ("none", Destination { kind: DestinationKind::Discard, ..Destination::default() }),
             ("none ", file("none", false)),
             ("none:rm-if-finished", file("none", true)),
             ("out-%{TASK_ID}.txt", file("out-%{TASK_ID}.txt", false)),
@@ -93,7 +78,7 @@ mod tests {
         #[test]
         fn print_then_parse_is_identity(path in "none|[^:\\s][^:\n\r]{0,6}[^:\\s]", remove in any::<bool>()) {
             let destination = file(&path, remove);
-            prop_assert_eq!(parse(&destination.to_string()), Ok(destination));
+            prop_assert_eq!(parse(&print(&destination)), Ok(destination));
         }
     }
 }

@@ -8,6 +8,7 @@
 //! no other placeholder.
 
 use hq_core::id::{AttemptId, JobId, TaskId};
+use hq_core::task::{Destination, DestinationKind, TaskDesc};
 use std::fmt;
 
 /// Working directory of a job that was given none.
@@ -239,19 +240,37 @@ pub fn check_cwd(template: &str) -> Result<(), CwdInCwd> {
 /// Resolves the paths of a task: first the working directory, relative to the submit directory; then the outputs,
 /// relative to the working directory. `context.cwd` is not used.
 ///
-/// Every path is made absolute as soon as its base is known, also while placeholders are left in it.
+/// An empty path stands for the default one. Every path is made absolute as soon as its base is known, also while
+/// placeholders are left in it.
 pub fn resolve_task_paths(
     cwd: &str,
     stdout: Option<&str>,
     stderr: Option<&str>,
     context: &Context<'_>,
 ) -> ResolvedPaths {
-    let cwd = resolve_path(cwd, Place::Cwd, &Context { cwd: None, ..*context }, context.submit_dir);
+    let cwd =
+        resolve_path(or_default(cwd, DEFAULT_CWD), Place::Cwd, &Context { cwd: None, ..*context }, context.submit_dir);
     let known = Some(cwd.as_str()).filter(|cwd| is_absolute(cwd));
     let context = Context { cwd: known, ..*context };
-    let output = |template: Option<&str>, place| template.map(|path| resolve_path(path, place, &context, known));
-    let (stdout, stderr) = (output(stdout, Place::Stdout), output(stderr, Place::Stderr));
+    let output = |template: Option<&str>, default, place| {
+        template.map(|path| resolve_path(or_default(path, default), place, &context, known))
+    };
+    let stdout = output(stdout, DEFAULT_STDOUT, Place::Stdout);
+    let stderr = output(stderr, DEFAULT_STDERR, Place::Stderr);
     ResolvedPaths { cwd, stdout, stderr }
+}
+
+/// Resolves the paths of a task's description; an output that goes to no file has none.
+pub fn resolve_desc_paths(desc: &TaskDesc, context: &Context<'_>) -> ResolvedPaths {
+    resolve_task_paths(&desc.cwd, file_of(&desc.stdout), file_of(&desc.stderr), context)
+}
+
+fn file_of(destination: &Destination) -> Option<&str> {
+    (destination.kind == DestinationKind::File).then_some(destination.path.as_str())
+}
+
+fn or_default<'a>(path: &'a str, default: &'a str) -> &'a str {
+    if path.is_empty() { default } else { path }
 }
 
 /// Resolves a stream directory, relative to the submit directory.

@@ -29,6 +29,19 @@ fn the_examples_of_a_job() {
 }
 
 #[test]
+fn the_paths_of_a_description() {
+    let default = TaskDesc::default();
+    let paths = resolve_desc_paths(&default, &AT_START);
+    assert_eq!((paths.cwd.as_str(), paths.stdout.as_deref()), ("/base", Some("/base/job-1/7.stdout")));
+    assert_eq!(paths.stderr.as_deref(), Some("/base/job-1/7.stderr"));
+    let discard = Destination { kind: DestinationKind::Discard, ..Destination::default() };
+    let file = Destination { path: "e-%{INSTANCE_ID}".into(), ..Destination::default() };
+    let desc = TaskDesc { cwd: "sub".into(), stdout: discard, stderr: file, ..default };
+    let expected = ResolvedPaths { cwd: "/base/sub".into(), stdout: None, stderr: Some("/base/sub/e-2".into()) };
+    assert_eq!(resolve_desc_paths(&desc, &AT_START), expected);
+}
+
+#[test]
 fn relative_paths() {
     assert_eq!(output("sub/%{TASK_ID}", "out", &AT_START), "/base/sub/7/out");
     assert_eq!(output("sub/%{TASK_ID}", DEFAULT_STDOUT, &AT_START), "/base/sub/7/job-1/7.stdout");

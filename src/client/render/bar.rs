@@ -6,35 +6,13 @@
 //! unless the bar is full before it.
 
 use super::color::{Color, Palette, Style};
+use super::table::Cell;
+use hq_core::view::{ProgressView, TaskCounts, TaskState};
 
 /// Cells of the bar.
 pub const BAR_CELLS: u64 = 40;
 /// Moves to the beginning of the line and clears it.
 const CLEAR_LINE: &str = "\r\x1b[2K";
-
-/// How many of `total` tasks are in which state; the rest waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct TaskCounts {
-    /// All tasks.
-    pub total: u64,
-    /// Running ones.
-    pub running: u64,
-    /// Finished ones.
-    pub finished: u64,
-    /// Failed ones.
-    pub failed: u64,
-    /// Canceled ones.
-    pub canceled: u64,
-    /// Aborted ones.
-    pub aborted: u64,
-}
-
-impl TaskCounts {
-    /// Tasks with an outcome.
-    pub fn completed(&self) -> u64 {
-        [self.finished, self.failed, self.canceled, self.aborted].iter().fold(0, |sum, n| sum.saturating_add(*n))
-    }
-}
 
 /// The bar: `[####......]` with 40 cells, in the colours of the states.
 pub fn bar(counts: &TaskCounts, palette: Palette) -> String {
@@ -48,7 +26,7 @@ pub fn bar(counts: &TaskCounts, palette: Palette) -> String {
     out
 }
 
-/// The bar's coloured parts, for a table's cell; put `[` before and [`rest`] after them.
+/// The bar's coloured parts; takes their cells from `free`.
 fn segments(counts: &TaskCounts, free: &mut u64) -> Vec<(Style, String)> {
     let parts = [
         (Color::Magenta, counts.canceled),
@@ -57,9 +35,9 @@ fn segments(counts: &TaskCounts, free: &mut u64) -> Vec<(Style, String)> {
         (Color::Yellow, counts.running),
         (Color::BrightRed, counts.aborted),
     ];
+    let total = parts.iter().fold(u128::from(counts.waiting), |sum, (_, count)| sum + u128::from(*count)).max(1);
     let mut segments = Vec::new();
     for (color, count) in parts {
-        let total = u128::from(counts.total.max(1));
         let wanted = (u128::from(BAR_CELLS) * u128::from(count)).div_ceil(total);
         let cells = u64::try_from(wanted).unwrap_or(u64::MAX).min(*free);
         *free -= cells;
@@ -71,9 +49,9 @@ fn segments(counts: &TaskCounts, free: &mut u64) -> Vec<(Style, String)> {
 }
 
 /// The bar as the first line of a table's cell.
-pub fn bar_cell(counts: &TaskCounts) -> super::table::Cell {
+pub fn bar_cell(counts: &TaskCounts) -> Cell {
     let mut free = BAR_CELLS;
-    let mut cell = super::table::Cell::from("[");
+    let mut cell = Cell::from("[");
     for (style, text) in segments(counts, &mut free) {
         cell = cell.then(style, text);
     }
@@ -81,21 +59,24 @@ pub fn bar_cell(counts: &TaskCounts) -> super::table::Cell {
 }
 
 /// The line that replaces the one before: bar, jobs done, tasks completed, and the counts that are not zero.
-pub fn progress_line(jobs_done: u64, jobs: u64, counts: &TaskCounts, palette: Palette) -> String {
-    let states = [
-        ("RUNNING", counts.running),
-        ("FINISHED", counts.finished),
-        ("FAILED", counts.failed),
-        ("CANCELED", counts.canceled),
-        ("ABORTED", counts.aborted),
-    ];
-    let shown = states.into_iter().filter(|(_, count)| *count > 0).map(|(word, count)| {
-        let style = if word == "ABORTED" { Color::BrightRed.style() } else { Style::of_state(word) };
-        format!("{count} {}", palette.paint(style, word))
+pub fn progress_line(progress: &ProgressView, palette: Palette) -> String {
+    use TaskState::{Aborted, Canceled, Failed, Finished, Running};
+    let counts = &progress.counts;
+    let mut line = format!(
+        "{CLEAR_LINE}{} {}/{} jobs, {}/{} tasks ",
+        bar(counts, palette),
+        progress.jobs_done,
+        progress.jobs_all,
+        counts.total() - counts.unfinished(),
+        counts.total()
+    );
+    let shown = [Running, Finished, Failed, Canceled, Aborted].into_iter().filter(|state| counts.of(*state) > 0);
+    let words = shown.map(|state| {
+        let style = if state == Aborted { Color::BrightRed.style() } else { Style::of_state(state.word()) };
+        format!("{} {}", counts.of(state), palette.paint(style, &state.word().to_uppercase()))
     });
-    let (bar, completed, total) = (bar(counts, palette), counts.completed(), counts.total);
-    let shown = shown.collect::<Vec<_>>().join(" ");
-    format!("{CLEAR_LINE}{bar} {jobs_done}/{jobs} jobs, {completed}/{total} tasks {shown}")
+    line.push_str(&words.collect::<Vec<_>>().join(" "));
+    line
 }
 
 #[cfg(test)]
@@ -106,12 +87,12 @@ mod tests {
 
     #[test]
     fn bars() {
-        let counts = TaskCounts { total: 4, finished: 1, running: 1, ..TaskCounts::default() };
+        let counts = TaskCounts { waiting: 2, finished: 1, running: 1, ..TaskCounts::default() };
         assert_eq!(bar(&counts, Palette::OFF), format!("[{}{}]", "#".repeat(20), ".".repeat(20)));
         let colored = format!("[\x1b[32m{0}\x1b[0m\x1b[33m{0}\x1b[0m{1}]", "#".repeat(10), ".".repeat(20));
         assert_eq!(bar(&counts, Palette::ON), colored);
         assert_eq!(bar(&TaskCounts::default(), Palette::OFF), format!("[{}]", ".".repeat(40)));
-        let many = TaskCounts { total: 1_000, failed: 1, finished: 999, ..TaskCounts::default() };
+        let many = TaskCounts { failed: 1, finished: 999, ..TaskCounts::default() };
         assert!(bar(&many, Palette::ON).starts_with("[\x1b[31m#\x1b[0m\x1b[32m###"));
         let mut table = Table::vertical();
         table.line("State", bar_cell(&counts).then(Style::PLAIN, "\nRUNNING (1)"));
@@ -120,19 +101,20 @@ mod tests {
 
     #[test]
     fn progress_lines() {
-        let counts = TaskCounts { total: 10, finished: 3, failed: 1, running: 2, ..TaskCounts::default() };
+        let counts = TaskCounts { waiting: 4, finished: 3, failed: 1, running: 2, ..TaskCounts::default() };
         let expected = format!(
             "\r\x1b[2K[{}{}] 0/1 jobs, 4/10 tasks 2 RUNNING 3 FINISHED 1 FAILED",
             "#".repeat(24),
             ".".repeat(16)
         );
-        assert_eq!(progress_line(0, 1, &counts, Palette::OFF), expected);
+        let progress = ProgressView { jobs_done: 0, jobs_all: 1, counts };
+        assert_eq!(progress_line(&progress, Palette::OFF), expected);
     }
 
     proptest! {
         #[test]
-        fn bars_are_equally_wide(total: u64, running: u64, finished: u64, failed: u64, canceled: u64, aborted: u64) {
-            let counts = TaskCounts { total, running, finished, failed, canceled, aborted };
+        fn bars_are_equally_wide(waiting: u64, running: u64, finished: u64, failed: u64, canceled: u64, aborted: u64) {
+            let counts = TaskCounts { waiting, running, finished, failed, canceled, aborted };
             prop_assert_eq!(bar(&counts, Palette::OFF).len(), 42);
         }
     }

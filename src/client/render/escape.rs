@@ -2,8 +2,8 @@
 //!
 //! Names, errors and arguments come from anywhere; raw, they could move the cursor, hide text or reverse it.
 //!
-//! Holds: the result of [`line`] has no control character, no line separator and no character that changes the
-//! direction of text; the result of [`text`] has newlines besides.
+//! Holds: the result of [`line()`] has no control character, no line separator and no character that changes the
+//! direction of text; the result of [`text()`] has newlines besides.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -13,7 +13,7 @@ pub fn line(text: &str) -> Cow<'_, str> {
     escape(text, is_unsafe)
 }
 
-/// Escapes as [`line`] does, but keeps newlines.
+/// Escapes as [`line()`] does, but keeps newlines.
 pub fn text(text: &str) -> Cow<'_, str> {
     escape(text, |c| c != '\n' && is_unsafe(c))
 }

@@ -49,6 +49,11 @@ impl LogOptions {
 
 /// Starts logging to the standard error; a second call in a process has no effect.
 pub fn init(options: &LogOptions) {
+    // A second start, as in tests, keeps the first one.
+    let _ = builder(options).try_init();
+}
+
+fn builder(options: &LogOptions) -> env_logger::Builder {
     let (detailed, palette) = (options.is_detailed(), options.palette);
     let mut builder = env_logger::Builder::new();
     builder.filter_level(options.level());
@@ -59,8 +64,7 @@ pub fn init(options: &LogOptions) {
         let message = record.args().to_string();
         out.write_all(format_line(now(), record.level(), record.target(), &message, detailed, palette).as_bytes())
     });
-    // A second start, as in tests, keeps the first one.
-    let _ = builder.try_init();
+    builder
 }
 
 /// One line of the log, with its newline.
@@ -106,5 +110,18 @@ mod tests {
         assert!(with(true, "").is_detailed() && with(true, "").level() == LevelFilter::Debug);
         assert!(with(false, "hq=debug").is_detailed());
         assert!(!with(false, "hq=warn").is_detailed());
+    }
+
+    #[test]
+    fn filters_override_the_level() {
+        let enabled = |options: &LogOptions, level, target| {
+            let record = ::log::Record::builder().level(level).target(target).build();
+            builder(options).build().matches(&record)
+        };
+        let plain = LogOptions::default();
+        assert!(enabled(&plain, Level::Info, "a") && !enabled(&plain, Level::Debug, "a"));
+        let filtered = LogOptions { rust_log: Some("a=debug,b=error".into()), ..plain };
+        assert!(enabled(&filtered, Level::Debug, "a::x") && !enabled(&filtered, Level::Warn, "b"));
+        assert!(enabled(&filtered, Level::Info, "c"));
     }
 }

@@ -49,9 +49,9 @@ impl Cell {
         Self { spans: vec![(style, text.into())] }
     }
 
-    /// The cell with a state's word in its colour.
+    /// The cell with a state's word in capitals and in its colour.
     pub fn state(word: &str) -> Self {
-        Self::styled(Style::of_state(word), word)
+        Self::styled(Style::of_state(word), word.to_uppercase())
     }
 
     /// This cell followed by more text.
@@ -189,7 +189,7 @@ mod tests {
             Column::left("State"),
             Column::left("Tasks"),
         ]);
-        table.row(["7".into(), "date".into(), Cell::state("FINISHED"), "1".into()]);
+        table.row(["7".into(), "date".into(), Cell::state("finished"), "1".into()]);
         let expected = "\
 +----+------+----------+-------+
 | ID | Name | State    | Tasks |
