@@ -2,4 +2,7 @@
 //!
 //! Modules stand in the order in which they may use each other; `tests/tidy.rs` holds the allowed directions.
 
+pub mod grammar;
 pub mod wire;
+
+pub mod client;

@@ -1,0 +1,89 @@
+//! Cutting and wrapping long texts for tables.
+//!
+//! Limits are in bytes, as scripts know them, but cuts happen between characters.
+//!
+//! Holds: nothing here splits a character; a text within its limit is returned as it is.
+
+use std::borrow::Cow;
+use unicode_width::UnicodeWidthChar;
+
+/// Bytes of a job's name in a list.
+pub const NAME_BYTES_MAX: usize = 50;
+/// Bytes of an error in a list of tasks; an error this long is cut already.
+pub const ERROR_BYTES_CUT: usize = 16;
+/// Columns of a command's word before it is wrapped.
+pub const WORD_COLUMNS_MAX: usize = 80;
+
+/// A name for a list: over 50 bytes, the first 24 and the last 23 with `...` between.
+pub fn name(text: &str) -> Cow<'_, str> {
+    if text.len() <= NAME_BYTES_MAX {
+        return Cow::Borrowed(text);
+    }
+    let end = boundary_from(text, text.len() - 23);
+    Cow::Owned(format!("{}...{}", head(text, 24), text.get(end..).unwrap_or("")))
+}
+
+/// Cuts a text of `bytes` or more to its first `bytes` and `...`; says whether it did.
+pub fn end(text: &str, bytes: usize) -> (Cow<'_, str>, bool) {
+    if text.len() < bytes {
+        return (Cow::Borrowed(text), false);
+    }
+    (Cow::Owned(format!("{}...", head(text, bytes))), true)
+}
+
+/// Breaks a text into lines of at most `columns`; a newline in it also breaks.
+pub fn wrap(text: &str, columns: usize) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut used = 0;
+    for c in text.chars() {
+        let width = c.width().unwrap_or(1);
+        if c == '\n' {
+            used = 0;
+        } else if used > 0 && used + width > columns {
+            out.push('\n');
+            used = width;
+        } else {
+            used += width;
+        }
+        out.push(c);
+    }
+    out
+}
+
+fn head(text: &str, bytes: usize) -> &str {
+    let end = (0..=bytes.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    text.get(..end).unwrap_or("")
+}
+
+fn boundary_from(text: &str, start: usize) -> usize {
+    (start..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cuts_names_in_the_middle() {
+        assert_eq!(name(&"x".repeat(50)), "x".repeat(50));
+        let long = format!("{}{}{}", "a".repeat(24), "b".repeat(10), "c".repeat(23));
+        assert_eq!(name(&long), format!("{}...{}", "a".repeat(24), "c".repeat(23)));
+        let odd = "é".repeat(40);
+        assert_eq!(name(&format!("x{odd}")), format!("x{}...{}", "é".repeat(11), "é".repeat(11)));
+    }
+
+    #[test]
+    fn cuts_the_end() {
+        assert_eq!(end("fifteen bytes !", 16), (Cow::Borrowed("fifteen bytes !"), false));
+        assert_eq!(end("exactly sixteen!", 16), (Cow::Borrowed("exactly sixteen!..."), true));
+        assert_eq!(end("xéééééééééééé", 16).0, "xééééééé...");
+    }
+
+    #[test]
+    fn wraps() {
+        assert_eq!(wrap("abcdef", 4), "abcd\nef");
+        assert_eq!(wrap("abcd", 4), "abcd");
+        assert_eq!(wrap("ab\ncdef", 3), "ab\ncde\nf");
+        assert_eq!(wrap("日本語", 4), "日本\n語");
+    }
+}

@@ -1,0 +1,27 @@
+//! `grammar`: one parser a value, for everything that users and worker definitions write as text.
+//!
+//! Each text has one reader, shared by the command line, directives, job files and batch scripts, so that a value
+//! means the same wherever it is written.
+//!
+//! **Invariant:** every function here is total: any text gives a value or an [`Error`] that points at the place.
+//! Where a value has a printed form, parsing the printed form gives the value back.
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice)
+)]
+
+pub mod array;
+pub mod crash_limit;
+mod cursor;
+pub mod destination;
+pub mod duration;
+pub mod environment;
+mod error;
+pub mod free_text;
+pub mod placeholder;
+pub mod pool;
+pub mod request;
+pub mod selector;
+pub mod weight;
+
+pub use error::Error;
