@@ -20,6 +20,8 @@ pub mod id;
 pub mod idset;
 pub mod limits;
 pub mod machine;
+#[cfg(test)]
+mod machine_tests;
 pub mod place;
 pub mod resource;
 pub mod state;

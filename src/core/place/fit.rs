@@ -28,6 +28,7 @@ pub struct Assign {
 /// The next tasks of a queue for the first worker, from `from` on, that can start some of them now.
 pub fn fit(state: &State, now: Time, level: Level, from: WorkerId) -> Option<Vec<Assign>> {
     let class = state.classes.get(level.class)?;
+    state.ready.head(level)?;
     for id in state.open_workers.range(from..) {
         let Some(worker) = state.workers.get(id) else { continue };
         if worker.blocked.contains(&level.class) {

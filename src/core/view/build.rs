@@ -1,1 +1,244 @@
 //! Builds views from the state.
+
+use super::{JobDetail, JobSummary, ProgressView, TaskPage, TaskState, TaskView, WorkerName, WorkerView};
+use crate::id::{AttemptId, JobId, TaskId, WorkerId};
+use crate::idset::IdSet;
+use crate::limits;
+use crate::state::State;
+use crate::state::jobs::Job;
+use crate::state::tasks::{Place, TaskStatus};
+use crate::state::workers::{Link, PastWorker, Worker};
+use crate::task::{Entries, SubmitDesc, TaskDesc};
+use crate::view::TaskCounts;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Failed tasks that a job's detail names.
+const FAILED_SHOWN: usize = 5;
+/// Tasks looked at for one page, whether they fit the filter or not: bounds the time of a turn.
+const PAGE_SCAN_MAX: usize = 50_000;
+/// Tasks of one page at most.
+const PAGE_TASKS_MAX: usize = 10_000;
+
+impl State {
+    /// All jobs, ascending.
+    pub fn view_jobs(&self) -> Vec<JobSummary> {
+        self.jobs.values().map(summary).collect()
+    }
+
+    /// One job with its submits.
+    pub fn view_job(&self, id: JobId) -> Option<JobDetail> {
+        let job = self.jobs.get(&id)?;
+        let completed = match job.completed {
+            Some(at) => Some(at),
+            None if job.counts.unfinished() == 0 => Some(job.submitted),
+            None => None,
+        };
+        let workers = workers_of(job);
+        Some(JobDetail {
+            summary: summary(job),
+            max_fails: job.max_fails,
+            submitted: job.submitted,
+            completed,
+            submits: job.submits.iter().map(|submit| Arc::new(shown_submit(&submit.desc))).collect(),
+            server_uid: self.server_uid.clone(),
+            failed: first_failed(job),
+            workers: self.names(workers),
+        })
+    }
+
+    /// A page of the tasks of one job.
+    pub fn view_tasks(
+        &self,
+        id: JobId,
+        ids: Option<&IdSet>,
+        states: &[TaskState],
+        from: TaskId,
+        limit: usize,
+    ) -> Option<TaskPage> {
+        let job = self.jobs.get(&id)?;
+        let limit = limit.clamp(1, PAGE_TASKS_MAX);
+        let mut page = TaskPage { job: id, ..TaskPage::default() };
+        let mut workers = BTreeSet::new();
+        let all = job.tasks.ascending_from(from);
+        let wanted: Box<dyn Iterator<Item = TaskId>> = match ids {
+            // Few ids of a large job are looked up; many are filtered.
+            Some(set) if set.len() <= PAGE_SCAN_MAX as u64 => {
+                let sorted: BTreeSet<u32> = set.iter().filter(|task| *task >= from.0).collect();
+                Box::new(sorted.into_iter().map(TaskId))
+            }
+            Some(set) => Box::new(all.filter(|task| set.contains(task.0))),
+            None => Box::new(all),
+        };
+        for (scanned, task) in wanted.enumerate() {
+            if page.tasks.len() >= limit || scanned >= PAGE_SCAN_MAX {
+                page.next = Some(task);
+                break;
+            }
+            match view_task(job, task) {
+                None => page.missing.push(task),
+                Some(view) if states.is_empty() || states.contains(&view.state) => {
+                    workers.extend(view.workers.iter().copied());
+                    page.tasks.push(view);
+                }
+                Some(_) => {}
+            }
+        }
+        page.workers = self.names(workers);
+        Some(page)
+    }
+
+    fn names(&self, workers: impl IntoIterator<Item = WorkerId>) -> Vec<WorkerName> {
+        let names = workers
+            .into_iter()
+            .filter_map(|id| self.hostname(id).map(|hostname| WorkerName { id, hostname: hostname.to_owned() }));
+        names.collect()
+    }
+
+    /// A worker, also an ended one.
+    pub fn view_worker(&self, id: WorkerId) -> Option<WorkerView> {
+        match self.workers.get(&id) {
+            Some(worker) => Some(view_present(worker)),
+            None => self.past_workers.get(&id).map(view_past),
+        }
+    }
+
+    /// All workers, ended ones included, ascending.
+    pub fn view_workers(&self) -> Vec<WorkerView> {
+        let mut views: Vec<WorkerView> = self.past_workers.values().map(view_past).collect();
+        views.extend(self.workers.values().map(view_present));
+        views.sort_by_key(|view| view.id);
+        views
+    }
+
+    /// What is known about the jobs that somebody watches; unknown ids do not count.
+    pub fn view_progress(&self, jobs: &[JobId]) -> ProgressView {
+        let mut view = ProgressView { jobs_done: 0, jobs_all: 0, counts: TaskCounts::default() };
+        for job in jobs.iter().filter_map(|id| self.jobs.get(id)) {
+            view.jobs_all += 1;
+            view.jobs_done += u64::from(job.is_done());
+            view.counts.add(&job.counts);
+        }
+        view
+    }
+}
+
+fn summary(job: &Job) -> JobSummary {
+    JobSummary {
+        id: job.id,
+        name: job.name.clone(),
+        is_open: job.is_open,
+        cancel_reason: job.cancel_reason.clone(),
+        counts: job.counts,
+    }
+}
+
+fn view_task(job: &Job, id: TaskId) -> Option<TaskView> {
+    let ordinal = job.tasks.ordinal(id)?;
+    let (submit, found) = job.submit_of(ordinal)?;
+    let status = job.tasks.status(id)?;
+    let base = TaskView { id, state: status.state(), submit, desc: found.desc_index(ordinal), ..TaskView::default() };
+    Some(match status {
+        TaskStatus::Untouched => base,
+        TaskStatus::Ended(run) => TaskView { ended: Some(run.at), ..base },
+        TaskStatus::Live(live) => match live.place {
+            Place::Running { worker, fence, started, .. } => {
+                TaskView { attempt: fence.attempt, workers: vec![worker], started: Some(started), ..base }
+            }
+            _ => TaskView { attempt: live.next_attempt, ..base },
+        },
+        TaskStatus::Done(done) => TaskView {
+            attempt: AttemptId(done.attempt.0),
+            workers: done.started.map(|_| done.worker).into_iter().collect(),
+            started: done.started_at(job.submitted),
+            ended: Some(done.ended_at(job.submitted)),
+            error: job.errors.get(done.error).map(str::to_owned),
+            ..base
+        },
+    })
+}
+
+/// The failed tasks with the lowest ids. A job that failed has few submits, or its tasks are in order anyway.
+fn first_failed(job: &Job) -> Vec<TaskView> {
+    if job.counts.failed == 0 {
+        return Vec::new();
+    }
+    let failed = job.tasks.done.iter().filter(|(_, done)| done.state == TaskState::Failed);
+    let mut ids: Vec<TaskId> = if job.submits.len() == 1 {
+        failed.take(FAILED_SHOWN).filter_map(|(ordinal, _)| job.tasks.id(ordinal)).collect()
+    } else {
+        failed.filter_map(|(ordinal, _)| job.tasks.id(ordinal)).collect()
+    };
+    ids.sort_unstable();
+    ids.truncate(FAILED_SHOWN);
+    ids.into_iter().filter_map(|id| view_task(job, id)).collect()
+}
+
+fn workers_of(job: &Job) -> BTreeSet<WorkerId> {
+    let done = job.tasks.done.iter().filter(|(_, done)| done.started.is_some()).map(|(_, done)| done.worker);
+    let running = job.tasks.live.values().filter_map(|live| match live.place {
+        Place::Running { worker, .. } => Some(worker),
+        _ => None,
+    });
+    done.chain(running).collect()
+}
+
+/// A submit as it is shown: without bulk, long words replaced by their size, a long command cut.
+fn shown_submit(submit: &SubmitDesc) -> SubmitDesc {
+    SubmitDesc {
+        ids: submit.ids.clone(),
+        descs: submit.descs.iter().map(|desc| Arc::new(shown_desc(desc))).collect(),
+        desc_of: submit.desc_of.clone(),
+        entries: Entries::default(),
+        deps: submit.deps.clone(),
+        submit_dir: submit.submit_dir.clone(),
+        stream: submit.stream.clone(),
+        graph: submit.graph,
+    }
+}
+
+fn shown_desc(desc: &TaskDesc) -> TaskDesc {
+    let word = |word: &String| {
+        if word.len() > limits::SHOWN_ARG_BYTES_MAX { format!("<{} bytes>", word.len()) } else { word.clone() }
+    };
+    TaskDesc {
+        args: desc.args.iter().take(limits::SHOWN_ARGS_MAX).map(word).collect(),
+        env: desc.env.clone(),
+        cwd: desc.cwd.clone(),
+        stdout: desc.stdout.clone(),
+        stderr: desc.stderr.clone(),
+        stdin: Default::default(),
+        request: desc.request.clone(),
+        priority: desc.priority,
+        time_limit: desc.time_limit,
+        crash_limit: desc.crash_limit,
+        pin: desc.pin,
+        task_dir: desc.task_dir,
+    }
+}
+
+fn view_present(worker: &Worker) -> WorkerView {
+    WorkerView {
+        id: worker.id,
+        config: Box::new((*worker.config).clone()),
+        started: worker.started,
+        ended: None,
+        assigned_tasks: worker.assigned(),
+        running_tasks: worker.running,
+        last_started: worker.last_started,
+        away: worker.link != Link::Connected,
+    }
+}
+
+fn view_past(past: &PastWorker) -> WorkerView {
+    WorkerView {
+        id: past.id,
+        config: Box::new((*past.config).clone()),
+        started: past.started,
+        ended: Some(past.end),
+        assigned_tasks: 0,
+        running_tasks: 0,
+        last_started: past.last_started,
+        away: false,
+    }
+}
