@@ -20,7 +20,7 @@ fn pair(runtime: &Runtime) -> Option<Pair> {
         let (near, far) = duplex(1 << 20);
         let ((reader, writer), (far_reader, far_writer)) = (split(near), split(far));
         let (near, far) =
-            tokio::join!(initiate(reader, writer, &identity), respond(far_reader, far_writer, &identity, || ()),);
+            tokio::join!(initiate(reader, writer, &identity), respond(far_reader, far_writer, &identity, |_| ()),);
         Some((near.ok()?.split().1, far.ok()?.split().0))
     })
 }

@@ -140,7 +140,8 @@ impl fmt::Display for Error {
             }
             Error::Writable { path, mode } => write!(
                 f,
-                "{path:?} can be changed by other users (mode {:04o}): it is not trusted. Take the right away: `chmod go-w {}`",
+                "{path:?} can be changed by other users (mode {:04o}): it is not trusted. \
+                 Take the right away: `chmod go-w {}`",
                 mode & 0o7777,
                 path.display()
             ),

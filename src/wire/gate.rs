@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::connection::Connection;
 use super::error::Error;
 use super::frame::LENGTH_BYTES;
-use super::handshake::{Identity, respond};
+use super::handshake::{Identity, Stage, respond};
 use super::limits::{UNPROVEN_MAX, UNPROVEN_PER_SOURCE_MAX};
 use super::preamble::{PREAMBLE_BYTES, Role};
 use super::slots::{Shown, Slot, Slots};
@@ -180,7 +180,13 @@ async fn prove(
     // Without it a small reply waits for the acknowledgement of the one before.
     let _ = stream.set_nodelay(true);
     let (reader, writer) = stream.into_split();
-    let proven = respond(reader, writer, identity, || slot.show(Shown::Proven)).await;
+    let watch = |stage| {
+        slot.show(match stage {
+            Stage::Proven => Shown::Proven,
+            Stage::Refused => Shown::Refused,
+        });
+    };
+    let proven = respond(reader, writer, identity, watch).await;
     if let Err(error) = &proven {
         refusals.note(Refused::Peer(error.kind()), Some(source));
         refusals.report();

@@ -65,6 +65,16 @@ impl Identity {
     }
 }
 
+/// What the serving side tells about a handshake under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The peer's first message was made with the secret. It may still be a replay, so that this allows no more than
+    /// patience.
+    Proven,
+    /// The peer is refused and waits for being told so.
+    Refused,
+}
+
 /// The dialling side of the handshake.
 ///
 /// # Errors
@@ -81,10 +91,7 @@ where
     Ok(link.into_connection(session, hello, identity))
 }
 
-/// The serving side of the handshake.
-///
-/// `on_proven` is called when the peer's first message showed that it was made with the secret. It
-/// may still be a replay, so that this allows no more than patience.
+/// The serving side of the handshake; `watch` is called at each stage.
 ///
 /// # Errors
 /// As the peer deserves. When the peer was refused, it has been told so before this returns.
@@ -92,7 +99,7 @@ pub async fn respond<R, W>(
     reader: R,
     writer: W,
     identity: &Identity,
-    on_proven: impl FnOnce(),
+    mut watch: impl FnMut(Stage),
 ) -> Result<Connection<R, W>, Error>
 where
     R: AsyncRead + Unpin,
@@ -100,10 +107,11 @@ where
 {
     let begun = Instant::now();
     let mut link = Link::new(reader, writer);
-    match within_deadline(link.respond(identity, on_proven)).await {
+    match within_deadline(link.respond(identity, &mut watch)).await {
         Ok((session, hello)) => Ok(link.into_connection(session, hello, identity)),
         Err(error) => {
             if !matches!(error, Error::Cut | Error::Io { .. }) {
+                watch(Stage::Refused);
                 link.refuse(identity.role, begun).await;
             }
             Err(error)
@@ -181,7 +189,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Link<R, W> {
         Ok(((sealer, opener), hello))
     }
 
-    async fn respond(&mut self, identity: &Identity, on_proven: impl FnOnce()) -> Result<(Session, Hello), Error> {
+    async fn respond(&mut self, identity: &Identity, watch: &mut impl FnMut(Stage)) -> Result<(Session, Hello), Error> {
         let first = self.read_frame().await?;
         let short = Error::Malformed { what: "preamble" };
         let (prologue, message) = first.split_at_checked(PREAMBLE_BYTES).ok_or(short)?;
@@ -189,7 +197,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Link<R, W> {
         check_uid(&preamble.server_uid, &identity.server_uid)?;
         let mut state = noise(&identity.key, prologue, false)?;
         read_noise(&mut state, message)?;
-        on_proven();
+        watch(Stage::Proven);
 
         let answer = [&[ANSWER], write_noise(&mut state)?.as_slice()].concat();
         let (mut sealer, mut opener) = halves(state, identity.limits.frames_max)?;

@@ -33,7 +33,7 @@ pub use connection::{Connection, Receiver, Sender};
 pub use dial::{DialError, dial};
 pub use error::Error;
 pub use gate::{Authenticated, Gate, GateLimits, raise_fd_limit, serve};
-pub use handshake::{Identity, initiate, respond};
+pub use handshake::{Identity, Stage, initiate, respond};
 pub use hello::Hello;
 pub use key::SecretKey;
 pub use limits::Limits;

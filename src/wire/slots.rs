@@ -24,6 +24,8 @@ const ROOM_MS_STEP: u64 = 50;
 /// What a connection has shown so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Shown {
+    /// Something wrong: it only waits for its refusal.
+    Refused,
     /// Nothing.
     Nothing,
     /// As many bytes as a beginning has.
@@ -36,7 +38,7 @@ impl Shown {
     /// Time that the connection may stay when others need its place.
     fn stays(self) -> Duration {
         Duration::from_millis(match self {
-            Shown::Nothing => 0,
+            Shown::Refused | Shown::Nothing => 0,
             Shown::Started => STARTED_MS_MIN,
             Shown::Proven => PROVEN_MS_MIN,
         })
@@ -239,8 +241,12 @@ mod tests {
         assert_eq!(leaving(&slots), [held[1].id(), held[2].id()]);
         assert!(slots.enter(ip(1), Shown::Started).is_none(), "three that deserve to stay");
         tokio::time::advance(Duration::from_millis(STARTED_MS_MIN)).await;
-        assert!(slots.enter(ip(1), Shown::Nothing).is_some());
+        let idle = slots.enter(ip(1), Shown::Nothing).unwrap();
         assert_eq!(leaving(&slots), [held[1].id(), held[2].id(), newest.id()]);
+        another.show(Shown::Refused);
+        let last = slots.enter(ip(1), Shown::Nothing).unwrap();
+        assert_eq!(leaving(&slots), [held[1].id(), held[2].id(), newest.id(), another.id()]);
+        drop((idle, last));
         drop((held, other, newest, another));
         assert_eq!(slots.taken(), 0);
     }

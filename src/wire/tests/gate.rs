@@ -152,3 +152,27 @@ async fn sessions_outlive_the_listener() {
     let error = dial("127.0.0.1", port, &owner).await.unwrap_err();
     assert!(matches!(error, DialError::Unreachable { .. }), "{error:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_owner_gets_through_a_crowd_with_wrong_keys() {
+    let server = server(Role::Client).await;
+    let address = server.address;
+    let wrong = super::handshake::first_frame(&identity(Role::Client, 2, "abc123")).await;
+    let mut crowd = tokio::task::JoinSet::new();
+    for _ in 0..32 {
+        let wrong = wrong.clone();
+        crowd.spawn(async move {
+            loop {
+                let mut stream = from([127, 0, 0, 1], address).await;
+                let _ = stream.write_all(&wrong).await;
+                let _ = stream.read_to_end(&mut Vec::new()).await;
+            }
+        });
+    }
+    let owner = identity(Role::Client, 1, "abc123");
+    for _ in 0..20 {
+        call(&server, &owner).await.unwrap();
+    }
+    crowd.shutdown().await;
+    assert_eq!(server.sessions.load(Ordering::SeqCst), 20);
+}

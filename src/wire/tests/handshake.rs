@@ -16,7 +16,7 @@ use crate::wire::preamble::refusal;
 async fn shake(client: &Identity, server: &Identity) -> (Result<Hello, Error>, Result<Hello, Error>) {
     let (near, far) = duplex(64);
     let ((reader, writer), (far_reader, far_writer)) = (split(near), split(far));
-    let (one, two) = tokio::join!(initiate(reader, writer, client), respond(far_reader, far_writer, server, || ()),);
+    let (one, two) = tokio::join!(initiate(reader, writer, client), respond(far_reader, far_writer, server, |_| ()),);
     (one.map(|it| it.peer().clone()), two.map(|it| it.peer().clone()))
 }
 
@@ -61,7 +61,7 @@ async fn probe(bytes: Vec<u8>) -> (Vec<u8>, Duration) {
     let (far_reader, far_writer) = split(far);
     let begun = Instant::now();
     let serve = tokio::spawn(async move {
-        respond(far_reader, far_writer, &server, || ()).await.unwrap_err();
+        respond(far_reader, far_writer, &server, |_| ()).await.unwrap_err();
     });
     let (mut reader, mut writer) = split(near);
     writer.write_all(&bytes).await.unwrap();
@@ -73,7 +73,7 @@ async fn probe(bytes: Vec<u8>) -> (Vec<u8>, Duration) {
 }
 
 /// The first frame of a client with this identity.
-async fn first_frame(identity: &Identity) -> Vec<u8> {
+pub(super) async fn first_frame(identity: &Identity) -> Vec<u8> {
     let (near, mut far) = duplex(1 << 16);
     let (reader, writer) = split(near);
     let mut bytes = vec![0; 4 + 24 + 48];
@@ -134,7 +134,8 @@ async fn a_replayed_beginning_never_becomes_a_connection() {
         let (_reader, mut writer) = split(near);
         writer.write_all(&[&recorded[..], &tail].concat()).await.unwrap();
         let mut proven = false;
-        let error = respond(far_reader, far_writer, &client, || proven = true).await.unwrap_err();
+        let error =
+            respond(far_reader, far_writer, &client, |stage| proven |= stage == Stage::Proven).await.unwrap_err();
         assert!(proven, "the first message itself is genuine");
         assert!(matches!(error, Error::Forged | Error::Malformed { .. } | Error::Timeout { .. }), "{error}");
     }
@@ -157,7 +158,7 @@ async fn the_silent_and_the_slow_are_dropped_at_the_deadline() {
             }
             sleep(Duration::from_secs(3600)).await;
         });
-        let error = respond(far_reader, far_writer, &server, || ()).await.unwrap_err();
+        let error = respond(far_reader, far_writer, &server, |_| ()).await.unwrap_err();
         assert!(matches!(error, Error::Timeout { .. }), "{error}");
         assert!(begun.elapsed() <= Duration::from_secs(6), "{:?}", begun.elapsed());
         slow.abort();

@@ -27,6 +27,6 @@ pub(super) async fn pair(limits: Limits, pipe_bytes: usize) -> (MemoryConnection
     let (near, far) = duplex(pipe_bytes);
     let ((reader, writer), (far_reader, far_writer)) = (split(near), split(far));
     let (client, server) =
-        tokio::join!(initiate(reader, writer, &identity), respond(far_reader, far_writer, &identity, || ()),);
+        tokio::join!(initiate(reader, writer, &identity), respond(far_reader, far_writer, &identity, |_| ()),);
     (client.unwrap(), server.unwrap())
 }

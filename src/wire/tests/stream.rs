@@ -93,7 +93,7 @@ async fn a_peer_that_exceeds_the_limit_is_stopped_at_the_frame_that_does() {
     let ((reader, writer), (far_reader, far_writer)) = (split(near), split(far));
     let strict = Identity { limits: Limits { message_bytes_max: 100_000, ..identity.limits }, ..identity.clone() };
     let (client, server) =
-        tokio::join!(initiate(reader, writer, &identity), respond(far_reader, far_writer, &strict, || ()),);
+        tokio::join!(initiate(reader, writer, &identity), respond(far_reader, far_writer, &strict, |_| ()),);
     let (mut client, mut server) = (client.unwrap(), server.unwrap());
     let large = Note::Bytes(ByteBuf::from(vec![0; 200_000]));
     client.send(&large).await.unwrap();

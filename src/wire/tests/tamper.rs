@@ -144,7 +144,7 @@ async fn session(to_server: Edit, to_client: Edit) -> (Seen, Seen, Vec<u8>, Vec<
     let down = tokio::spawn(pump(from_server, into_client, to_client));
     let ((reader, writer), (far_reader, far_writer)) = (split(client), split(server));
     let dial = async { talk(initiate(reader, writer, &identity).await).await };
-    let serve = async { talk(respond(far_reader, far_writer, &identity, || ()).await).await };
+    let serve = async { talk(respond(far_reader, far_writer, &identity, |_| ()).await).await };
     let (client, server) = tokio::join!(dial, serve);
     (client, server, up.await.unwrap(), down.await.unwrap())
 }
@@ -226,6 +226,6 @@ async fn a_whole_session_played_again_has_no_effect() {
     let (far_reader, far_writer) = split(far);
     let (_reader, mut writer) = split(near);
     writer.write_all(&recorded).await.unwrap();
-    let error = respond(far_reader, far_writer, &identity, || ()).await.unwrap_err();
+    let error = respond(far_reader, far_writer, &identity, |_| ()).await.unwrap_err();
     assert!(matches!(error, Error::Forged), "{error}");
 }
