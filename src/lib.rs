@@ -5,4 +5,6 @@
 pub mod grammar;
 pub mod wire;
 
+pub mod access;
+
 pub mod client;
