@@ -140,7 +140,7 @@ impl Drop for Opening {
 
 pub(super) fn kill_group(child: Child, signal: i32) -> io::Result<bool> {
     let table = registry().lock();
-    if !table.live.get(&child.pid).is_some_and(|entry| entry.ticket == child.ticket) {
+    if table.live.get(&child.pid).is_none_or(|entry| entry.ticket != child.ticket) {
         return Ok(false);
     }
     // SAFETY: plain integers; the group is led by a child that is not reaped, so it is still the child's.
@@ -309,9 +309,8 @@ fn microseconds(time: libc::timeval) -> u64 {
 
 /// A callback that panics must not end the thread that learns of all ends.
 fn report(ended: Option<(OnExit, Exit)>) {
-    if let Some((on_exit, exit)) = ended {
-        if catch_unwind(AssertUnwindSafe(|| on_exit(exit))).is_err() {
-            log::error!("The end of process {} could not be passed on", exit.pid);
-        }
+    let Some((on_exit, exit)) = ended else { return };
+    if catch_unwind(AssertUnwindSafe(|| on_exit(exit))).is_err() {
+        log::error!("The end of process {} could not be passed on", exit.pid);
     }
 }
