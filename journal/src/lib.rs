@@ -9,7 +9,12 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),
-    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
 )]
 
 pub mod checkpoint;
@@ -20,7 +25,7 @@ pub mod lock;
 pub mod log;
 pub mod mark;
 pub mod record;
-//pub mod salvage;
+pub mod salvage;
 pub mod scan;
 pub mod store;
 pub mod stream;

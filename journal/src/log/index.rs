@@ -61,7 +61,9 @@ impl Lists {
                     at = from + number;
                     taken += 1;
                 }
-                store.insert(&key(job, *first), &value).map_err(store_error("write the index"))?;
+                store
+                    .insert(&key(job, *first), &value)
+                    .map_err(store_error("write the index"))?;
                 rest = rest.get(taken..).unwrap_or_default();
             }
         }
@@ -71,7 +73,11 @@ impl Lists {
 
 fn key(job: u32, entry: u64) -> [u8; 13] {
     let mut key = [0; 13];
-    let parts: [(usize, &[u8]); 3] = [(0, &[KEY_TAG]), (1, &job.to_be_bytes()), (5, &entry.to_be_bytes())];
+    let parts: [(usize, &[u8]); 3] = [
+        (0, &[KEY_TAG]),
+        (1, &job.to_be_bytes()),
+        (5, &entry.to_be_bytes()),
+    ];
     for (at, bytes) in parts {
         if let Some(place) = key.get_mut(at..at + bytes.len()) {
             place.copy_from_slice(bytes);
@@ -105,14 +111,21 @@ fn take_leb(bytes: &mut &[u8]) -> Option<u64> {
 ///
 /// # Errors
 /// [`Error::Store`], also for a list that cannot be read.
-pub fn entries_of(store: &dyn Store, job: u32, entry_min: u64, entry_end: u64) -> Result<Runs, Error> {
+pub fn entries_of(
+    store: &dyn Store,
+    job: u32,
+    entry_min: u64,
+    entry_end: u64,
+) -> Result<Runs, Error> {
     let mut runs = Runs::new();
     let mut damaged = false;
     let to = key(job, u64::MAX);
     store
         .range(&key(job, 0), &to, false, &mut |key, value| {
             let first = key.last_chunk::<8>().map(|b| u64::from_be_bytes(*b));
-            let (Some(mut at), mut rest) = (first, value) else { return true };
+            let (Some(mut at), mut rest) = (first, value) else {
+                return true;
+            };
             while !rest.is_empty() {
                 let (Some(skip), Some(number)) = (take_leb(&mut rest), take_leb(&mut rest)) else {
                     damaged = true;
@@ -129,7 +142,10 @@ pub fn entries_of(store: &dyn Store, job: u32, entry_min: u64, entry_end: u64) -
         })
         .map_err(store_error("read the index"))?;
     if damaged {
-        return Err(Error::Store { what: "read the index", detail: format!("the list of job {job} is damaged") });
+        return Err(Error::Store {
+            what: "read the index",
+            detail: format!("the list of job {job} is damaged"),
+        });
     }
     Ok(merged(runs))
 }
@@ -155,7 +171,9 @@ pub fn prune(store: &dyn Store, entry: u64) -> Result<(), Error> {
     let mut old: Vec<Vec<u8>> = Vec::new();
     store
         .range(&[KEY_TAG], &[KEY_TAG + 1], false, &mut |key, value| {
-            let Some(mut at) = key.last_chunk::<8>().map(|b| u64::from_be_bytes(*b)) else { return true };
+            let Some(mut at) = key.last_chunk::<8>().map(|b| u64::from_be_bytes(*b)) else {
+                return true;
+            };
             let mut rest = value;
             while let (Some(skip), Some(number)) = (take_leb(&mut rest), take_leb(&mut rest)) {
                 at = at.saturating_add(skip).saturating_add(number);

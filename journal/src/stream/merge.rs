@@ -15,7 +15,8 @@ use super::index::{BlockRef, Builder, Entry, Key, parse_block, parse_footer};
 use super::{StreamError, StreamHead};
 use crate::disk::{Access, Disk, File, read_full};
 use crate::record::{
-    HEADER_BYTES, Header, KIND_STREAM_FOOTER, KIND_STREAM_INDEX, KIND_STREAM_OPEN, KIND_STREAM_TRAILER,
+    HEADER_BYTES, Header, KIND_STREAM_FOOTER, KIND_STREAM_INDEX, KIND_STREAM_OPEN,
+    KIND_STREAM_TRAILER,
 };
 use crate::scan::{Found, Scanner};
 
@@ -41,7 +42,9 @@ pub(super) struct StreamFile {
 pub(super) fn record_at(file: &dyn File, offset: u64) -> io::Result<Option<(Header, Vec<u8>)>> {
     let mut head = [0; HEADER_BYTES];
     read_full(file, offset, &mut head)?;
-    let Ok(header) = Header::parse(&head) else { return Ok(None) };
+    let Ok(header) = Header::parse(&head) else {
+        return Ok(None);
+    };
     let behind = offset.saturating_add(header.record_bytes());
     if behind > file.bytes()? {
         return Ok(None);
@@ -57,16 +60,33 @@ impl StreamFile {
     pub(super) fn open(disk: &dyn Disk, path: &Path) -> Result<Option<Self>, StreamError> {
         let fail = |e| StreamError::io("read stream", path, e);
         let file = disk.open(path, Access::Read).map_err(fail)?;
-        let Some((header, body)) = record_at(&*file, 0).map_err(fail)? else { return Ok(None) };
-        let Some(head) = StreamHead::parse(&body).filter(|_| header.kind == KIND_STREAM_OPEN) else { return Ok(None) };
+        let Some((header, body)) = record_at(&*file, 0).map_err(fail)? else {
+            return Ok(None);
+        };
+        let Some(head) = StreamHead::parse(&body).filter(|_| header.kind == KIND_STREAM_OPEN)
+        else {
+            return Ok(None);
+        };
         let bytes = file.bytes().map_err(fail)?;
         let (blocks, loose, notes) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(Some(Self { path: path.to_path_buf(), file, head, bytes, tag: header.tag, blocks, loose, notes }))
+        Ok(Some(Self {
+            path: path.to_path_buf(),
+            file,
+            head,
+            bytes,
+            tag: header.tag,
+            blocks,
+            loose,
+            notes,
+        }))
     }
 
     /// Finds the index: by the footer, or by scanning the headers.
     pub(super) fn load_index(&mut self) -> Result<(), StreamError> {
-        match self.footer().map_err(|e| StreamError::io("read stream", &self.path, e))? {
+        match self
+            .footer()
+            .map_err(|e| StreamError::io("read stream", &self.path, e))?
+        {
             Some(blocks) => self.blocks = blocks,
             None => self.scan(true)?,
         }
@@ -74,12 +94,17 @@ impl StreamFile {
     }
 
     fn footer(&self) -> io::Result<Option<Vec<BlockRef>>> {
-        let Some(at) = self.bytes.checked_sub(TRAILER_BYTES) else { return Ok(None) };
+        let Some(at) = self.bytes.checked_sub(TRAILER_BYTES) else {
+            return Ok(None);
+        };
         let offset = record_at(&*self.file, at)?
             .filter(|(h, _)| h.kind == KIND_STREAM_TRAILER && h.tag == self.tag)
             .and_then(|(_, body)| Some(u64::from_le_bytes(body.try_into().ok()?)));
-        let Some(offset) = offset else { return Ok(None) };
-        let footer = record_at(&*self.file, offset)?.filter(|(h, _)| h.kind == KIND_STREAM_FOOTER && h.tag == self.tag);
+        let Some(offset) = offset else {
+            return Ok(None);
+        };
+        let footer = record_at(&*self.file, offset)?
+            .filter(|(h, _)| h.kind == KIND_STREAM_FOOTER && h.tag == self.tag);
         Ok(footer.and_then(|(_, body)| parse_footer(&body)))
     }
 
@@ -87,7 +112,12 @@ impl StreamFile {
     fn scan(&mut self, use_blocks: bool) -> Result<(), StreamError> {
         let path = self.path.clone();
         let fail = |e| StreamError::io("read stream", &path, e);
-        let mut headers = Headers { file: Arc::clone(&self.file), buf: Vec::new(), buf_at: 0, end: self.bytes };
+        let mut headers = Headers {
+            file: Arc::clone(&self.file),
+            buf: Vec::new(),
+            buf_at: 0,
+            end: self.bytes,
+        };
         let mut builder = Builder::default();
         self.blocks.clear();
         let mut at = 0;
@@ -95,11 +125,15 @@ impl StreamFile {
             let header = headers.at(at).map_err(fail)?.filter(|h| h.tag == self.tag);
             match header {
                 Some(header) if at + header.record_bytes() <= self.bytes => {
-                    if header.kind == KIND_STREAM_INDEX && use_blocks {
-                        if let Some(block) = self.block_at(at).map_err(fail)? {
-                            self.blocks.push(block);
-                            builder = Builder::default();
-                        }
+                    let indexed = use_blocks && header.kind == KIND_STREAM_INDEX;
+                    let block = if indexed {
+                        self.block_at(at).map_err(fail)?
+                    } else {
+                        None
+                    };
+                    if let Some(block) = block {
+                        self.blocks.push(block);
+                        builder = Builder::default();
                     }
                     builder.add(&header, at);
                     at += header.record_bytes();
@@ -107,8 +141,13 @@ impl StreamFile {
                 // The last record is still being written, or never was finished.
                 Some(_) => break,
                 None => {
-                    let Some(next) = self.next_intact(at).map_err(fail)? else { break };
-                    self.notes.push(format!("{}: bytes {at} to {next} are damaged", self.path.display()));
+                    let Some(next) = self.next_intact(at).map_err(fail)? else {
+                        break;
+                    };
+                    self.notes.push(format!(
+                        "{}: bytes {at} to {next} are damaged",
+                        self.path.display()
+                    ));
                     at = next;
                 }
             }
@@ -127,15 +166,28 @@ impl StreamFile {
     }
 
     fn block_at(&self, offset: u64) -> io::Result<Option<BlockRef>> {
-        let Some((header, body)) = record_at(&*self.file, offset)? else { return Ok(None) };
-        let Some(entries) = parse_block(&body) else { return Ok(None) };
-        let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return Ok(None) };
+        let Some((header, body)) = record_at(&*self.file, offset)? else {
+            return Ok(None);
+        };
+        let Some(entries) = parse_block(&body) else {
+            return Ok(None);
+        };
+        let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
+            return Ok(None);
+        };
         let number = u32::try_from(entries.len()).unwrap_or(u32::MAX);
-        Ok(Some(BlockRef { offset, bytes: header.body_bytes, entries: number, min: first.key, max: last.key }))
+        Ok(Some(BlockRef {
+            offset,
+            bytes: header.body_bytes,
+            entries: number,
+            min: first.key,
+            max: last.key,
+        }))
     }
 
     fn load_block(&self, block: &BlockRef) -> Result<Option<Vec<Entry>>, StreamError> {
-        let record = record_at(&*self.file, block.offset).map_err(|e| StreamError::io("read stream", &self.path, e))?;
+        let record = record_at(&*self.file, block.offset)
+            .map_err(|e| StreamError::io("read stream", &self.path, e))?;
         let body = record.filter(|(h, _)| h.kind == KIND_STREAM_INDEX && h.tag == self.tag);
         Ok(body.and_then(|(_, body)| parse_block(&body)))
     }
@@ -143,7 +195,9 @@ impl StreamFile {
     /// The entries of one task.
     pub(super) fn entries_of(&mut self, job: u32, task: u32) -> Result<Vec<Entry>, StreamError> {
         let mine = |k: &Key| (k.job, k.task) == (job, task);
-        let spans = |b: &&BlockRef| (b.min.job, b.min.task) <= (job, task) && (job, task) <= (b.max.job, b.max.task);
+        let spans = |b: &&BlockRef| {
+            (b.min.job, b.min.task) <= (job, task) && (job, task) <= (b.max.job, b.max.task)
+        };
         let mut out = Vec::new();
         let blocks: Vec<BlockRef> = self.blocks.iter().filter(spans).copied().collect();
         for block in &blocks {
@@ -155,14 +209,26 @@ impl StreamFile {
                 }
             }
         }
-        let from = self.loose.partition_point(|e| (e.key.job, e.key.task) < (job, task));
-        out.extend(self.loose.iter().skip(from).take_while(|e| mine(&e.key)).cloned());
+        let from = self
+            .loose
+            .partition_point(|e| (e.key.job, e.key.task) < (job, task));
+        out.extend(
+            self.loose
+                .iter()
+                .skip(from)
+                .take_while(|e| mine(&e.key))
+                .cloned(),
+        );
         Ok(out)
     }
 
     /// Drops a damaged index and reads the headers instead.
     fn rebuild(&mut self, block: &BlockRef) -> Result<(), StreamError> {
-        self.notes.push(format!("{}: the index at byte {} is damaged", self.path.display(), block.offset));
+        self.notes.push(format!(
+            "{}: the index at byte {} is damaged",
+            self.path.display(),
+            block.offset
+        ));
         self.scan(false)
     }
 
@@ -187,11 +253,15 @@ struct Headers {
 
 impl Headers {
     fn at(&mut self, at: u64) -> io::Result<Option<Header>> {
-        let inside = at.checked_sub(self.buf_at).and_then(|n| usize::try_from(n).ok());
+        let inside = at
+            .checked_sub(self.buf_at)
+            .and_then(|n| usize::try_from(n).ok());
         if let Some(bytes) = inside.and_then(|n| self.buf.get(n..n + HEADER_BYTES)) {
             return Ok(Header::parse(bytes).ok());
         }
-        let want = usize::try_from(self.end - at).unwrap_or(usize::MAX).min(SCAN_BYTES);
+        let want = usize::try_from(self.end - at)
+            .unwrap_or(usize::MAX)
+            .min(SCAN_BYTES);
         self.buf.resize(want, 0);
         let got = read_full(&*self.file, at, &mut self.buf)?;
         self.buf.truncate(got);
@@ -217,17 +287,28 @@ pub(super) struct Merge<'f> {
 impl<'f> Merge<'f> {
     /// All entries of `files`, or of one job only.
     pub(super) fn new(files: &'f [StreamFile], job: Option<u32>) -> Self {
-        let mut merge = Self { runs: Vec::new(), heap: BinaryHeap::new() };
+        let mut merge = Self {
+            runs: Vec::new(),
+            heap: BinaryHeap::new(),
+        };
         for (n, file) in files.iter().enumerate() {
             for block in &file.blocks {
                 if job.is_none_or(|j| block.min.job <= j && j <= block.max.job) {
                     merge.heap.push(Reverse((block.min, merge.runs.len())));
-                    merge.runs.push(Run { file: n, block: Some((file, *block)), entries: Vec::new().into_iter() });
+                    merge.runs.push(Run {
+                        file: n,
+                        block: Some((file, *block)),
+                        entries: Vec::new().into_iter(),
+                    });
                 }
             }
             if let Some(first) = file.loose.first() {
                 merge.heap.push(Reverse((first.key, merge.runs.len())));
-                merge.runs.push(Run { file: n, block: None, entries: file.loose.clone().into_iter() });
+                merge.runs.push(Run {
+                    file: n,
+                    block: None,
+                    entries: file.loose.clone().into_iter(),
+                });
             }
         }
         merge
@@ -235,8 +316,12 @@ impl<'f> Merge<'f> {
 
     /// The next entry with the number of its file.
     pub(super) fn next(&mut self) -> Result<Option<(usize, Entry)>, StreamError> {
-        let Some(Reverse((_, n))) = self.heap.pop() else { return Ok(None) };
-        let Some(run) = self.runs.get_mut(n) else { return Ok(None) };
+        let Some(Reverse((_, n))) = self.heap.pop() else {
+            return Ok(None);
+        };
+        let Some(run) = self.runs.get_mut(n) else {
+            return Ok(None);
+        };
         if let Some((file, block)) = run.block.take() {
             // Blocks were checked before; one that broke since then has nothing to offer.
             run.entries = file.load_block(&block)?.unwrap_or_default().into_iter();

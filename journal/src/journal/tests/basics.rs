@@ -13,11 +13,23 @@ fn records_epochs_and_sequences_continue_over_openings() {
     for round in 0..5u64 {
         let (mut journal, opened) = open(&disk, 1 << 20);
         assert_eq!(opened.epoch, round as u32 + 1);
-        assert!(opened.clean && opened.notes.is_empty(), "{:?}", opened.notes);
-        let range = journal.append(&[draft(1, round * 2, 10), draft(2, round * 2 + 1, 10)]).unwrap();
-        assert_eq!((range.first_seq, range.last.seq), (opened.next_seq, opened.next_seq + 1));
+        assert!(
+            opened.clean && opened.notes.is_empty(),
+            "{:?}",
+            opened.notes
+        );
+        let range = journal
+            .append(&[draft(1, round * 2, 10), draft(2, round * 2 + 1, 10)])
+            .unwrap();
+        assert_eq!(
+            (range.first_seq, range.last.seq),
+            (opened.next_seq, opened.next_seq + 1)
+        );
         assert_eq!(journal.commit().unwrap(), range.last.seq);
-        assert_eq!(numbers(&journal.reader()).unwrap(), (0..round * 2 + 2).collect::<Vec<_>>());
+        assert_eq!(
+            numbers(&journal.reader()).unwrap(),
+            (0..round * 2 + 2).collect::<Vec<_>>()
+        );
         journal.close().unwrap();
     }
 }
@@ -41,7 +53,10 @@ fn full_tail_files_move_into_the_log_and_two_are_kept() {
         append_commit(&mut journal, n * 10..n * 10 + 10);
     }
     let before = journal.stats();
-    assert!(before.tail_files > 20 && before.log_end_seq == 0, "{before:?}");
+    assert!(
+        before.tail_files > 20 && before.log_end_seq == 0,
+        "{before:?}"
+    );
     while journal.migrate_step().unwrap() {}
     let stats = journal.stats();
     assert_eq!(stats.tail_files, SEALED_KEPT + 1);
@@ -49,10 +64,13 @@ fn full_tail_files_move_into_the_log_and_two_are_kept() {
     let all: Vec<u64> = (0..600).collect();
     assert_eq!(numbers(&journal.reader()).unwrap(), all);
     let mut history = Vec::new();
-    journal.reader().history::<()>(2, &mut |r| {
-        history.push(r.header.time_us);
-        Ok(())
-    }).unwrap();
+    journal
+        .reader()
+        .history::<()>(2, &mut |r| {
+            history.push(r.header.time_us);
+            Ok(())
+        })
+        .unwrap();
     assert_eq!(history, (0..600).filter(|n| n % 3 == 1).collect::<Vec<_>>());
     journal.close().unwrap();
     let (journal, opened) = open(&disk, 2000);
@@ -73,14 +91,26 @@ fn replay_starts_where_it_is_told() {
     // Sequence 1 is the opening itself, so the record with number n has sequence n + 2.
     for from in 2..152u64 {
         let mut first = None;
-        journal.reader().replay::<()>(from, &mut |r| {
-            first = first.or(Some(r.header.seq));
-            Ok(())
-        }).unwrap();
+        journal
+            .reader()
+            .replay::<()>(from, &mut |r| {
+                first = first.or(Some(r.header.seq));
+                Ok(())
+            })
+            .unwrap();
         assert_eq!(first, (from <= 151).then_some(from));
     }
-    let stopped = journal.reader().replay(2, &mut |r| if r.header.seq == 40 { Err("enough") } else { Ok(()) });
-    assert!(matches!(stopped, Err(crate::ReplayError::Stopped("enough"))));
+    let stopped = journal.reader().replay(2, &mut |r| {
+        if r.header.seq == 40 {
+            Err("enough")
+        } else {
+            Ok(())
+        }
+    });
+    assert!(matches!(
+        stopped,
+        Err(crate::ReplayError::Stopped("enough"))
+    ));
 }
 
 #[test]
@@ -88,19 +118,33 @@ fn large_records_pass_through_tail_and_log() {
     let disk = ModelDisk::new();
     let (mut journal, _) = open(&disk, 10_000);
     for n in 0..6 {
-        journal.append(&[draft(1, n, 50_000), draft(2, 100 + n, 9)]).unwrap();
+        journal
+            .append(&[draft(1, n, 50_000), draft(2, 100 + n, 9)])
+            .unwrap();
         journal.commit().unwrap();
     }
     while journal.migrate_step().unwrap() {}
     let mut sizes = Vec::new();
-    journal.reader().history::<()>(1, &mut |r| {
-        sizes.push(r.body.len());
-        Ok(())
-    }).unwrap();
+    journal
+        .reader()
+        .history::<()>(1, &mut |r| {
+            sizes.push(r.body.len());
+            Ok(())
+        })
+        .unwrap();
     assert_eq!(sizes, [50_000; 6]);
-    let too_long = RecordDraft { body: vec![0; crate::record::BODY_BYTES_MAX + 1], ..RecordDraft::default() };
-    assert!(matches!(journal.append(&[too_long]), Err(Error::Refused { .. })));
-    let own = RecordDraft { kind: KIND_EPOCH, ..RecordDraft::default() };
+    let too_long = RecordDraft {
+        body: vec![0; crate::record::BODY_BYTES_MAX + 1],
+        ..RecordDraft::default()
+    };
+    assert!(matches!(
+        journal.append(&[too_long]),
+        Err(Error::Refused { .. })
+    ));
+    let own = RecordDraft {
+        kind: KIND_EPOCH,
+        ..RecordDraft::default()
+    };
     assert!(matches!(journal.append(&[own]), Err(Error::Refused { .. })));
 }
 
@@ -134,9 +178,14 @@ fn checkpoints_shorten_the_replay_and_two_are_kept() {
     let writer = journal.checkpoint_writer();
     for n in 0..4u64 {
         let last = journal.append(&[draft(1, n, 10)]).unwrap().last;
-        assert!(matches!(writer.write(last, 0, []), Err(Error::Refused { .. })));
+        assert!(matches!(
+            writer.write(last, 0, []),
+            Err(Error::Refused { .. })
+        ));
         journal.commit().unwrap();
-        writer.write(last, 55, (0..=n).map(|k| draft(9, k, 100))).unwrap();
+        writer
+            .write(last, 55, (0..=n).map(|k| draft(9, k, 100)))
+            .unwrap();
     }
     drop((journal, writer));
     let mut names = disk.list(Path::new(DIR)).unwrap();
@@ -145,18 +194,22 @@ fn checkpoints_shorten_the_replay_and_two_are_kept() {
     let image = open(&disk, 1 << 20).1.checkpoint.unwrap();
     assert_eq!((image.records, image.at.seq, image.time_us), (4, 5, 55));
     let mut seen = 0u64;
-    image.read::<()>(&mut |r| {
-        assert_eq!(r.body[..8], seen.to_le_bytes());
-        seen += 1;
-        Ok(())
-    }).unwrap();
+    image
+        .read::<()>(&mut |r| {
+            assert_eq!(r.body[..8], seen.to_le_bytes());
+            seen += 1;
+            Ok(())
+        })
+        .unwrap();
     assert_eq!(seen, 4);
     // The newer one is damaged at any byte: the older one serves, and a note says so.
     let newest = in_dir(names.last().unwrap());
     for at in 0..200 {
         disk.edit(&newest, |b| b[at] ^= 1);
         let mut notes = Vec::new();
-        let image = checkpoint::newest(&disk, Path::new(DIR), &mut notes).unwrap().unwrap();
+        let image = checkpoint::newest(&disk, Path::new(DIR), &mut notes)
+            .unwrap()
+            .unwrap();
         assert_eq!((image.at.seq, notes.len()), (4, 1), "byte {at}");
         disk.edit(&newest, |b| b[at] ^= 1);
     }
@@ -171,13 +224,22 @@ fn pruning_needs_a_checkpoint_and_survives_a_restart() {
     }
     while journal.migrate_step().unwrap() {}
     assert!(matches!(journal.prune(300), Err(Error::Refused { .. })));
-    journal.checkpoint_writer().write(journal.durable(), 0, []).unwrap();
+    journal
+        .checkpoint_writer()
+        .write(journal.durable(), 0, [])
+        .unwrap();
     journal.prune(300).unwrap();
-    assert_eq!(numbers(&journal.reader()).unwrap(), (298..600).collect::<Vec<_>>());
+    assert_eq!(
+        numbers(&journal.reader()).unwrap(),
+        (298..600).collect::<Vec<_>>()
+    );
     drop(journal);
     disk.kill();
     let (journal, opened) = open(&disk, 2000);
     assert_eq!(opened.base_seq, 300);
-    assert_eq!(numbers(&journal.reader()).unwrap(), (298..600).collect::<Vec<_>>());
+    assert_eq!(
+        numbers(&journal.reader()).unwrap(),
+        (298..600).collect::<Vec<_>>()
+    );
     assert!(journal.stats().log_entries < 20);
 }

@@ -44,11 +44,19 @@ fn outcome(disk: &ModelDisk, what: &str) -> Result<(usize, Vec<String>), Error> 
 }
 
 /// The same disk for each case, made anew.
-fn with_file(disk: &ModelDisk, path: &Path, bytes: Vec<u8>) -> ModelDisk {
+fn with_file(disk: &ModelDisk, path: &Path, bytes: &[u8]) -> ModelDisk {
     let copy = ModelDisk::new();
     for name in disk.list(Path::new(DIR)).unwrap() {
-        let content = if in_dir(&name) == path { bytes.clone() } else { bytes_of(disk, &in_dir(&name)) };
-        copy.open(&in_dir(&name), Access::CreateNew).unwrap().write_at(0, &content).unwrap();
+        let content = if in_dir(&name) == path {
+            bytes.to_vec()
+        } else {
+            bytes_of(disk, &in_dir(&name))
+        };
+        copy.open(&in_dir(&name), Access::CreateNew)
+            .unwrap()
+            .write_at(0, &content)
+            .unwrap();
+        copy.edit(&in_dir(&name), |_| ());
     }
     copy
 }
@@ -59,12 +67,16 @@ fn every_cut_of_an_unclosed_log_is_a_torn_tail() {
     let path = small(&disk, false);
     let whole = bytes_of(&disk, &path);
     for cut in 0..whole.len() {
-        let copy = with_file(&disk, &path, whole[..cut].to_vec());
+        let copy = with_file(&disk, &path, &whole[..cut]);
         match outcome(&copy, &format!("cut at {cut}")) {
             Ok((n, notes)) => {
                 assert!(n < 12);
                 let boundary = notes.is_empty();
-                let kept = copy.list(Path::new(DIR)).unwrap().iter().any(|n| n.starts_with("cut-"));
+                let kept = copy
+                    .list(Path::new(DIR))
+                    .unwrap()
+                    .iter()
+                    .any(|n| n.starts_with("cut-"));
                 assert_eq!(boundary, !kept, "cut at {cut}: {notes:?}");
             }
             // Without an intact head, or before the record that the first mark names.
@@ -79,7 +91,7 @@ fn every_cut_of_a_closed_log_is_refused() {
     let path = small(&disk, true);
     let whole = bytes_of(&disk, &path);
     for cut in 0..whole.len() {
-        let copy = with_file(&disk, &path, whole[..cut].to_vec());
+        let copy = with_file(&disk, &path, &whole[..cut]);
         let refused = outcome(&copy, &format!("cut at {cut}")).unwrap_err();
         let text = refused.to_string();
         assert!(text.contains("durable") || text.contains("head"), "{text}");
@@ -94,10 +106,17 @@ fn a_cut_is_accepted_when_the_loss_is_agreed_to() {
     let path = small(&disk, true);
     disk.edit(&path, |b| b.truncate(b.len() - 5));
     assert!(outcome(&disk, "cut").is_err());
-    let agreed = Options { accept_loss: true, ..options(&disk, 1 << 20, false) };
+    let agreed = Options {
+        accept_loss: true,
+        ..options(&disk, 1 << 20, false)
+    };
     let (journal, opened) = Journal::open(Path::new(DIR), agreed).unwrap();
     assert_eq!(numbers(&journal.reader()).unwrap().len(), 11);
-    assert!(opened.notes.iter().any(|n| n.contains("agreed")), "{:?}", opened.notes);
+    assert!(
+        opened.notes.iter().any(|n| n.contains("agreed")),
+        "{:?}",
+        opened.notes
+    );
 }
 
 #[test]
@@ -110,10 +129,13 @@ fn every_flip_is_cut_as_torn_or_refused_by_name() {
         for at in 0..whole.len() {
             let mut bytes = whole.clone();
             bytes[at] ^= 1 << (at % 8);
-            let copy = with_file(&disk, &path, bytes);
+            let copy = with_file(&disk, &path, &bytes);
             match outcome(&copy, &format!("flip at {at}")) {
                 // Only the last group of an unclosed log can be taken for an unfinished write.
-                Ok((n, notes)) => assert!(!closed && n >= 10 && !notes.is_empty(), "flip at {at}: {n} {notes:?}"),
+                Ok((n, notes)) => assert!(
+                    !closed && n >= 10 && !notes.is_empty(),
+                    "flip at {at}: {n} {notes:?}"
+                ),
                 Err(e) => {
                     refused += 1;
                     assert!(e.to_string().contains("damaged between"), "{e}");
@@ -130,7 +152,10 @@ fn flips_in_other_files_never_change_the_records() {
     small(&disk, true);
     for name in ["mark", "checkpoint"] {
         let (mut journal, _) = open(&disk, 1 << 20);
-        journal.checkpoint_writer().write(journal.durable(), 0, (0..3).map(|n| draft(1, n, 20))).unwrap();
+        journal
+            .checkpoint_writer()
+            .write(journal.durable(), 0, (0..3).map(|n| draft(1, n, 20)))
+            .unwrap();
         journal.commit().unwrap();
         journal.close().unwrap();
         let names = disk.list(Path::new(DIR)).unwrap();
@@ -139,7 +164,7 @@ fn flips_in_other_files_never_change_the_records() {
         for at in (0..whole.len()).filter(|at| name != "mark" || at % 4096 < 64) {
             let mut bytes = whole.clone();
             bytes[at] ^= 16;
-            let copy = with_file(&disk, &path, bytes);
+            let copy = with_file(&disk, &path, &bytes);
             assert_eq!(outcome(&copy, &format!("{name} {at}")).unwrap().0, 12);
         }
     }
@@ -156,14 +181,19 @@ fn moved_and_doubled_blocks_are_noticed() {
                 let mut bytes = whole.clone();
                 bytes.copy_within(from..from + block, to);
                 if bytes != whole {
-                    let copy = with_file(&disk, &path, bytes);
+                    let copy = with_file(&disk, &path, &bytes);
                     assert!(outcome(&copy, &format!("block {block} {from} {to}")).is_err());
                 }
             }
             let mut doubled = whole.clone();
             doubled.extend_from_slice(&whole[from..from + block]);
-            let copy = with_file(&disk, &path, doubled);
-            assert_eq!(outcome(&copy, &format!("appended {block} {from}")).unwrap().0, 12);
+            let copy = with_file(&disk, &path, &doubled);
+            assert_eq!(
+                outcome(&copy, &format!("appended {block} {from}"))
+                    .unwrap()
+                    .0,
+                12
+            );
         }
     }
 }
