@@ -1,0 +1,439 @@
+//! Saves every intact record of a damaged journal into a new one, and names what is lost.
+//!
+//! A journal that refuses to open must not be the end of the work that it records: whatever verifies is kept, with its
+//! sequence, and the gaps are filled with records that say so.
+//!
+//! **Invariant:** the damaged directory is only read (but for the page store, which cannot be opened without writing).
+//! **Invariant:** a record is saved only if its checksums hold; of two with one sequence the later file's counts.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::disk::{Access, Disk};
+use crate::error::Error;
+use crate::journal::{LOCK_NAME, LOG_NAME};
+use crate::lock::LockError;
+use crate::log::page::{Page, Piece};
+use crate::mark::MarkFile;
+use crate::record::{
+    HEADER_BYTES, Header, KIND_LOST, KIND_TAIL_HEAD, Point, Record, RecordRef, encode_into,
+};
+use crate::scan::{Found, Scanner};
+use crate::tail;
+
+/// Bytes of records in one tail file of the new journal.
+const PART_BYTES: usize = 8 * 1024 * 1024;
+/// Most sequences that are filled in one gap; a longer one is no gap but nonsense.
+const GAP_MAX: u64 = 10_000_000;
+
+/// A range of sequences that could not be saved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    /// First lost sequence.
+    pub from_seq: u64,
+    /// Last lost sequence.
+    pub to_seq: u64,
+    /// Job of the record before the range, 0 for none: a hint which jobs are touched.
+    pub job_before: u32,
+    /// Job of the record after the range, 0 for none.
+    pub job_after: u32,
+}
+
+/// What a repair found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Report {
+    /// Intact records.
+    pub intact: u64,
+    /// Sequence of the first and last of them.
+    pub first_seq: u64,
+    /// Sequence of the last one.
+    pub last_seq: u64,
+    /// What is missing between and after them.
+    pub lost: Vec<Lost>,
+    /// Damaged places, one sentence each.
+    pub damaged: Vec<String>,
+}
+
+/// Reads every intact record of `dir` in the order of sequences and hands it to `f`.
+///
+/// # Errors
+/// [`Error::Busy`] while a server writes the journal, the system's error, or that of `f`.
+pub fn scan(
+    disk: &dyn Disk,
+    dir: &Path,
+    f: &mut dyn FnMut(RecordRef<'_>) -> Result<(), Error>,
+) -> Result<Report, Error> {
+    let _lock = disk.lock(&dir.join(LOCK_NAME)).map_err(|e| match e {
+        LockError::Held(holder) => Error::Busy {
+            path: dir.to_path_buf(),
+            holder,
+        },
+        LockError::Io(e) => Error::io("lock", dir, e),
+    })?;
+    let mut collector = Collector {
+        report: Report::default(),
+        last: None,
+        newer: BTreeMap::new(),
+        f,
+    };
+    read_tails(disk, dir, &mut collector)?;
+    read_store(disk, dir, &mut collector)?;
+    let rest = std::mem::take(&mut collector.newer);
+    for record in rest.values() {
+        collector.take(record.as_ref())?;
+    }
+    let marked = MarkFile::read(disk, dir)?.map_or(0, |m| m.durable.seq);
+    let (mut report, last) = (collector.report, collector.last.unwrap_or_default());
+    if marked > last.seq {
+        let (from_seq, to_seq, job_before) = (last.seq + 1, marked, last.job);
+        report.lost.push(Lost {
+            from_seq,
+            to_seq,
+            job_before,
+            job_after: 0,
+        });
+    }
+    Ok(report)
+}
+
+struct Collector<'a> {
+    report: Report,
+    last: Option<Header>,
+    /// Records of the tail files, by sequence.
+    newer: BTreeMap<u64, Record>,
+    f: &'a mut dyn FnMut(RecordRef<'_>) -> Result<(), Error>,
+}
+
+impl Collector<'_> {
+    /// A record of the store: those of the tail files that belong before it, or replace it, come first.
+    fn take_older(&mut self, record: RecordRef<'_>) -> Result<(), Error> {
+        while let Some(entry) = self
+            .newer
+            .first_entry()
+            .filter(|e| *e.key() <= record.header.seq)
+        {
+            let newer = entry.remove();
+            self.take(newer.as_ref())?;
+        }
+        self.take(record)
+    }
+
+    fn take(&mut self, record: RecordRef<'_>) -> Result<(), Error> {
+        let header = record.header;
+        match self.last {
+            Some(last) if header.seq <= last.seq => return Ok(()),
+            Some(last) if header.seq > last.seq + 1 => {
+                let (job_before, job_after) = (last.job, header.job);
+                let (from_seq, to_seq) = (last.seq + 1, header.seq - 1);
+                self.report.lost.push(Lost {
+                    from_seq,
+                    to_seq,
+                    job_before,
+                    job_after,
+                });
+            }
+            Some(_) => {}
+            None => self.report.first_seq = header.seq,
+        }
+        self.last = Some(header);
+        self.report.intact += 1;
+        self.report.last_seq = header.seq;
+        (self.f)(record)
+    }
+}
+
+fn read_tails(disk: &dyn Disk, dir: &Path, collector: &mut Collector<'_>) -> Result<(), Error> {
+    let names = disk.list(dir).map_err(|e| Error::io("list", dir, e))?;
+    for name in names.iter().filter(|n| tail::part_generation(n).is_some()) {
+        let path = dir.join(name);
+        let io = |e| Error::io("read", &path, e);
+        let file = disk.open(&path, Access::Read).map_err(io)?;
+        let mut scanner = Scanner::new(&*file, 0, u64::MAX).map_err(io)?;
+        while let Some(found) = scanner.next().map_err(io)? {
+            match found {
+                Found::Valid { record, .. } if record.header.kind != KIND_TAIL_HEAD => {
+                    collector
+                        .newer
+                        .insert(record.header.seq, record.to_record());
+                }
+                Found::Valid { .. } => {}
+                Found::Damaged { from, to } | Found::TornTail { from, to } => {
+                    let place = format!("{}: bytes {from} to {to} are no records", path.display());
+                    collector.report.damaged.push(place);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn read_store(disk: &dyn Disk, dir: &Path, collector: &mut Collector<'_>) -> Result<(), Error> {
+    let path = dir.join(LOG_NAME);
+    let store = match disk.open_store(&path) {
+        Ok(store) => store,
+        Err(e) => {
+            collector
+                .report
+                .damaged
+                .push(format!("{} cannot be opened: {e}", path.display()));
+            return Ok(());
+        }
+    };
+    let mut partial: Vec<u8> = Vec::new();
+    let mut result = Ok(());
+    let mut damaged: Vec<String> = Vec::new();
+    let walked = store.range(&[0], &[0x10], false, &mut |key, value| {
+        let Some(page) = Page::parse(value) else {
+            partial.clear();
+            damaged.push(format!(
+                "{}: the entry {key:02x?} is not intact",
+                path.display()
+            ));
+            return true;
+        };
+        match page.piece {
+            Piece::Whole | Piece::Begin => partial.clear(),
+            Piece::Middle | Piece::End if partial.is_empty() => return true,
+            Piece::Middle | Piece::End => {}
+        }
+        partial.extend_from_slice(page.body);
+        if matches!(page.piece, Piece::Whole | Piece::End) {
+            result = take_all(&std::mem::take(&mut partial), collector);
+        }
+        result.is_ok()
+    });
+    result?;
+    if let Err(e) = walked {
+        damaged.push(format!("{} cannot be read to its end: {e}", path.display()));
+    }
+    collector.report.damaged.extend(damaged);
+    Ok(())
+}
+
+fn take_all(mut rest: &[u8], collector: &mut Collector<'_>) -> Result<(), Error> {
+    while let Ok(header) = Header::parse(rest) {
+        let bytes = HEADER_BYTES + header.body_bytes as usize;
+        let Some(body) = rest
+            .get(HEADER_BYTES..bytes)
+            .filter(|b| header.body_intact(b))
+        else {
+            break;
+        };
+        collector.take_older(RecordRef { header, body })?;
+        rest = rest.get(bytes..).unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// Builds a journal in the empty or new directory `to` from every intact record of `from`, and copies its checkpoints.
+/// Sequences are kept; a lost one becomes a record of the journal's own, which readers skip.
+///
+/// # Errors
+/// As [`scan`]; [`Error::Refused`] if `to` is not empty or nothing can be saved.
+pub fn rebuild(disk: &Arc<dyn Disk>, from: &Path, to: &Path) -> Result<Report, Error> {
+    disk.create_dir(to)
+        .map_err(|e| Error::io("create", to, e))?;
+    if !disk
+        .list(to)
+        .map_err(|e| Error::io("list", to, e))?
+        .is_empty()
+    {
+        return Err(Error::Refused {
+            why: format!("{} is not empty; give a new directory", to.display()),
+        });
+    }
+    let mut builder = Rebuilder {
+        disk: &**disk,
+        dir: to,
+        generation: 1,
+        before: None,
+        end: Point::default(),
+        bytes: Vec::new(),
+    };
+    let report = scan(&**disk, from, &mut |record| builder.take(record))?;
+    if report.intact == 0 {
+        return Err(Error::Refused {
+            why: format!("no intact record was found in {}", from.display()),
+        });
+    }
+    builder.finish_part()?;
+    let mut mark = MarkFile::open(&**disk, to, 0)?;
+    mark.write(builder.end, report.first_seq, false)?;
+    copy_checkpoints(&**disk, from, to)?;
+    Ok(report)
+}
+
+struct Rebuilder<'a> {
+    disk: &'a dyn Disk,
+    dir: &'a Path,
+    generation: u64,
+    before: Option<Point>,
+    end: Point,
+    bytes: Vec<u8>,
+}
+
+impl Rebuilder<'_> {
+    fn take(&mut self, record: RecordRef<'_>) -> Result<(), Error> {
+        let header = record.header;
+        if self.before.is_none() {
+            self.end = Point {
+                seq: header.seq - 1,
+                epoch: header.epoch,
+                chain: header.prev,
+            };
+            self.before = Some(self.end);
+        }
+        if header.seq - self.end.seq > GAP_MAX {
+            return Err(Error::Refused {
+                why: format!(
+                    "more than {GAP_MAX} records are missing before {}",
+                    header.seq
+                ),
+            });
+        }
+        while self.end.seq + 1 < header.seq {
+            let filler = Header {
+                kind: KIND_LOST,
+                time_us: header.time_us,
+                epoch: self.end.epoch,
+                ..Header::default()
+            };
+            self.put(filler, &[])?;
+        }
+        self.put(header, record.body)
+    }
+
+    fn put(&mut self, header: Header, body: &[u8]) -> Result<(), Error> {
+        let (seq, epoch) = (self.end.seq + 1, header.epoch);
+        let header = Header {
+            seq,
+            prev: self.end.chain,
+            tag: 1,
+            group_index: 0,
+            ..header
+        };
+        let chain = encode_into(&mut self.bytes, &header, body);
+        self.end = Point { seq, epoch, chain };
+        if self.bytes.len() >= PART_BYTES {
+            self.finish_part()
+        } else {
+            Ok(())
+        }
+    }
+
+    fn finish_part(&mut self) -> Result<(), Error> {
+        let before = self.before.unwrap_or_default();
+        tail::create(
+            self.disk,
+            self.dir,
+            self.generation,
+            1,
+            before,
+            self.end,
+            &self.bytes,
+        )?;
+        self.generation += 1;
+        self.before = Some(self.end);
+        self.bytes.clear();
+        Ok(())
+    }
+}
+
+fn copy_checkpoints(disk: &dyn Disk, from: &Path, to: &Path) -> Result<(), Error> {
+    let names = disk.list(from).map_err(|e| Error::io("list", from, e))?;
+    for name in names
+        .iter()
+        .filter(|n| n.starts_with("checkpoint-") && n.ends_with(".hqc"))
+    {
+        let (source, target): (PathBuf, PathBuf) = (from.join(name), to.join(name));
+        let copied = disk.open(&source, Access::Read).and_then(|file| {
+            let mut bytes = vec![0; usize::try_from(file.bytes()?).unwrap_or(0)];
+            let got = crate::disk::read_full(&*file, 0, &mut bytes)?;
+            bytes.truncate(got);
+            let copy = disk.open(&target, Access::CreateNew)?;
+            copy.write_at(0, &bytes).and_then(|()| copy.sync_data())
+        });
+        copied.map_err(|e| Error::io("copy", &source, e))?;
+    }
+    disk.sync_dir(to).map_err(|e| Error::io("sync", to, e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::ModelDisk;
+    use crate::journal::{Journal, Options};
+    use crate::record::RecordDraft;
+
+    fn options(disk: &ModelDisk) -> Options {
+        let disk = Arc::new(disk.clone());
+        Options {
+            disk,
+            rotate_bytes: 3000,
+            background: false,
+            ballast_bytes: 0,
+            ..Options::default()
+        }
+    }
+
+    #[test]
+    fn everything_intact_is_saved_with_its_sequence() {
+        for at in (64..2400).step_by(13) {
+            let disk = ModelDisk::new();
+            let (mut journal, _) = Journal::open(Path::new("/j"), options(&disk)).unwrap();
+            for n in 0..60u64 {
+                let draft = RecordDraft {
+                    kind: 1,
+                    job: 1 + n as u32 / 20,
+                    body: vec![n as u8; 40],
+                    ..RecordDraft::default()
+                };
+                journal.append(&[draft]).unwrap();
+                journal.commit().unwrap();
+                if n == 30 {
+                    while journal.migrate_step().unwrap() {}
+                }
+            }
+            journal
+                .checkpoint_writer()
+                .write(journal.durable(), 0, [])
+                .unwrap();
+            journal.close().unwrap();
+            let names = disk.list(Path::new("/j")).unwrap();
+            let last =
+                Path::new("/j").join(names.iter().rfind(|n| n.starts_with("tail-")).unwrap());
+            let mut length = 0;
+            disk.edit(&last, |b| {
+                length = b.len();
+                if let Some(byte) = b.get_mut(at) {
+                    *byte ^= 1;
+                }
+            });
+            let hit = at < length;
+            let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+            let report = rebuild(&shared, Path::new("/j"), Path::new("/k")).unwrap();
+            assert_eq!(report.lost.len(), usize::from(hit), "byte {at}: {report:?}");
+            assert_eq!(report.intact, 61 - u64::from(hit));
+            let (journal, opened) = Journal::open(Path::new("/k"), options(&disk)).unwrap();
+            let mut seen = Vec::new();
+            journal
+                .reader()
+                .replay::<()>(0, &mut |r| {
+                    assert!(r.body.iter().all(|b| u64::from(*b) + 2 == r.header.seq));
+                    seen.push(r.header.seq);
+                    Ok(())
+                })
+                .unwrap();
+            let lost = report.lost.first().map(|l| (l.from_seq, l.to_seq));
+            assert_eq!(
+                seen,
+                (2..62)
+                    .filter(|s| lost.is_none_or(|l| l.0 != *s))
+                    .collect::<Vec<_>>()
+            );
+            assert_eq!(opened.checkpoint.unwrap().at.seq, 61);
+            assert!(rebuild(&shared, Path::new("/j"), Path::new("/k")).is_err());
+        }
+    }
+}
