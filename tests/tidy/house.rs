@@ -24,7 +24,7 @@ const BOUNDARIES: &[&str] = &[
     "src/core/time.rs",
     "src/core/view/",
     "src/core/worker.rs",
-    "src/wire/message",
+    "src/wire/",
     "src/access/",
     "journal/src/",
 ];
@@ -33,14 +33,15 @@ const BOUNDARIES: &[&str] = &[
 const UNSAFE: &[&str] = &["src/platform/"];
 
 /// Where `libc` and `nix` may be called: the platform, and what measures or tests from outside.
-const SYSTEM: &[&str] = &["src/platform/", "journal/src/", "journal/tests/", "tests/", "benches/"];
+const SYSTEM: &[&str] =
+    &["src/platform/", "src/wire/gate.rs", "src/wire/dial.rs", "journal/src/", "journal/tests/", "tests/", "benches/"];
 
 /// The files that are run by their name.
 const EXECUTABLE: &[&str] =
     &[".ci/run", "examples/factors.sh", "scripts/build-static.sh", "scripts/install-deps.sh", "scripts/test.sh"];
 
 /// Characters of a line of Rust.
-const LINE_CHARS_MAX: usize = 125;
+const LINE_CHARS_MAX: usize = 130;
 
 /// Files with longer lines, and how long: macros, which rustfmt leaves alone. May only shrink.
 const LONG_LINES: &[(&str, usize)] = &[("src/core/cbor.rs", 168)];
@@ -64,12 +65,14 @@ fn starts_with_any(path: &str, list: &[&str]) -> bool {
     list.iter().any(|start| path.starts_with(start))
 }
 
-/// Files that do not open with `//!` and a sentence, one line more for the reason.
+/// Files that do not open with `//!` and a sentence, one line more for the reason. The tests of a module, in a file
+/// beside it, need the sentence only.
 pub fn module_docs(files: &[Source]) -> Vec<String> {
     let documented = |file: &Source| {
         let docs: Vec<&str> = file.raw.lines().take_while(|line| line.starts_with("//!")).collect();
         let letters = docs.iter().map(|line| line.len()).sum::<usize>();
-        docs.len() >= 2 && letters >= 60
+        let tests = file.path.ends_with("tests.rs") || file.path.contains("/tests/");
+        if tests { letters >= 30 } else { docs.len() >= 2 && letters >= 60 }
     };
     files
         .iter()
