@@ -91,7 +91,8 @@ pub fn invariants(text: &str, files: &[Source], paths: &[String]) -> Vec<String>
                 found.push(format!("`{start} ...`: say `Held by` and the name of the test"));
                 continue;
             };
-            let tokens: Vec<&str> = held.split('`').skip(1).step_by(2).collect();
+            let end = held.find(". ").or_else(|| held.find(".\n")).unwrap_or(held.len());
+            let tokens: Vec<&str> = held[..end].split('`').skip(1).step_by(2).collect();
             if tokens.is_empty() {
                 found.push(format!("`{start} ...`: name the test in backquotes"));
             }
@@ -139,6 +140,7 @@ mod tests {
             assert_eq!(invariants(text, &files, &paths).len(), expect, "{text}");
         };
         check("**Invariant:** A holds. Held by `tests::it_holds` and `src/core/clippy.toml`.", 0);
+        check("**Invariant:** A holds. Held by `it_holds`. Also see `that`.", 0);
         check("**Invariant:** A holds.\n\n**Invariant:** B. Held by people.", 2);
         check("**Invariant:** A holds. Held by `it_held`.", 1);
         check("nothing", 1);

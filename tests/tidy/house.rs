@@ -65,14 +65,17 @@ fn starts_with_any(path: &str, list: &[&str]) -> bool {
     list.iter().any(|start| path.starts_with(start))
 }
 
-/// Files that do not open with `//!` and a sentence, one line more for the reason. The tests of a module, in a file
-/// beside it, need the sentence only.
+/// Files that do not open with `//!` and two sentences or clauses: what it is, and why or what holds. Small files, and the
+/// tests of a module in a file beside it, need only the first.
 pub fn module_docs(files: &[Source]) -> Vec<String> {
     let documented = |file: &Source| {
-        let docs: Vec<&str> = file.raw.lines().take_while(|line| line.starts_with("//!")).collect();
-        let letters = docs.iter().map(|line| line.len()).sum::<usize>();
+        let docs: Vec<&str> =
+            file.raw.lines().map_while(|line| line.strip_prefix("//!")).flat_map(str::split_whitespace).collect();
+        let letters: usize = docs.iter().map(|word| word.len()).sum();
+        let clauses = docs.iter().filter(|word| word.ends_with(['.', ':', ';', ','])).count();
         let tests = file.path.ends_with("tests.rs") || file.path.contains("/tests/");
-        if tests { letters >= 30 } else { docs.len() >= 2 && letters >= 60 }
+        let small = file.raw.lines().count() <= 80;
+        if tests || small { letters >= 25 } else { letters >= 50 && clauses >= 2 }
     };
     files
         .iter()
@@ -250,6 +253,9 @@ mod tests {
     fn rules_about_rust() {
         let docs = "//! The widget of the frob: turns it.\n//!\n//! Without it nothing turns, hence it is here.\n";
         check(module_docs, "a.rs", docs, "use std::fmt;\n");
+        check(module_docs, "a.rs", "//! How a widget is turned in the end.\n", "//! Widget.\n");
+        let long = "fn f() {}\n".repeat(100);
+        check(module_docs, "a.rs", &format!("{docs}{long}"), &format!("//! How a widget is turned.\n{long}"));
         check(unbounded_queues, "a.rs", "mpsc::channel(8); // unbounded_channel", "mpsc::unbounded_channel();");
         check(unbounded_queues, "a.rs", "mpsc::sync_channel::<u8>(8)", "mpsc::channel::<u8>()");
         check(serde_derives, "a.rs", "#[derive(Debug)]", "#[derive(Debug, Serialize)]");
