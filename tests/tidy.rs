@@ -103,6 +103,11 @@ fn every_invariant_names_a_test_that_exists() {
 }
 
 #[test]
+fn every_guarantee_names_a_test_that_exists() {
+    expect_none("guarantees", &documents::guarantees(&tree::read("docs/guarantees.md"), &tree::rust_files()));
+}
+
+#[test]
 fn only_listed_files_are_executable() {
     expect_none("executables", &house::executables(&tree::executables()));
 }

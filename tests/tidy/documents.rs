@@ -107,6 +107,27 @@ pub fn invariants(text: &str, files: &[Source], paths: &[String]) -> Vec<String>
     found
 }
 
+/// Rows of the tables of `docs/guarantees.md` whose last column names no test, or one that is gone.
+pub fn guarantees(text: &str, files: &[Source]) -> Vec<String> {
+    let names: Vec<String> = files.iter().flat_map(functions).map(|(name, _)| name).collect();
+    let mut found = Vec::new();
+    for (number, line) in prose(text) {
+        let cells: Vec<&str> = line.trim().trim_matches('|').split('|').map(str::trim).collect();
+        let numbered = cells[0].len() >= 2 && cells[0].starts_with(['G', 'T']);
+        if cells.len() < 3 || !numbered {
+            continue;
+        }
+        let tests: Vec<&str> = cells[cells.len() - 1].split('`').skip(1).step_by(2).collect();
+        if tests.is_empty() {
+            found.push(format!("docs/guarantees.md:{number}: {} names no test", cells[0]));
+        }
+        for test in tests.iter().filter(|test| !names.iter().any(|name| name == *test)) {
+            found.push(format!("docs/guarantees.md:{number}: {} names `{test}`, which is not there", cells[0]));
+        }
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,5 +165,15 @@ mod tests {
         check("**Invariant:** A holds.\n\n**Invariant:** B. Held by people.", 2);
         check("**Invariant:** A holds. Held by `it_held`.", 1);
         check("nothing", 1);
+    }
+
+    #[test]
+    fn a_guarantee_names_a_test() {
+        let files = [Source::new("tests/a.rs", "fn it_holds() {}\n")];
+        let check = |row: &str, expect: usize| assert_eq!(guarantees(row, &files).len(), expect, "{row}");
+        check("| G1 | It holds. | `it_holds` |", 0);
+        check("| | Promise | Held by |", 0);
+        check("| G1 | It holds. | people |", 1);
+        check("| T1 | It holds. | `it_holds`, `it_held` |", 1);
     }
 }

@@ -20,7 +20,8 @@ pub const DIRECTIONS: &[(&str, &[&str])] = &[
     ("eventlog", &["core", "journal"]),
     ("wire", &["core", "platform"]),
     ("batch", &["core", "grammar", "platform"]),
-    ("access", &["wire::key", "platform"]),
+    // Names and secrets of peers, which the access file holds; nothing about connections.
+    ("access", &["wire::key", "wire::SecretKey", "wire::Role", "wire::Identity", "wire::ServerUid", "platform"]),
     // Level 3. Placeholders are resolved where a task starts, hence worker -> grammar.
     ("server", &["core", "journal", "eventlog", "wire", "batch", "access", "platform"]),
     ("worker", &["core", "journal::stream", "grammar", "wire", "access", "platform"]),
