@@ -14,8 +14,8 @@ command -v cargo >/dev/null 2>&1 || command -v curl >/dev/null 2>&1 || missing="
 if [ -n "$missing" ]; then
     root=""
     [ "$(id -u)" = 0 ] || root="sudo"
-    if ! command -v apt-get >/dev/null 2>&1; then
-        echo "install-deps: please install:$missing (there is no apt-get here)" >&2
+    if ! command -v apt-get >/dev/null 2>&1 || ! command -v ${root:-true} >/dev/null 2>&1; then
+        echo "install-deps: please install:$missing (there is no apt-get here, or no sudo)" >&2
         exit 1
     fi
     echo "install-deps: installing$missing" >&2
