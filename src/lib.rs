@@ -1,1 +1,2 @@
 //! hq
+pub mod platform;
