@@ -8,6 +8,8 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 pub mod clock;
+pub mod daemon;
+pub mod fs;
 pub mod hardware;
 pub mod host;
 pub mod process;

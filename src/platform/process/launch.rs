@@ -65,14 +65,14 @@ fn c_string(text: &OsStr) -> io::Result<CString> {
     Ok(CString::new(text.as_bytes())?)
 }
 
-fn execute(spec: &SpawnSpec, program: &CStr, streams: &[BorrowedFd<'_>; 3]) -> Result<libc::pid_t, SpawnError> {
+fn execute(spec: &SpawnSpec, program: &CStr, streams: &[BorrowedFd<'_>]) -> Result<libc::pid_t, SpawnError> {
     let execute_error = |source| execute_error(spec, source);
     let words: io::Result<Vec<CString>> = spec.words.iter().map(|word| c_string(word)).collect();
     let words = words.map_err(execute_error)?;
     let cwd = c_string(spec.cwd.as_os_str()).map_err(execute_error)?;
     let changed = spec.environment.changed().map_err(execute_error)?;
     let environment: Vec<&CStr> = changed.iter().chain(spec.environment.unchanged()).map(CString::as_c_str).collect();
-    let call = Call { program, words: &words, environment: &environment, cwd: &cwd, streams: *streams };
+    let call = Call { program, words: &words, environment: &environment, cwd: &cwd, streams };
     let mut result = call.run();
     if matches!(&result, Err(error) if concerns_path(error)) && make_directory(&spec.cwd)? {
         result = call.run();

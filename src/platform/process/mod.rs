@@ -19,7 +19,9 @@ mod spec;
 #[cfg(test)]
 mod tests;
 
+use std::ffi::{CStr, CString};
 use std::io;
+use std::os::fd::BorrowedFd;
 
 pub use error::SpawnError;
 pub use guard::start_guardian;
@@ -81,6 +83,26 @@ impl Child {
     /// `false`: it has ended already.
     pub fn sweep_at_exit(&self) -> bool {
         reap::sweep_at_exit(*self)
+    }
+}
+
+/// A process that outlives this one and is not reported to it: nobody waits for it here, see `platform::daemon`.
+pub(super) struct DetachedCall<'a> {
+    pub(super) program: &'a CStr,
+    pub(super) words: &'a [CString],
+    pub(super) environment: &'a [CString],
+    pub(super) cwd: &'a CStr,
+    /// What it gets as descriptors 0 to 3.
+    pub(super) streams: [BorrowedFd<'a>; 4],
+}
+
+impl DetachedCall<'_> {
+    /// Starts it in a session of its own; its process id.
+    pub(super) fn run(&self) -> io::Result<u32> {
+        let environment: Vec<&CStr> = self.environment.iter().map(CString::as_c_str).collect();
+        let Self { program, words, cwd, streams, .. } = self;
+        let call = posix::Call { program, words, environment: &environment, cwd, streams };
+        Ok(call.run()?.unsigned_abs())
     }
 }
 

@@ -4,7 +4,7 @@
 //! with the memory of this process, as it does with `fork`.
 //!
 //! Invariants: the child has a new session, no blocked signal, every signal at its default, the given directory and
-//! the three given descriptors as 0, 1, 2; it inherits no other descriptor that is closed on exec.
+//! the given descriptors as 0, 1, 2 and so on; it inherits no other descriptor that is closed on exec.
 
 use std::ffi::{CStr, CString};
 use std::io;
@@ -21,8 +21,8 @@ pub(super) struct Call<'a> {
     pub(super) words: &'a [CString],
     pub(super) environment: &'a [&'a CStr],
     pub(super) cwd: &'a CStr,
-    /// Standard input, output and error.
-    pub(super) streams: [BorrowedFd<'a>; 3],
+    /// Standard input, output and error, and what follows.
+    pub(super) streams: &'a [BorrowedFd<'a>],
 }
 
 impl Call<'_> {
