@@ -2,9 +2,8 @@
 //!
 //! Modules stand in the order in which they may use each other; `tests/tidy.rs` holds the allowed directions.
 
-pub mod grammar;
-pub mod wire;
-
 pub mod access;
-
 pub mod client;
+pub mod grammar;
+pub mod platform;
+pub mod wire;
