@@ -7,3 +7,9 @@ pub mod client;
 pub mod grammar;
 pub mod platform;
 pub mod wire;
+
+/// Version of the program: that of the crate, with `-dev` unless HQ_RELEASE was set when it was built.
+pub const VERSION: &str = match option_env!("HQ_RELEASE") {
+    Some(_) => env!("CARGO_PKG_VERSION"),
+    None => concat!(env!("CARGO_PKG_VERSION"), "-dev"),
+};
