@@ -103,11 +103,7 @@ impl std::error::Error for Error {
             Self::File { source, .. } | Self::System { source, .. } | Self::Input(source) | Self::Output(source) => {
                 Some(source)
             }
-            Self::Unexpected
-            | Self::Refused(_)
-            | Self::Invalid(_)
-            | Self::Stream(_)
-            | Self::Journal { .. } => None,
+            Self::Unexpected | Self::Refused(_) | Self::Invalid(_) | Self::Stream(_) | Self::Journal { .. } => None,
         }
     }
 }

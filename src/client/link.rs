@@ -104,8 +104,7 @@ impl Link {
     ) -> Result<bool, Error> {
         let mut from = TaskId(0);
         loop {
-            let request =
-                TaskPageRequest { job, ids: ids.cloned(), states: states.to_vec(), from, limit: PAGE_TASKS };
+            let request = TaskPageRequest { job, ids: ids.cloned(), states: states.to_vec(), from, limit: PAGE_TASKS };
             let Response::Tasks(answer) = self.ask(&Request::Tasks(request))? else { return Err(Error::Unexpected) };
             let Some(answer) = answer else { return Ok(false) };
             let next = answer.next;

@@ -5,8 +5,8 @@
 //! Holds: selectors keep the order that was typed.
 
 use super::submit::SubmitArgs;
-use crate::grammar::{array, free_text};
 use crate::grammar::selector::{self, LastOrIds, Selector};
+use crate::grammar::{array, free_text};
 use clap::{Args, Subcommand, ValueEnum};
 use hq_core::idset::IdSet;
 use hq_core::view::{JobState, TaskState};

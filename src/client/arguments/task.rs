@@ -5,8 +5,8 @@
 //! Holds: none of these commands changes a task.
 
 use super::job::TaskStateWord;
-use crate::grammar::selector::{self, LastOrId, LastOrIds};
 use crate::grammar::array;
+use crate::grammar::selector::{self, LastOrId, LastOrIds};
 use clap::{Args, Subcommand};
 use hq_core::idset::IdSet;
 

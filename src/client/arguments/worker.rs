@@ -5,9 +5,9 @@
 //! Holds: durations are accepted both as clock time and as human time.
 
 use super::values::{self, NonEmpty};
+use crate::grammar::duration;
 use crate::grammar::pool;
 use crate::grammar::selector::{self, Selector};
-use crate::grammar::duration;
 use clap::{Args, Subcommand, ValueEnum};
 use hq_core::resource::PoolKind;
 use hq_core::worker::OnServerLost;

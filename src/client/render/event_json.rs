@@ -98,11 +98,7 @@ fn before(at: Time, ago_us: Option<&u64>) -> Time {
     Time(at.0.saturating_sub(ago_us.copied().unwrap_or(0)))
 }
 
-fn tasks_started<E>(
-    at: Time,
-    started: &TasksStarted,
-    emit: &mut dyn FnMut(Value) -> Result<(), E>,
-) -> Result<(), E> {
+fn tasks_started<E>(at: Time, started: &TasksStarted, emit: &mut dyn FnMut(Value) -> Result<(), E>) -> Result<(), E> {
     for (position, task) in started.tasks.iter().enumerate() {
         let instance = started.attempts.get(position).copied().unwrap_or_default();
         let mut body = json!({"job": started.job, "task": task, "instance": instance, "worker": started.worker});

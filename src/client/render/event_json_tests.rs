@@ -88,13 +88,8 @@ fn a_created_job() {
         submit_dir: "/base".into(),
         ..SubmitDesc::default()
     };
-    let created = JobSubmitted {
-        job: JobId(7),
-        name: "date".into(),
-        max_fails: None,
-        submit: Arc::new(submit),
-        attached: false,
-    };
+    let created =
+        JobSubmitted { job: JobId(7), name: "date".into(), max_fails: None, submit: Arc::new(submit), attached: false };
     assert_eq!(
         printed(&Event::JobSubmitted(created), false),
         [concat!(
@@ -137,7 +132,8 @@ fn a_connected_worker() {
 
 #[test]
 fn events_without_a_counterpart_come_only_when_asked_for() {
-    let assigned = Event::TasksAssigned(TasksAssigned { job: JobId(1), tasks: IdSet::range(0, 9), ..TasksAssigned::default() });
+    let assigned =
+        Event::TasksAssigned(TasksAssigned { job: JobId(1), tasks: IdSet::range(0, 9), ..TasksAssigned::default() });
     assert!(printed(&assigned, false).is_empty());
     assert_eq!(printed(&assigned, true).len(), 1);
     assert!(printed(&assigned, true)[0].contains(r#""type":"tasks-assigned""#));

@@ -31,8 +31,7 @@ pub fn state_word(state: JobState) -> String {
 
 /// The table of `job list`, with what is said after it; `total` is the number of jobs that exist.
 pub fn list(jobs: &[JobSummary], total: usize, verbose: bool, palette: Palette) -> String {
-    let mut columns =
-        vec![Column::right("ID"), Column::left("Name"), Column::left("State"), Column::left("Tasks")];
+    let mut columns = vec![Column::right("ID"), Column::left("Name"), Column::left("State"), Column::left("Tasks")];
     if verbose {
         columns.push(Column::left("Cancel Reason"));
     }

@@ -98,8 +98,7 @@ fn details() {
     let hostnames: Hostnames = [(WorkerId(1), "node1".to_owned())].into();
     let view = TaskView { error: Some("e".repeat(300)), ..started(5, TaskState::Failed, &[1]) };
     let shown = info(&job(), &view, &hostnames, false, START, Palette::OFF);
-    let labels: Vec<&str> =
-        shown.text.lines().filter_map(|line| line.split('|').nth(1)).map(str::trim).collect();
+    let labels: Vec<&str> = shown.text.lines().filter_map(|line| line.split('|').nth(1)).map(str::trim).collect();
     let expected = [
         "Task ID",
         "State",
