@@ -8,6 +8,8 @@ mod job_cancel;
 mod job_cat;
 mod job_info;
 mod job_list;
+mod journal;
+mod output_log;
 mod progress;
 mod server;
 mod submit;
@@ -15,7 +17,7 @@ mod task;
 mod worker;
 
 use super::arguments::{
-    Command, GlobalOptions, JobCommand, JobSelectorArgs, ServerCommand, TaskCommand, WorkerCommand,
+    Command, GlobalOptions, JobCommand, JobSelectorArgs, JournalCommand, ServerCommand, TaskCommand, WorkerCommand,
 };
 use super::console::Console;
 use super::error::Error;
@@ -89,7 +91,10 @@ fn dispatch(global: &GlobalOptions, command: &Command, console: &mut Console) ->
             ServerCommand::Info => server::info(&mut Link::open(global)?, console),
             ServerCommand::Start(_) => Err(Error::Unexpected),
         },
-        Command::OutputLog(_) | Command::Journal(_) => Err(Error::Unexpected),
+        Command::OutputLog(args) => output_log::run(args, console),
+        Command::Journal(group) => match &group.command {
+            JournalCommand::Export(args) => journal::export(global, args, console),
+        },
     }
 }
 
