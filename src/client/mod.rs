@@ -1,7 +1,24 @@
-//! `client`: the command line's side, from arguments to printed answers.
+//! `client`: everything that a user types, except what a server or a worker does once it runs.
 //!
-//! It asks the server and renders; it decides nothing.
+//! A command asks the server for a view and renders it; it decides nothing.
 //!
-//! Holds: what a command prints is one value of `core::view`, rendered for the output mode.
+//! Holds: what a command prints is one value of `core::view`, rendered for the output mode. Results go to the standard
+//! output, log lines and errors to the standard error; the exit code is 0, 1 for a failure at run time, 2 for a wrong
+//! command line.
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice)
+)]
 
+pub mod arguments;
+pub mod commands;
+pub mod console;
+pub mod entries;
+pub mod error;
+pub mod link;
+pub mod paths;
 pub mod render;
+pub mod submission;
+
+pub use commands::{fail, run};
+pub use error::Error;

@@ -11,15 +11,21 @@
 
 pub mod bar;
 pub mod color;
+pub mod description;
 pub mod error;
 pub mod escape;
+pub mod event_json;
+pub mod job;
 pub mod json;
 pub mod log;
 pub mod resources;
+pub mod server;
 pub mod shorten;
 pub mod size;
 pub mod table;
+pub mod task;
 pub mod time;
+pub mod worker;
 
 /// The format of a command's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]

@@ -1,0 +1,176 @@
+//! `hq job ...` on the command line.
+//!
+//! A job is what one `hq submit` makes; it is named by its number, several by an array of numbers.
+//!
+//! Holds: selectors keep the order that was typed.
+
+use super::submit::SubmitArgs;
+use crate::grammar::selector::{self, LastOrIds, Selector};
+use crate::grammar::{array, free_text};
+use clap::{Args, Subcommand, ValueEnum};
+use hq_core::idset::IdSet;
+use hq_core::view::{JobState, TaskState};
+
+/// The second word of `hq job`.
+#[derive(Debug, Subcommand)]
+pub enum JobCommand {
+    /// List jobs; by default those that are not completed
+    List(JobListArgs),
+    /// Show jobs in detail
+    Info(JobSelectorArgs),
+    /// Cancel jobs: running tasks are ended, waiting ones never start
+    Cancel(CancelArgs),
+    /// Print what tasks wrote to their output files
+    Cat(CatArgs),
+    /// Submit a job: a program, or an array of programs
+    Submit(Box<SubmitArgs>),
+    /// Wait until jobs are completed; the exit code is 0 also when tasks failed
+    Wait(JobSelectorArgs),
+    /// Show a progress bar until jobs are completed
+    Progress(JobSelectorArgs),
+}
+
+/// State of a job as it is written on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum JobStateWord {
+    /// Something waits and nothing runs
+    Waiting,
+    /// Something runs
+    Running,
+    /// All tasks finished successfully
+    Finished,
+    /// A task failed
+    Failed,
+    /// Canceled by a user
+    Canceled,
+    /// Tasks were aborted by the system
+    Aborted,
+    /// Open, and nothing to do
+    Opened,
+}
+
+/// State of a task as it is written on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TaskStateWord {
+    /// Not running yet, or again
+    Waiting,
+    /// Its program runs
+    Running,
+    /// Its program ended with exit code 0
+    Finished,
+    /// It ended in another way
+    Failed,
+    /// Canceled by a user
+    Canceled,
+    /// Aborted by the system
+    Aborted,
+}
+
+/// Which output of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Channel {
+    /// Standard output
+    Stdout,
+    /// Standard error
+    Stderr,
+}
+
+/// A command that takes jobs and nothing else.
+#[derive(Debug, Clone, Args)]
+pub struct JobSelectorArgs {
+    /// Jobs: `all`, `last`, or ids such as `3` or `1-4,7`
+    #[arg(value_name = "JOBS", value_parser = selector::parse)]
+    pub jobs: Selector,
+}
+
+/// Options of `hq job list`.
+#[derive(Debug, Clone, Args)]
+pub struct JobListArgs {
+    /// List completed jobs too
+    #[arg(long, conflicts_with = "filter")]
+    pub all: bool,
+    /// List only jobs in one of these states, separated by commas
+    #[arg(long, value_name = "STATES", value_enum, value_delimiter = ',')]
+    pub filter: Vec<JobStateWord>,
+    /// Show also why jobs were cancelled
+    #[arg(long)]
+    pub verbose: bool,
+}
+
+/// Options of `hq job cancel`.
+#[derive(Debug, Clone, Args)]
+pub struct CancelArgs {
+    /// Jobs: `all` (those that wait or run), `last`, or ids such as `3` or `1-4,7`
+    #[arg(value_name = "JOBS", value_parser = selector::parse)]
+    pub jobs: Selector,
+    /// Why, to be shown with the job; at most 200 bytes
+    #[arg(long, value_name = "TEXT", value_parser = free_text::parse_cancel_reason)]
+    pub reason: Option<String>,
+}
+
+/// Options of `hq job cat`.
+#[derive(Debug, Clone, Args)]
+pub struct CatArgs {
+    /// Jobs: `last` or ids such as `3` or `1-4,7`
+    #[arg(value_name = "JOBS", value_parser = selector::parse_last_or_ids)]
+    pub jobs: LastOrIds,
+    /// Which output
+    #[arg(value_enum)]
+    pub channel: Channel,
+    /// Only these tasks, for example `0-9,20`
+    #[arg(long, value_name = "IDS", value_parser = array::parse)]
+    pub tasks: Option<IdSet>,
+    /// Only tasks in one of these states, separated by commas
+    #[arg(long, value_name = "STATES", value_enum, value_delimiter = ',')]
+    pub task_status: Vec<TaskStateWord>,
+    /// Print the line `# Job J, task T` before the output of each task
+    #[arg(long)]
+    pub print_task_header: bool,
+}
+
+impl JobStateWord {
+    /// The state that the word means.
+    pub fn state(self) -> JobState {
+        match self {
+            Self::Waiting => JobState::Waiting,
+            Self::Running => JobState::Running,
+            Self::Finished => JobState::Finished,
+            Self::Failed => JobState::Failed,
+            Self::Canceled => JobState::Canceled,
+            Self::Aborted => JobState::Aborted,
+            Self::Opened => JobState::Opened,
+        }
+    }
+}
+
+impl TaskStateWord {
+    /// The state that the word means.
+    pub fn state(self) -> TaskState {
+        match self {
+            Self::Waiting => TaskState::Waiting,
+            Self::Running => TaskState::Running,
+            Self::Finished => TaskState::Finished,
+            Self::Failed => TaskState::Failed,
+            Self::Canceled => TaskState::Canceled,
+            Self::Aborted => TaskState::Aborted,
+        }
+    }
+}
+
+impl Channel {
+    /// The word, as users write it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+        }
+    }
+
+    /// The number in stream files: 0 for standard output, 1 for standard error.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Stdout => 0,
+            Self::Stderr => 1,
+        }
+    }
+}

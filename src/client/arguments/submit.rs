@@ -1,0 +1,122 @@
+//! `hq submit` on the command line.
+//!
+//! The one command that users write into their scripts; everything after the program's name is the program's.
+//!
+//! Holds: texts that become part of the job are UTF-8, since they travel and are shown.
+
+use super::values::{self, NonEmpty};
+use crate::grammar::request::{self, Quantity};
+use crate::grammar::{array, crash_limit, destination, duration, environment};
+use clap::Args;
+use hq_core::idset::IdSet;
+use hq_core::task::{CrashLimit, Destination};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Options of `hq submit`.
+///
+/// Without `--array`, `--each-line` or `--from-json` the job has one task. Paths may contain placeholders:
+/// `%{JOB_ID}`, `%{TASK_ID}`, `%{INSTANCE_ID}`, `%{SUBMIT_DIR}`, `%{SERVER_UID}`, and in outputs `%{CWD}`.
+///
+/// Examples:
+///   hq submit --cpus 4 -- ./solver input.dat
+///   hq submit --array 1-100 --stdout 'out/%{TASK_ID}.txt' -- sh -c './run.sh $HQ_TASK_ID'
+///   hq submit --each-line files.txt --stream logs --wait -- sh -c 'gzip "$HQ_ENTRY"'
+#[derive(Debug, Clone, Args)]
+#[command(verbatim_doc_comment)]
+pub struct SubmitArgs {
+    /// Program and its arguments; options of `hq submit` go before it
+    ///
+    /// It is started directly, without a shell. A word with a `/` is relative to the task's working directory, a bare
+    /// word is searched in PATH.
+    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+
+    /// Name of the job [default: the file name of the program]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+
+    /// Working directory of the tasks; created when missing [default: the current directory]
+    ///
+    /// A relative path is taken from the current directory. Placeholders are replaced, except `%{CWD}`.
+    #[arg(long, value_name = "PATH", value_parser = values::non_empty)]
+    pub cwd: Option<NonEmpty>,
+
+    /// Set an environment variable of the tasks; may be repeated, the last value of a name wins
+    ///
+    /// `--env NAME` sets it to nothing. Tasks inherit the environment of their worker, not that of this command.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = environment::parse)]
+    pub env: Vec<(String, String)>,
+
+    /// File for the standard output, `none` to discard it [default: %{CWD}/job-%{JOB_ID}/%{TASK_ID}.stdout]
+    ///
+    /// A relative path is taken from the task's working directory. With `:rm-if-finished` behind (or instead of) the
+    /// path the file is removed when the task has finished successfully.
+    #[arg(long, value_name = "PATH", value_parser = destination::parse)]
+    pub stdout: Option<Destination>,
+
+    /// File for the standard error, `none` to discard it [default: %{CWD}/job-%{JOB_ID}/%{TASK_ID}.stderr]
+    ///
+    /// See --stdout.
+    #[arg(long, value_name = "PATH", value_parser = destination::parse)]
+    pub stderr: Option<Destination>,
+
+    /// Make one task for each of these ids, for example `1-10`, `0-99:10` or `1,5,20-30`
+    ///
+    /// A task finds its id in HQ_TASK_ID. With --each-line or --from-json the ids choose among the entries: a task is
+    /// made for each entry whose number (from 0) is listed.
+    #[arg(long, value_name = "IDS", value_parser = array::parse)]
+    pub array: Option<IdSet>,
+
+    /// Make one task for each line of this file; a task finds its line in HQ_ENTRY
+    #[arg(long, value_name = "FILE", conflicts_with = "from_json")]
+    pub each_line: Option<PathBuf>,
+
+    /// Make one task for each element of the JSON array in this file; a task finds its element in HQ_ENTRY
+    #[arg(long, value_name = "FILE")]
+    pub from_json: Option<PathBuf>,
+
+    /// CPUs of each task: a number (`4`, `0.5`), optionally with a policy (`4 compact!`), or `all` of a worker
+    ///
+    /// Policies: `compact` (from as few NUMA nodes as possible, the default), `tight` (as compact, filling one after the
+    /// other), `scatter` (over all); with `!` the task waits until the least number of nodes is free. [default: 1]
+    #[arg(long, value_name = "REQUEST", value_parser = request::parse)]
+    pub cpus: Option<Quantity>,
+
+    /// Tasks with a larger number start earlier; a 32-bit integer, for example `--priority=-1`
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub priority: i32,
+
+    /// Fail a task that runs longer than this, for example `90` (seconds), `1:30:00` or `1h 30m`
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse_clock_or_human)]
+    pub time_limit: Option<Duration>,
+
+    /// When more than this many tasks have failed, abort all that have not ended; 0 aborts at the first failure
+    #[arg(long, value_name = "COUNT")]
+    pub max_fails: Option<u32>,
+
+    /// How often a task may lose its worker while it runs: `never-restart`, `unlimited`, or 1 to 65535
+    ///
+    /// Only crashes of the worker count (a broken connection, missing heartbeats), not its regular end; with
+    /// `never-restart` any end of the worker fails the task. [default: 5]
+    #[arg(long, value_name = "LIMIT", value_parser = crash_limit::parse)]
+    pub crash_limit: Option<CrashLimit>,
+
+    /// Wait until the job is completed; the exit code is 0 also when tasks failed
+    #[arg(long, conflicts_with = "progress")]
+    pub wait: bool,
+
+    /// Show a progress bar until the job is completed
+    #[arg(long)]
+    pub progress: bool,
+
+    /// Collect outputs in few files of this directory instead of one file per task; read them by `hq output-log`
+    ///
+    /// Applies to the outputs without --stdout or --stderr. A relative path is taken from the current directory.
+    #[arg(long, value_name = "DIR", value_parser = values::non_empty)]
+    pub stream: Option<NonEmpty>,
+
+    /// Read the standard input to its end now and give it to each task as its standard input
+    #[arg(long)]
+    pub stdin: bool,
+}

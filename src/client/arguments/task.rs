@@ -1,0 +1,51 @@
+//! `hq task ...` on the command line.
+//!
+//! A task is named by its job and its number within the job.
+//!
+//! Holds: none of these commands changes a task.
+
+use super::job::TaskStateWord;
+use crate::grammar::array;
+use crate::grammar::selector::{self, LastOrId, LastOrIds};
+use clap::{Args, Subcommand};
+use hq_core::idset::IdSet;
+
+/// The second word of `hq task`.
+#[derive(Debug, Subcommand)]
+pub enum TaskCommand {
+    /// List the tasks of jobs
+    List(TaskListArgs),
+    /// Show tasks in detail
+    Info(TaskInfoArgs),
+}
+
+/// Options of `hq task list`.
+#[derive(Debug, Clone, Args)]
+pub struct TaskListArgs {
+    /// Jobs: `last` or ids such as `3` or `1-4,7`
+    #[arg(value_name = "JOBS", value_parser = selector::parse_last_or_ids)]
+    pub jobs: LastOrIds,
+    /// Only these tasks, for example `0-9,20`
+    #[arg(long, value_name = "IDS", value_parser = array::parse)]
+    pub tasks: Option<IdSet>,
+    /// Only tasks in one of these states, separated by commas
+    #[arg(long, value_name = "STATES", value_enum, value_delimiter = ',')]
+    pub task_status: Vec<TaskStateWord>,
+    /// Show error texts in full
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
+/// Options of `hq task info`.
+#[derive(Debug, Clone, Args)]
+pub struct TaskInfoArgs {
+    /// Job: `last` or an id
+    #[arg(value_name = "JOB", value_parser = selector::parse_last_or_id)]
+    pub job: LastOrId,
+    /// Tasks, for example `0-9,20`
+    #[arg(value_name = "TASKS", value_parser = array::parse)]
+    pub tasks: IdSet,
+    /// Show error texts in full
+    #[arg(short, long)]
+    pub verbose: bool,
+}

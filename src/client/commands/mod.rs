@@ -1,0 +1,104 @@
+//! The commands: each asks the server or reads files, and hands what it got to the renderers.
+//!
+//! One file a command, so that what a command does can be read in one place.
+//!
+//! Holds: every command that needs a server connects before it reads anything else.
+
+mod job_cancel;
+mod job_cat;
+mod job_info;
+mod job_list;
+mod journal;
+mod output_log;
+mod progress;
+mod server;
+mod submit;
+mod task;
+mod worker;
+
+use super::arguments::{
+    Command, GlobalOptions, JobCommand, JobSelectorArgs, JournalCommand, ServerCommand, TaskCommand, WorkerCommand,
+};
+use super::console::Console;
+use super::error::Error;
+use super::link::{self, Link};
+use super::render::OutputMode;
+use super::render::error::{Exit, report, text};
+use crate::platform::signal::{BrokenPipe, set_broken_pipe};
+use hq_core::time::Time;
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Runs a client command and gives its exit code; `None` for the two commands that are no client's:
+/// `server start` and `worker start`.
+pub fn run(global: &GlobalOptions, command: &Command) -> Option<ExitCode> {
+    let is_start = match command {
+        Command::Server(group) => matches!(group.command, ServerCommand::Start(_)),
+        Command::Worker(group) => matches!(group.command, WorkerCommand::Start(_)),
+        _ => false,
+    };
+    if is_start {
+        return None;
+    }
+    set_broken_pipe(BrokenPipe::Ends);
+    let mut console = Console::new(global.output_mode, global.colors);
+    let done = dispatch(global, command, &mut console).and_then(|()| console.finish());
+    Some(match done {
+        Ok(()) => Exit::Success.into(),
+        Err(error) => {
+            // What was printed before comes first; if that fails too, the first error is the one to tell.
+            let _ = console.flush();
+            fail(global.output_mode, &error)
+        }
+    })
+}
+
+/// Prints an error as the mode wants it and gives the exit code of a failure at run time.
+pub fn fail(mode: OutputMode, error: &dyn std::error::Error) -> ExitCode {
+    let printed = report(mode, &text(error));
+    // There is nobody left to tell if this fails.
+    let _ = std::io::stdout().write_all(printed.stdout.as_bytes());
+    let _ = std::io::stderr().write_all(printed.stderr.as_bytes());
+    Exit::Failure.into()
+}
+
+fn dispatch(global: &GlobalOptions, command: &Command, console: &mut Console) -> Result<(), Error> {
+    match command {
+        Command::Submit(args) => submit::run(global, args, console),
+        Command::Job(group) => match &group.command {
+            JobCommand::List(args) => job_list::run(&mut Link::open(global)?, args, console),
+            JobCommand::Info(args) => job_info::run(&mut Link::open(global)?, args, console),
+            JobCommand::Cancel(args) => job_cancel::run(&mut Link::open(global)?, args),
+            JobCommand::Cat(args) => job_cat::run(&mut Link::open(global)?, args, console),
+            JobCommand::Submit(args) => submit::run(global, args, console),
+            JobCommand::Wait(JobSelectorArgs { jobs }) => Link::open(global)?.wait(link::selector(jobs.clone())),
+            JobCommand::Progress(JobSelectorArgs { jobs }) => {
+                progress::run(&mut Link::open(global)?, link::selector(jobs.clone()), console)
+            }
+        },
+        Command::Task(group) => match &group.command {
+            TaskCommand::List(args) => task::list(&mut Link::open(global)?, args, console),
+            TaskCommand::Info(args) => task::info(&mut Link::open(global)?, args, console),
+        },
+        Command::Worker(group) => match &group.command {
+            WorkerCommand::Stop(args) => worker::stop(&mut Link::open(global)?, args),
+            WorkerCommand::List(args) => worker::list(&mut Link::open(global)?, args, console),
+            WorkerCommand::Info(args) => worker::info(&mut Link::open(global)?, args, console),
+            WorkerCommand::Start(_) => Err(Error::Unexpected),
+        },
+        Command::Server(group) => match &group.command {
+            ServerCommand::Stop => server::stop(&mut Link::open(global)?),
+            ServerCommand::Info => server::info(&mut Link::open(global)?, console),
+            ServerCommand::Start(_) => Err(Error::Unexpected),
+        },
+        Command::OutputLog(args) => output_log::run(args, console),
+        Command::Journal(group) => match &group.command {
+            JournalCommand::Export(args) => journal::export(global, args, console),
+        },
+    }
+}
+
+/// The time now, for spans that have not ended.
+fn now() -> Time {
+    Time(crate::platform::clock::wall_us())
+}

@@ -1,0 +1,90 @@
+//! `hq submit`: read what the tasks need, ask the server, and wait if that was wanted.
+//!
+//! The order of steps is part of what scripts see: the first problem wins, and nothing is submitted on an error.
+//!
+//! Holds: the job's id is printed before waiting begins.
+
+use crate::client::arguments::{GlobalOptions, SubmitArgs};
+use crate::client::commands::progress;
+use crate::client::console::Console;
+use crate::client::entries::{self, Chosen};
+use crate::client::error::Error;
+use crate::client::link::{Link, one_job};
+use crate::client::render::OutputMode;
+use crate::client::render::color::Color;
+use crate::client::submission;
+use crate::wire::message::{Request, Response};
+use hq_core::id::JobId;
+use hq_core::limits;
+use serde_json::json;
+use std::io::Read;
+
+/// Runs the command.
+///
+/// # Errors
+/// See [`Error`].
+pub fn run(global: &GlobalOptions, args: &SubmitArgs, console: &mut Console) -> Result<(), Error> {
+    let mut link = Link::open(global)?;
+    let stdin = if args.stdin { read_stdin()? } else { Vec::new() };
+    let resources = submission::resources(args)?;
+    let chosen = read_entries(args)?;
+    for warning in submission::warnings(args, &submission::task_ids(args, chosen.as_ref())) {
+        log::warn!("{warning}");
+    }
+    let request = submission::build(args, current_dir()?, resources, stdin, chosen)?;
+    let job = match link.ask(&Request::Submit(request))? {
+        Response::Submitted(job) => job,
+        _ => return Err(Error::Unexpected),
+    };
+    print(job, console)?;
+    if args.wait {
+        link.wait(one_job(job))?;
+    } else if args.progress {
+        progress::run(&mut link, one_job(job), console)?;
+    }
+    Ok(())
+}
+
+fn print(job: JobId, console: &mut Console) -> Result<(), Error> {
+    match console.mode() {
+        OutputMode::Cli => {
+            let word = console.palette().paint(Color::Green.style(), "successfully").into_owned();
+            console.text(&format!("Job submitted {word}, job ID: {job}\n"))?;
+        }
+        OutputMode::Json => console.json(&json!({"id": job}))?,
+        OutputMode::Quiet => console.text(&format!("{job}\n"))?,
+    }
+    console.flush()
+}
+
+fn read_entries(args: &SubmitArgs) -> Result<Option<Chosen>, Error> {
+    let filter = args.array.as_ref();
+    match (&args.each_line, &args.from_json) {
+        (Some(path), _) => entries::read_lines(path, filter).map(Some),
+        (None, Some(path)) => entries::read_json(path, filter).map(Some),
+        (None, None) => Ok(None),
+    }
+}
+
+fn read_stdin() -> Result<Vec<u8>, Error> {
+    log::info!("Reading the standard input to its end, for the standard input of the tasks");
+    let limit = limits::TASK_STDIN_BYTES_MAX;
+    let mut bytes = Vec::new();
+    let read = std::io::stdin().lock().take(limit as u64 + 1).read_to_end(&mut bytes);
+    read.map_err(Error::Input)?;
+    if bytes.len() > limit {
+        return Err(Error::Invalid(format!(
+            "The standard input is longer than the {limit} bytes that tasks can be given; put the data into a file"
+        )));
+    }
+    Ok(bytes)
+}
+
+fn current_dir() -> Result<String, Error> {
+    let doing = "find the current directory";
+    let dir = std::env::current_dir().map_err(|source| Error::System { doing, source })?;
+    dir.into_os_string().into_string().map_err(|dir| {
+        let dir = dir.to_string_lossy().into_owned();
+        Error::Invalid(format!("The path of the current directory is not UTF-8: {dir}; submit from another directory"))
+    })
+}

@@ -1,0 +1,113 @@
+//! `hq worker list`, `info` and `stop`.
+//!
+//! Workers keep their record after they have ended, so all three know them for as long as the server does.
+//!
+//! Holds: ascending by id; a worker that does not exist is a log line, not a failure.
+
+use crate::client::arguments::{WorkerFilter, WorkerListArgs, WorkerSelectorArgs};
+use crate::client::console::Console;
+use crate::client::error::Error;
+use crate::client::link::{Link, selector};
+use crate::client::render::{OutputMode, worker};
+use crate::grammar::selector::Selector;
+use crate::wire::message::{Request, Response, WorkerStopResult, WorkerStopStatus};
+use hq_core::id::WorkerId;
+use hq_core::view::WorkerView;
+use log::Level;
+use serde_json::Value;
+
+fn fetch(link: &mut Link, workers: Selector) -> Result<(Vec<WorkerView>, Vec<WorkerId>), Error> {
+    match link.ask(&Request::Workers(selector(workers)))? {
+        Response::Workers((mut found, missing)) => {
+            found.sort_by_key(|worker| worker.id);
+            Ok((found, missing))
+        }
+        _ => Err(Error::Unexpected),
+    }
+}
+
+/// Runs `hq worker list`.
+///
+/// # Errors
+/// See [`Error`].
+pub fn list(link: &mut Link, args: &WorkerListArgs, console: &mut Console) -> Result<(), Error> {
+    let (mut workers, _) = fetch(link, Selector::All)?;
+    workers.retain(|worker| match args.filter {
+        None => args.all || worker.ended.is_none(),
+        Some(WorkerFilter::Running) => worker.ended.is_none(),
+        Some(WorkerFilter::Offline) => worker.ended.is_some(),
+    });
+    match console.mode() {
+        OutputMode::Cli => {
+            let text = worker::list(&workers, console.palette());
+            console.text(&text)
+        }
+        OutputMode::Json => {
+            console.json(&Value::Array(workers.iter().map(|view| worker::to_json(view, false)).collect()))
+        }
+        OutputMode::Quiet => console.text(&worker::list_quiet(&workers)),
+    }
+}
+
+/// Runs `hq worker info`.
+///
+/// # Errors
+/// See [`Error`].
+pub fn info(link: &mut Link, args: &WorkerSelectorArgs, console: &mut Console) -> Result<(), Error> {
+    let (workers, missing) = fetch(link, args.workers.clone())?;
+    match console.mode() {
+        OutputMode::Cli => {
+            let tables: Vec<String> = workers.iter().map(|view| worker::info(view, true, console.palette())).collect();
+            console.text(&tables.join("\n"))?;
+        }
+        OutputMode::Json => {
+            console.json(&Value::Array(workers.iter().map(|view| worker::to_json(view, true)).collect()))?;
+        }
+        OutputMode::Quiet => {}
+    }
+    for id in missing {
+        log::error!("Worker {id} not found");
+    }
+    Ok(())
+}
+
+/// Runs `hq worker stop`.
+///
+/// # Errors
+/// See [`Error`].
+pub fn stop(link: &mut Link, args: &WorkerSelectorArgs) -> Result<(), Error> {
+    let request = Request::StopWorkers(selector(args.workers.clone()));
+    let Response::WorkersStopped(mut results) = link.ask(&request)? else { return Err(Error::Unexpected) };
+    results.sort_by_key(|result| result.worker);
+    for result in &results {
+        let (level, line) = stop_line(result);
+        log::log!(level, "{line}");
+    }
+    Ok(())
+}
+
+fn stop_line(result: &WorkerStopResult) -> (Level, String) {
+    let id = result.worker;
+    match result.status {
+        WorkerStopStatus::Stopped => (Level::Info, format!("Worker {id} stopped")),
+        WorkerStopStatus::NotFound => (Level::Error, format!("Stopping worker {id} failed; worker not found")),
+        WorkerStopStatus::AlreadyStopped => {
+            (Level::Warn, format!("Stopping worker {id} failed; worker is already stopped"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines() {
+        let line = |status| stop_line(&WorkerStopResult { worker: WorkerId(4), status });
+        assert_eq!(line(WorkerStopStatus::Stopped), (Level::Info, "Worker 4 stopped".to_owned()));
+        let missing = "Stopping worker 4 failed; worker not found".to_owned();
+        assert_eq!(line(WorkerStopStatus::NotFound), (Level::Error, missing));
+        let ended = "Stopping worker 4 failed; worker is already stopped".to_owned();
+        assert_eq!(line(WorkerStopStatus::AlreadyStopped), (Level::Warn, ended));
+    }
+}

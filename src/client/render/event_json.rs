@@ -1,0 +1,256 @@
+//! Events of the journal as lines of JSON.
+//!
+//! Programs that read journals know one line for each happening with fixed names and keys; our events are batches, so
+//! one event gives as many lines as it has happenings, each with its own time.
+//!
+//! Holds: the keys of the known types never change; a batch of any size is passed on in pieces of bounded size.
+
+use super::time;
+use hq_core::event::{Event, JobSubmitted, TaskFailed, TasksEnded, TasksFinished, TasksStarted};
+use hq_core::id::JobId;
+use hq_core::idset::IdSet;
+use hq_core::resource::{PoolKind, RequestEntry, ResourceRequest, Variant, WorkerResources};
+use hq_core::task::{CrashLimit, SubmitDesc};
+use hq_core::time::{Span, Time};
+use hq_core::worker::{LostReason, OnServerLost, WorkerConfig};
+use serde_json::{Map, Value, json};
+
+/// Task references in one line of a batch.
+const BATCH_TASKS_MAX: usize = 10_000;
+/// What journals of before say about the re-checking of queued tasks; we re-check on the event.
+const RETRACT_CHECK: Span = Span::from_secs(30);
+
+/// Passes the lines of one event to `emit`, in order.
+///
+/// `at` is the time of the event's record. With `all`, types that readers of before do not know come too.
+///
+/// # Errors
+/// The first one that `emit` gives.
+pub fn lines<E>(at: Time, event: &Event, all: bool, emit: &mut dyn FnMut(Value) -> Result<(), E>) -> Result<(), E> {
+    match event {
+        Event::TasksStarted(started) => tasks_started(at, started, emit),
+        Event::TasksFinished(finished) => tasks_finished(at, finished, emit),
+        Event::TasksCanceled(ended) => tasks_ended(at, "task-canceled", ended, emit),
+        Event::TasksAborted(ended) => tasks_ended(at, "task-aborted", ended, emit),
+        Event::TaskFailed(failed) => emit(task_failed(at, failed)),
+        other => match known(other).or_else(|| if all { internal(other) } else { None }) {
+            Some((kind, body)) => emit(envelope(at, kind, body)),
+            None => Ok(()),
+        },
+    }
+}
+
+/// The events that are one line each and that every reader knows.
+fn known(event: &Event) -> Option<(&'static str, Value)> {
+    Some(match event {
+        Event::ServerStarted(e) => ("server-start", json!({"server_uid": e.server_uid})),
+        Event::ServerStopped(_) => ("server-stop", json!({})),
+        Event::WorkerConnected(e) => {
+            ("worker-connected", json!({"id": e.worker, "configuration": configuration(&e.config)}))
+        }
+        Event::WorkerLost(e) => ("worker-lost", json!({"id": e.worker, "reason": reason(e.reason)})),
+        Event::JobSubmitted(e) => ("job-created", job_created(e)),
+        Event::JobCanceled(e) => {
+            ("job-cancel", json!({"job_id": e.job, "reason": e.reason.as_deref().unwrap_or_default()}))
+        }
+        Event::JobCompleted(e) => ("job-completed", json!({"job": e.job})),
+        _ => return None,
+    })
+}
+
+/// The events that only this program writes.
+fn internal(event: &Event) -> Option<(&'static str, Value)> {
+    Some(match event {
+        Event::WorkerAway(e) => ("worker-away", json!({"id": e.worker})),
+        Event::WorkerReturned(e) => ("worker-returned", json!({"id": e.worker})),
+        Event::WorkerStopping(e) => ("worker-stopping", json!({"id": e.worker})),
+        Event::TasksAssigned(e) => (
+            "tasks-assigned",
+            json!({
+                "job": e.job, "worker": e.worker, "variant": e.variant, "ahead": e.ahead, "tasks": id_set(&e.tasks)
+            }),
+        ),
+        Event::TasksReturned(e) => (
+            "tasks-returned",
+            json!({"job": e.job, "worker": e.worker, "rejected": e.rejected, "tasks": id_set(&e.tasks)}),
+        ),
+        Event::TaskAdopted(e) => (
+            "task-adopted",
+            json!({
+                "job": e.job, "task": e.task, "worker": e.worker,
+                "epoch": e.epoch, "instance": e.attempt, "variant": e.variant
+            }),
+        ),
+        _ => return None,
+    })
+}
+
+fn envelope(at: Time, kind: &'static str, body: Value) -> Value {
+    let mut event = match body {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    };
+    event.insert("type".to_owned(), json!(kind));
+    json!({"time": time::rfc3339(Time(at.0 / 1_000 * 1_000)), "event": event})
+}
+
+fn before(at: Time, ago_us: Option<&u64>) -> Time {
+    Time(at.0.saturating_sub(ago_us.copied().unwrap_or(0)))
+}
+
+fn tasks_started<E>(at: Time, started: &TasksStarted, emit: &mut dyn FnMut(Value) -> Result<(), E>) -> Result<(), E> {
+    for (position, task) in started.tasks.iter().enumerate() {
+        let instance = started.attempts.get(position).copied().unwrap_or_default();
+        let mut body = json!({"job": started.job, "task": task, "instance": instance, "worker": started.worker});
+        if let Some(map) = body.as_object_mut().filter(|_| started.variant > 0) {
+            map.insert("variant".to_owned(), json!(started.variant));
+        }
+        emit(envelope(before(at, started.ago_us.get(position)), "task-started", body))?;
+    }
+    Ok(())
+}
+
+fn tasks_finished<E>(
+    at: Time,
+    finished: &TasksFinished,
+    emit: &mut dyn FnMut(Value) -> Result<(), E>,
+) -> Result<(), E> {
+    for (position, task) in finished.tasks.iter().enumerate() {
+        let body = json!({"job": finished.job, "task": task});
+        emit(envelope(before(at, finished.ago_us.get(position)), "task-finished", body))?;
+    }
+    Ok(())
+}
+
+fn task_failed(at: Time, failed: &TaskFailed) -> Value {
+    let body = json!({"job": failed.job, "task": failed.task, "error": failed.error});
+    envelope(before(at, Some(&failed.ago_us)), "task-failed", body)
+}
+
+fn tasks_ended<E>(
+    at: Time,
+    kind: &'static str,
+    ended: &TasksEnded,
+    emit: &mut dyn FnMut(Value) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut ids = ended.tasks.iter().peekable();
+    while ids.peek().is_some() {
+        let tasks: Vec<Value> = ids.by_ref().take(BATCH_TASKS_MAX).map(|task| task_ref(ended.job, task)).collect();
+        emit(envelope(at, kind, json!({"tasks": tasks})))?;
+    }
+    Ok(())
+}
+
+fn task_ref(job: JobId, task: u32) -> Value {
+    json!({"job_id": job, "job_task_id": task})
+}
+
+fn job_created(created: &JobSubmitted) -> Value {
+    json!({
+        "job": created.job,
+        "closed_job": !created.attached,
+        "job_desc": {"name": created.name, "max_fails": created.max_fails},
+        "submit_desc": {
+            "submit_dir": created.submit.submit_dir,
+            "stream_path": created.submit.stream,
+            "task_desc": task_desc(&created.submit),
+        },
+    })
+}
+
+fn task_desc(submit: &SubmitDesc) -> Value {
+    match submit.descs.first() {
+        Some(desc) if !submit.graph => json!({
+            "ids": id_set(&submit.ids),
+            "resources": resource_request(&desc.request),
+            "time_limit": desc.time_limit.map(duration),
+            "priority": desc.priority,
+            "crash_limit": crash_limit(desc.crash_limit),
+        }),
+        _ => json!({"n_tasks": submit.ids.len()}),
+    }
+}
+
+/// Ranges with their width, which is not the number of their ids when they are stepped.
+fn id_set(ids: &IdSet) -> Value {
+    let ranges = ids.ranges.iter().filter(|range| !range.is_empty()).map(|range| {
+        let width = u64::from(range.end - range.start) + 1;
+        json!({"start": range.start, "count": width, "step": range.step()})
+    });
+    json!({"ranges": ranges.collect::<Vec<_>>()})
+}
+
+fn resource_request(request: &ResourceRequest) -> Value {
+    let entry =
+        |entry: &RequestEntry| json!({"resource": entry.resource, "policy": super::resources::entry_json(entry)});
+    let variant = |variant: &Variant| {
+        json!({
+            "n_nodes": variant.nodes,
+            "resources": variant.entries.iter().map(entry).collect::<Vec<_>>(),
+            "min_time": duration(variant.min_time),
+            "weight": variant.weight(),
+        })
+    };
+    json!({"variants": request.variants.iter().map(variant).collect::<Vec<_>>()})
+}
+
+fn crash_limit(limit: CrashLimit) -> Value {
+    match limit {
+        CrashLimit::Never => json!("NeverRestart"),
+        CrashLimit::Max(count) => json!({"MaxCrashes": count}),
+        CrashLimit::Unlimited => json!("Unlimited"),
+    }
+}
+
+fn duration(span: Span) -> Value {
+    let duration = span.to_duration();
+    json!({"secs": duration.as_secs(), "nanos": duration.subsec_nanos()})
+}
+
+fn reason(reason: LostReason) -> &'static str {
+    match reason {
+        LostReason::Stopped => "Stopped",
+        LostReason::ConnectionLost => "ConnectionLost",
+        LostReason::HeartbeatLost => "HeartbeatLost",
+        LostReason::IdleTimeout => "IdleTimeout",
+        LostReason::TimeLimitReached => "TimeLimitReached",
+    }
+}
+
+fn configuration(config: &WorkerConfig) -> Value {
+    let on_server_lost = match config.on_server_lost {
+        OnServerLost::Stop => "Stop",
+        OnServerLost::FinishRunning => "FinishRunning",
+    };
+    json!({
+        "resources": worker_resources(&config.resources),
+        "listen_address": config.listen_address,
+        "hostname": config.hostname,
+        "group": config.group,
+        "work_dir": config.work_dir,
+        "heartbeat_interval": duration(config.heartbeat),
+        "retract_check_interval": duration(RETRACT_CHECK),
+        "idle_timeout": config.idle_timeout.map(duration),
+        "time_limit": config.time_limit.map(duration),
+        "overview_configuration": {"send_interval": null, "gpu_families": []},
+        "on_server_lost": on_server_lost,
+        "min_utilization": 0.0,
+        "extra": config.extra,
+    })
+}
+
+fn worker_resources(resources: &WorkerResources) -> Value {
+    let kind = |kind: &PoolKind| match kind {
+        PoolKind::Range(range) => json!({"Range": {"start": range.start, "end": range.end}}),
+        PoolKind::List(values) => json!({"List": {"values": values}}),
+        PoolKind::Groups(groups) => json!({"Groups": {"groups": groups}}),
+        PoolKind::Sum(size) => json!({"Sum": {"size": size.0}}),
+    };
+    let pools: Vec<Value> =
+        resources.pools.iter().map(|pool| json!({"name": pool.name, "kind": kind(&pool.kind)})).collect();
+    json!({"resources": pools, "coupling": {"weights": []}})
+}
+
+#[cfg(test)]
+#[path = "event_json_tests.rs"]
+mod tests;

@@ -1,0 +1,140 @@
+//! Events as lines of JSON, against the lines that programs read.
+
+use super::*;
+use hq_core::event::{JobChanged, ServerStarted, TasksAssigned, WorkerConnected, WorkerLost};
+use hq_core::id::{AttemptId, TaskId, WorkerId};
+use hq_core::idset::IdRange;
+use hq_core::resource::{Amount, Pool};
+use hq_core::task::TaskDesc;
+use std::sync::Arc;
+
+/// 2026-01-02T03:04:05.678901Z
+const AT: Time = Time(1_767_323_045_678_901);
+
+fn printed(event: &Event, all: bool) -> Vec<String> {
+    let mut out = Vec::new();
+    let done: Result<(), ()> = lines(AT, event, all, &mut |line| {
+        out.push(line.to_string());
+        Ok(())
+    });
+    assert_eq!(done, Ok(()));
+    out
+}
+
+#[test]
+fn one_line_each() {
+    let started = ServerStarted { server_uid: "AbCd12".into(), ..ServerStarted::default() };
+    assert_eq!(
+        printed(&Event::ServerStarted(started), false),
+        [r#"{"event":{"server_uid":"AbCd12","type":"server-start"},"time":"2026-01-02T03:04:05.678Z"}"#]
+    );
+    let lost = WorkerLost { worker: WorkerId(3), reason: LostReason::HeartbeatLost };
+    assert_eq!(
+        printed(&Event::WorkerLost(lost), false),
+        [r#"{"event":{"id":3,"reason":"HeartbeatLost","type":"worker-lost"},"time":"2026-01-02T03:04:05.678Z"}"#]
+    );
+    assert_eq!(
+        printed(&Event::JobCompleted(JobChanged { job: JobId(2) }), false),
+        [r#"{"event":{"job":2,"type":"job-completed"},"time":"2026-01-02T03:04:05.678Z"}"#]
+    );
+}
+
+#[test]
+fn a_batch_of_starts_is_one_line_a_task_with_its_own_time() {
+    let started = TasksStarted {
+        job: JobId(1),
+        worker: WorkerId(2),
+        tasks: vec![TaskId(5), TaskId(6)],
+        attempts: vec![AttemptId(0), AttemptId(4)],
+        ago_us: vec![678_901, 1],
+        variant: 1,
+    };
+    assert_eq!(
+        printed(&Event::TasksStarted(started), false),
+        [
+            concat!(
+                r#"{"event":{"instance":0,"job":1,"task":5,"type":"task-started","variant":1,"worker":2},"#,
+                r#""time":"2026-01-02T03:04:05Z"}"#
+            ),
+            concat!(
+                r#"{"event":{"instance":4,"job":1,"task":6,"type":"task-started","variant":1,"worker":2},"#,
+                r#""time":"2026-01-02T03:04:05.678Z"}"#
+            ),
+        ]
+    );
+    let finished = TasksFinished { job: JobId(1), worker: WorkerId(2), tasks: vec![TaskId(5)], ago_us: vec![] };
+    assert_eq!(
+        printed(&Event::TasksFinished(finished), false),
+        [r#"{"event":{"job":1,"task":5,"type":"task-finished"},"time":"2026-01-02T03:04:05.678Z"}"#]
+    );
+}
+
+#[test]
+fn canceled_tasks_come_in_pieces() {
+    let ended = TasksEnded { job: JobId(1), tasks: IdSet::range(0, 25_000) };
+    let lines = printed(&Event::TasksCanceled(ended), false);
+    assert_eq!(lines.len(), 3);
+    assert!(lines[0].starts_with(r#"{"event":{"tasks":[{"job_id":1,"job_task_id":0},{"#), "{}", lines[0]);
+    let refs: usize = lines.iter().map(|line| line.matches("job_task_id").count()).sum();
+    assert_eq!(refs, 25_001);
+}
+
+#[test]
+fn a_created_job() {
+    let desc = TaskDesc { request: ResourceRequest::cpus(Amount::units(1)), ..TaskDesc::default() };
+    let submit = SubmitDesc {
+        ids: IdSet { ranges: vec![IdRange::stepped(1, 5, 2)] },
+        descs: vec![Arc::new(TaskDesc { time_limit: Some(Span::from_ms(1_500)), ..desc })],
+        submit_dir: "/base".into(),
+        ..SubmitDesc::default()
+    };
+    let created =
+        JobSubmitted { job: JobId(7), name: "date".into(), max_fails: None, submit: Arc::new(submit), attached: false };
+    assert_eq!(
+        printed(&Event::JobSubmitted(created), false),
+        [concat!(
+            r#"{"event":{"closed_job":true,"job":7,"job_desc":{"max_fails":null,"name":"date"},"submit_desc":{"#,
+            r#""stream_path":null,"submit_dir":"/base","task_desc":{"crash_limit":{"MaxCrashes":5},"#,
+            r#""ids":{"ranges":[{"count":5,"start":1,"step":2}]},"priority":0,"#,
+            r#""resources":{"variants":[{"min_time":{"nanos":0,"secs":0},"n_nodes":0,"#,
+            r#""resources":[{"policy":{"Compact":10000},"resource":"cpus"}],"weight":10000}]},"#,
+            r#""time_limit":{"nanos":500000000,"secs":1}}},"type":"job-created"},"time":"2026-01-02T03:04:05.678Z"}"#
+        )]
+    );
+}
+
+#[test]
+fn a_connected_worker() {
+    let pools = vec![
+        Pool { name: "cpus".into(), kind: PoolKind::range(0, 3) },
+        Pool { name: "mem".into(), kind: PoolKind::Sum(Amount(5_000)) },
+    ];
+    let config = WorkerConfig {
+        resources: WorkerResources { pools },
+        hostname: "node1".into(),
+        group: "default".into(),
+        heartbeat: Span::from_secs(8),
+        ..WorkerConfig::default()
+    };
+    let connected = WorkerConnected { worker: WorkerId(1), token: "secret".into(), config: Box::new(config) };
+    let lines = printed(&Event::WorkerConnected(connected), false);
+    let value: Value = serde_json::from_str(&lines[0]).unwrap();
+    let configuration = &value["event"]["configuration"];
+    assert_eq!(configuration["resources"]["resources"][0]["kind"], json!({"Range": {"start": 0, "end": 3}}));
+    assert_eq!(configuration["resources"]["resources"][1]["kind"], json!({"Sum": {"size": 5000}}));
+    assert_eq!(configuration["heartbeat_interval"], json!({"secs": 8, "nanos": 0}));
+    assert_eq!(configuration["on_server_lost"], "Stop");
+    assert!(!lines[0].contains("secret"));
+    let mut keys: Vec<&str> = configuration.as_object().unwrap().keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    assert_eq!(keys.len(), 13, "{keys:?}");
+}
+
+#[test]
+fn events_without_a_counterpart_come_only_when_asked_for() {
+    let assigned =
+        Event::TasksAssigned(TasksAssigned { job: JobId(1), tasks: IdSet::range(0, 9), ..TasksAssigned::default() });
+    assert!(printed(&assigned, false).is_empty());
+    assert_eq!(printed(&assigned, true).len(), 1);
+    assert!(printed(&assigned, true)[0].contains(r#""type":"tasks-assigned""#));
+}

@@ -1,0 +1,248 @@
+//! Jobs as `job list` and `job info` show them.
+//!
+//! Scripts read these tables by their labels and the JSON by its keys; both come from the same views.
+//!
+//! Holds: rows and keys stand in the order and under the conditions that scripts know.
+
+use super::bar::bar_cell;
+use super::color::{Palette, Style};
+use super::table::{Cell, Column, Table};
+use super::{description, resources, shorten, task, time};
+use crate::client::paths;
+use crate::grammar::{crash_limit, duration};
+use hq_core::id::WorkerId;
+use hq_core::idset::{IdRange, IdSet};
+use hq_core::task::SubmitDesc;
+use hq_core::time::Time;
+use hq_core::view::{JobDetail, JobState, JobSummary, TaskState, TaskView};
+use serde_json::{Value, json};
+
+/// Failed tasks shown under a job.
+const FAILED_SHOWN_MAX: usize = 5;
+/// Host names shown in one cell.
+const HOSTNAMES_SHOWN_MAX: usize = 2;
+/// Ids of stepped ranges that are listed one by one when submits are put together.
+const STEPPED_IDS_MAX: u64 = 100_000;
+
+/// The word in upper case.
+pub fn state_word(state: JobState) -> String {
+    state.word().to_ascii_uppercase()
+}
+
+/// The table of `job list`, with what is said after it; `total` is the number of jobs that exist.
+pub fn list(jobs: &[JobSummary], total: usize, verbose: bool, palette: Palette) -> String {
+    let mut columns = vec![Column::right("ID"), Column::left("Name"), Column::left("State"), Column::left("Tasks")];
+    if verbose {
+        columns.push(Column::left("Cancel Reason"));
+    }
+    let mut table = Table::horizontal(columns);
+    for job in jobs {
+        let open = if job.is_open { "*" } else { "" };
+        let mut cells = vec![
+            Cell::from(format!("{open}{}", job.id)),
+            Cell::from(shorten::name(&job.name)),
+            Cell::state(job.state().word()),
+            Cell::from(job.counts.total().to_string()),
+        ];
+        if verbose {
+            cells.push(Cell::from(job.cancel_reason.as_deref().unwrap_or_default()));
+        }
+        table.row(cells);
+    }
+    let mut text = table.render(palette);
+    if jobs.iter().any(|job| job.is_open) {
+        text.push_str("* = Open jobs\n");
+    }
+    if jobs.len() < total {
+        let (verb, noun) = if total == 1 { ("is", "job") } else { ("are", "jobs") };
+        text.push_str(&format!("There {verb} {total} {noun} in total. Use `--all` to display all jobs.\n"));
+    }
+    text
+}
+
+/// The lines of `job list` for scripts: `<id> <STATE>`.
+pub fn list_quiet(jobs: &[JobSummary]) -> String {
+    jobs.iter().map(|job| format!("{} {}\n", job.id, state_word(job.state()))).collect()
+}
+
+/// The object of a job in lists.
+pub fn summary_json(job: &JobSummary) -> Value {
+    json!({
+        "id": job.id,
+        "name": job.name,
+        "task_count": job.counts.total(),
+        "is_open": job.is_open,
+        "cancel_reason": job.cancel_reason,
+        "task_stats": {
+            "aborted": job.counts.aborted,
+            "canceled": job.counts.canceled,
+            "failed": job.counts.failed,
+            "finished": job.counts.finished,
+            "running": job.counts.running,
+            "waiting": job.counts.waiting,
+        },
+    })
+}
+
+/// The object of `job info`. `now` stands for the completion of an open job that idles.
+pub fn info_json(job: &JobDetail, tasks: &[TaskView], now: Time) -> Value {
+    let unfinished = job.summary.counts.unfinished() > 0;
+    let finished_at = if unfinished { None } else { Some(job.completed.unwrap_or(now)) };
+    json!({
+        "info": summary_json(&job.summary),
+        "max_fails": job.max_fails,
+        "started_at": time::rfc3339(job.submitted),
+        "finished_at": finished_at.map(time::rfc3339),
+        "submits": job.submits.iter().map(|submit| submit_json(job, submit)).collect::<Vec<_>>(),
+        "tasks": tasks.iter().map(|view| task::to_json(job, view)).collect::<Vec<_>>(),
+    })
+}
+
+fn submit_json(job: &JobDetail, submit: &SubmitDesc) -> Value {
+    let raw = |desc: &std::sync::Arc<_>| description::to_json(desc, &paths::unresolved(desc));
+    match submit.descs.first() {
+        Some(desc) if !submit.graph => {
+            let paths = paths::of_description(job.summary.id, &job.server_uid, submit, desc);
+            json!({"array": description::to_json(desc, &paths)})
+        }
+        _ => {
+            let descs = (0..submit.desc_of.len().max(1)).filter_map(|position| submit.desc_at(position));
+            json!({"graph": descs.map(raw).collect::<Vec<_>>()})
+        }
+    }
+}
+
+/// The tables of `job info` for one job.
+pub fn info(job: &JobDetail, now: Time, palette: Palette) -> String {
+    let summary = &job.summary;
+    let mut table = Table::vertical();
+    table.line("ID", summary.id.to_string());
+    table.line("Name", summary.name.as_str());
+    table.line("State", state_cell(summary));
+    table.line("Cancel Reason", summary.cancel_reason.as_deref().unwrap_or_default());
+    table.line("Session", if summary.is_open { "open" } else { "closed" });
+    table.line("Tasks", tasks_text(job));
+    table.line("Workers", workers_text(job));
+    if let [submit] = job.submits.as_slice()
+        && !submit.graph
+    {
+        array_lines(&mut table, job, submit);
+    }
+    table.line("Submission date", time::utc_seconds(job.submitted));
+    if let [submit] = job.submits.as_slice() {
+        table.line("Submission directory", submit.submit_dir.as_str());
+    }
+    let end = job.completed.unwrap_or(now);
+    table.line("Makespan", duration::makespan(end.since(job.submitted).to_duration()));
+    let mut text = table.render(palette);
+    text.push_str(&failed_text(job, palette));
+    text
+}
+
+fn array_lines(table: &mut Table, job: &JobDetail, submit: &SubmitDesc) {
+    let Some(desc) = submit.descs.first() else { return };
+    let paths = paths::of_description(job.summary.id, &job.server_uid, submit, desc);
+    table.line("Resources", resources::request_text(&desc.request));
+    table.line("Pin", description::pin(desc.pin));
+    table.line("Priority", desc.priority.to_string());
+    table.line("Command", description::command(desc));
+    table.line("Stdout", description::output(&paths.stdout));
+    table.line("Stderr", description::output(&paths.stderr));
+    table.line("Environment", description::environment(desc));
+    table.line("Working directory", paths.cwd.as_str());
+    table.line("Task time limit", description::time_limit(desc));
+    table.line("Crash limit", crash_limit::print(desc.crash_limit));
+}
+
+/// The word for one task; for more the bar, then one line for each count that is not zero.
+fn state_cell(job: &JobSummary) -> Cell {
+    let counts = &job.counts;
+    if counts.total() == 1 {
+        return Cell::state(job.state().word());
+    }
+    let order = [
+        TaskState::Running,
+        TaskState::Failed,
+        TaskState::Finished,
+        TaskState::Canceled,
+        TaskState::Waiting,
+        TaskState::Aborted,
+    ];
+    let mut cell = bar_cell(counts);
+    for state in order.into_iter().filter(|state| counts.of(*state) > 0) {
+        let word = state.word().to_ascii_uppercase();
+        let style = Style::of_state(&word);
+        cell = cell.then(Style::PLAIN, "\n").then(style, word);
+        cell = cell.then(Style::PLAIN, format!(" ({})", counts.of(state)));
+    }
+    cell
+}
+
+fn tasks_text(job: &JobDetail) -> String {
+    let total = job.summary.counts.total();
+    let ids = match job.submits.as_slice() {
+        [submit] if !submit.graph => submit.ids.clone(),
+        several => together(several.iter().map(|submit| &submit.ids)),
+    };
+    if total == 0 || ids.is_empty() { total.to_string() } else { format!("{total}; Ids: {ids}") }
+}
+
+/// Several sets as one, sorted and compressed; long stepped ranges stay as they are.
+fn together<'a>(sets: impl Iterator<Item = &'a IdSet>) -> IdSet {
+    let mut ranges: Vec<IdRange> = Vec::new();
+    for range in sets.flat_map(|set| set.ranges.iter()).filter(|range| !range.is_empty()) {
+        if range.step() == 1 || range.len() > STEPPED_IDS_MAX {
+            ranges.push(*range);
+        } else {
+            ranges.extend(range.iter().map(|id| IdRange::new(id, id)));
+        }
+    }
+    ranges.sort_unstable_by_key(|range| (range.start, range.end));
+    let mut joined: Vec<IdRange> = Vec::new();
+    for range in ranges {
+        match joined.last_mut() {
+            Some(last) if last.gap == 0 && range.gap == 0 && u64::from(range.start) <= u64::from(last.end) + 1 => {
+                last.end = last.end.max(range.end);
+            }
+            _ => joined.push(range),
+        }
+    }
+    IdSet { ranges: joined }
+}
+
+fn workers_text(job: &JobDetail) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for worker in &job.workers {
+        if !names.contains(&worker.hostname.as_str()) {
+            names.push(&worker.hostname);
+        }
+    }
+    let shown = names.iter().take(HOSTNAMES_SHOWN_MAX).copied().collect::<Vec<_>>().join(",");
+    if names.len() > HOSTNAMES_SHOWN_MAX { format!("{shown}, … ({} total)", names.len()) } else { shown }
+}
+
+fn failed_text(job: &JobDetail, palette: Palette) -> String {
+    let failed = job.summary.counts.failed;
+    if failed == 0 {
+        return String::new();
+    }
+    let mut table = Table::horizontal([Column::left("Task ID"), Column::left("Worker"), Column::left("Error")]);
+    let hostname = |id: &WorkerId| {
+        let known = job.workers.iter().find(|worker| worker.id == *id);
+        known.map_or("N/A", |worker| worker.hostname.as_str())
+    };
+    let shown = job.failed.iter().take(FAILED_SHOWN_MAX);
+    let mut rows = 0u64;
+    for view in shown {
+        let workers: Vec<&str> = view.workers.iter().map(hostname).collect();
+        let error = view.error.as_deref().unwrap_or_default();
+        table.row([view.id.to_string().into(), workers.join("\n").into(), Cell::styled(Style::ERROR, error)]);
+        rows += 1;
+    }
+    let more = if failed > rows { format!(" ({rows} shown)") } else { String::new() };
+    format!("{}{failed} tasks failed.{more}\n", table.render(palette))
+}
+
+#[cfg(test)]
+#[path = "job_tests.rs"]
+mod tests;

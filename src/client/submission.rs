@@ -1,0 +1,268 @@
+//! From the options of `hq submit` to what the server is asked: the request, and the warnings about it.
+//!
+//! Everything here is a function of the options and of what was read; the command around it reads and asks.
+//!
+//! Holds: strings go into the request as they were typed; placeholders are resolved where a task starts.
+
+use super::arguments::SubmitArgs;
+use super::entries::Chosen;
+use super::error::Error;
+use crate::grammar::placeholder::{self, Place, Placeholder};
+use crate::grammar::{environment, free_text, request};
+use hq_core::idset::IdSet;
+use hq_core::limits;
+use hq_core::resource::{ResourceRequest, Variant};
+use hq_core::task::{CrashLimit, Destination, DestinationKind, SubmitDesc, SubmitRequest, TaskDesc};
+use hq_core::time::Span;
+use std::sync::Arc;
+
+/// Files that a job may create without a warning.
+const FILES_UNWARNED_MAX: u64 = 999;
+
+/// What the resources of the options ask for.
+///
+/// # Errors
+/// [`Error::Invalid`] for resources that cannot be asked for together.
+pub fn resources(args: &SubmitArgs) -> Result<ResourceRequest, Error> {
+    let entries = request::combine(args.cpus, Vec::new()).map_err(|error| Error::Invalid(error.to_string()))?;
+    Ok(ResourceRequest { variants: vec![Variant { entries, ..Variant::default() }] })
+}
+
+/// The ids of the tasks: those of the entries if there are any, else of `--array`, else 0.
+pub fn task_ids(args: &SubmitArgs, chosen: Option<&Chosen>) -> IdSet {
+    match (chosen, &args.array) {
+        (Some(chosen), _) => chosen.ids.clone(),
+        (None, Some(ids)) => ids.clone(),
+        (None, None) => IdSet::single(0),
+    }
+}
+
+/// What is worth a warning before submitting, in the order in which it is said.
+pub fn warnings(args: &SubmitArgs, ids: &IdSet) -> Vec<String> {
+    let is_array = args.array.is_some() || args.each_line.is_some() || args.from_json.is_some();
+    let mut warnings = Vec::new();
+    if is_array && ids.len() >= 2 {
+        warnings.extend(many_files(args, ids.len()));
+        warnings.extend(shared_file(args, args.stdout.as_ref(), "stdout"));
+        warnings.extend(shared_file(args, args.stderr.as_ref(), "stderr"));
+    }
+    let path = |destination: &Option<Destination>| destination.as_ref().map(|to| to.path.clone());
+    let places = [
+        (path(&args.stdout), Place::Stdout),
+        (path(&args.stderr), Place::Stderr),
+        (args.stream.as_ref().map(|stream| stream.0.clone()), Place::Stream),
+        (args.cwd.as_ref().map(|cwd| cwd.0.clone()), Place::Cwd),
+    ];
+    let unknown = |(path, place): (Option<String>, Place)| placeholder::unknown_names_warning(&path?, place);
+    warnings.extend(places.into_iter().filter_map(unknown));
+    warnings
+}
+
+fn many_files(args: &SubmitArgs, tasks: u64) -> Option<String> {
+    let goes_to_file = |destination: &Option<Destination>| match destination {
+        None => true,
+        Some(to) => to.kind == DestinationKind::File && !to.path.is_empty(),
+    };
+    let names = match (goes_to_file(&args.stdout), goes_to_file(&args.stderr)) {
+        (true, true) => "stdout and stderr",
+        (true, false) => "stdout",
+        (false, true) => "stderr",
+        (false, false) => return None,
+    };
+    let files = tasks.saturating_mul(if names.contains(' ') { 2 } else { 1 });
+    (args.stream.is_none() && files > FILES_UNWARNED_MAX).then(|| {
+        format!("The job will create {files} files for \"{names}\". Consider using the `--stream` option to collect outputs in few files")
+    })
+}
+
+fn shared_file(args: &SubmitArgs, destination: Option<&Destination>, name: &str) -> Option<String> {
+    let path = destination.filter(|to| to.kind == DestinationKind::File && !to.path.is_empty())?.path.as_str();
+    let cwd = args.cwd.as_ref().map_or("", |cwd| cwd.0.as_str());
+    let uses_cwd = !path.starts_with('/') || placeholder::contains(path, Placeholder::Cwd);
+    let differs =
+        placeholder::contains(path, Placeholder::TaskId) || uses_cwd && placeholder::contains(cwd, Placeholder::TaskId);
+    (!differs).then(|| {
+        format!(
+            "You have submitted an array job, but the `{name}` path does not contain the task ID placeholder.\n\
+             Individual tasks might thus overwrite the file. Consider adding `%{{TASK_ID}}` to the `--{name}` value."
+        )
+    })
+}
+
+/// The request. `submit_dir` is the absolute current directory, `stdin` what was read for the tasks.
+///
+/// # Errors
+/// [`Error::Invalid`] for a working directory that names itself, a name that cannot be shown, and beyond the limits.
+pub fn build(
+    args: &SubmitArgs,
+    submit_dir: String,
+    request: ResourceRequest,
+    stdin: Vec<u8>,
+    chosen: Option<Chosen>,
+) -> Result<SubmitRequest, Error> {
+    let ids = task_ids(args, chosen.as_ref());
+    let cwd = args.cwd.as_ref().map(|cwd| cwd.0.clone()).unwrap_or_default();
+    placeholder::check_cwd(&cwd).map_err(|error| Error::Invalid(error.to_string()))?;
+    let (env, overwritten) = environment::collect(args.env.iter().cloned());
+    if overwritten {
+        log::warn!("Some environment variables were ignored, are there duplicate keys?");
+    }
+    let name = match &args.name {
+        Some(name) => {
+            free_text::check_job_name(name).map_err(|error| Error::Invalid(error.to_string()))?;
+            name.clone()
+        }
+        None => free_text::default_job_name(args.command.first().map_or("", String::as_str)).to_owned(),
+    };
+    let words = args.command.iter().map(String::len).sum::<usize>();
+    let variables = env.iter().map(|(key, value)| key.len() + value.len() + 2).sum::<usize>();
+    if words + variables > limits::TASK_ARGS_BYTES_MAX {
+        let limit = limits::TASK_ARGS_BYTES_MAX;
+        return Err(Error::Invalid(format!(
+            "The command and its environment have {} bytes, at most {limit} are allowed",
+            words + variables
+        )));
+    }
+    let desc = TaskDesc {
+        args: args.command.clone(),
+        env,
+        cwd,
+        stdout: destination(args, args.stdout.as_ref()),
+        stderr: destination(args, args.stderr.as_ref()),
+        stdin: stdin.into(),
+        request,
+        priority: args.priority,
+        time_limit: args.time_limit.map(Span::from_duration),
+        crash_limit: args.crash_limit.unwrap_or(CrashLimit::Max(limits::CRASH_LIMIT_DEFAULT)),
+        ..TaskDesc::default()
+    };
+    let submit = SubmitDesc {
+        ids,
+        descs: vec![Arc::new(desc)],
+        entries: chosen.map(|chosen| chosen.entries).unwrap_or_default(),
+        submit_dir,
+        stream: args.stream.as_ref().map(|stream| stream.0.clone()),
+        ..SubmitDesc::default()
+    };
+    Ok(SubmitRequest { name, max_fails: args.max_fails, submit: Arc::new(submit) })
+}
+
+/// An output without an option goes to the stream if there is one, else to its default file.
+fn destination(args: &SubmitArgs, given: Option<&Destination>) -> Destination {
+    match given {
+        Some(destination) => destination.clone(),
+        None if args.stream.is_some() => Destination { kind: DestinationKind::Stream, ..Destination::default() },
+        None => Destination::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::arguments::{Cli, Command};
+    use clap::Parser;
+    use hq_core::task::Entries;
+
+    fn args(line: &[&str]) -> SubmitArgs {
+        let words = ["hq", "submit"].iter().chain(line).copied();
+        match Cli::try_parse_from(words).unwrap().command {
+            Command::Submit(args) => *args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn built(line: &[&str]) -> Result<SubmitRequest, Error> {
+        let args = args(line);
+        build(&args, "/base".into(), resources(&args)?, Vec::new(), None)
+    }
+
+    fn warned(line: &[&str]) -> Vec<String> {
+        let args = args(line);
+        warnings(&args, &task_ids(&args, None))
+    }
+
+    #[test]
+    fn a_plain_submit() {
+        let request = built(&["--", "/bin/date", "+%s"]).unwrap();
+        assert_eq!((request.name.as_str(), request.max_fails), ("date", None));
+        let submit = &request.submit;
+        assert_eq!((submit.ids.to_string().as_str(), submit.submit_dir.as_str()), ("0", "/base"));
+        let desc = &submit.descs[0];
+        assert_eq!(desc.args, ["/bin/date", "+%s"]);
+        assert_eq!((desc.cwd.as_str(), desc.stdout.clone()), ("", Destination::default()));
+        assert_eq!(desc.crash_limit, CrashLimit::Max(5));
+        assert_eq!(desc.request, ResourceRequest::cpus(hq_core::resource::Amount::units(1)));
+        assert!(!submit.graph && submit.entries.is_empty() && submit.stream.is_none());
+    }
+
+    #[test]
+    fn a_stream_takes_the_outputs_without_an_option() {
+        let submit = built(&["--stream=s", "--stdout=:rm-if-finished", "x"]).unwrap().submit;
+        assert_eq!(submit.stream.as_deref(), Some("s"));
+        assert_eq!(submit.descs[0].stdout.kind, DestinationKind::File);
+        assert!(submit.descs[0].stdout.remove_if_finished);
+        assert_eq!(submit.descs[0].stderr.kind, DestinationKind::Stream);
+    }
+
+    #[test]
+    fn entries_bring_their_ids() {
+        let chosen = Chosen { entries: Entries::pack([&b"a"[..], b"b"]), ids: IdSet::range(4, 5) };
+        let args = args(&["--array=4-9", "--each-line=f", "x"]);
+        let request = build(&args, "/".into(), resources(&args).unwrap(), Vec::new(), Some(chosen)).unwrap();
+        assert_eq!(request.submit.ids.to_string(), "4-5");
+        assert_eq!(request.submit.entries.len(), 2);
+    }
+
+    #[test]
+    fn refusals_at_run_time() {
+        let text = |line: &[&str]| built(line).unwrap_err().to_string();
+        let refused = text(&["--cwd=%{CWD}/x", "x"]);
+        assert!(
+            refused.contains("Working directory path cannot contain the working directory placeholder"),
+            "{refused}"
+        );
+        assert!(refused.contains("`%{CWD}`"), "{refused}");
+        for name in ["--name=a\nb", "--name=a\tb"] {
+            assert!(text(&[name, "x"]).contains("cannot have a newline or a tab"), "{}", text(&[name, "x"]));
+        }
+        let long = "x".repeat(limits::TASK_ARGS_BYTES_MAX + 1);
+        assert!(text(&["x", &long]).contains("at most 2097152 are allowed"));
+    }
+
+    #[test]
+    fn many_files_are_worth_a_warning() {
+        let text = &warned(&["--array=1-500", "x"])[0];
+        assert!(text.contains("create 1000 files for \"stdout and stderr\""), "{text}");
+        assert!(text.contains("`--stream`"), "{text}");
+        assert!(warned(&["--array=1-499", "x"]).is_empty());
+        assert!(warned(&["--array=1-500", "--stderr=none", "x"]).is_empty());
+        assert!(warned(&["--array=1-1000", "--stderr=:rm-if-finished", "x"])[0].contains("files for \"stdout\""));
+        assert!(warned(&["--array=1-5000", "--stream=s", "x"]).is_empty());
+        assert!(warned(&["--array=0-10000:5000", "x"]).is_empty());
+    }
+
+    #[test]
+    fn a_shared_file_is_worth_a_warning() {
+        let expected =
+            "You have submitted an array job, but the `stdout` path does not contain the task ID placeholder.\n";
+        let warning = &warned(&["--array=1-2", "--stdout=out", "x"])[0];
+        assert!(warning.starts_with(expected) && warning.contains("%{TASK_ID}") && warning.contains("--stdout"));
+        assert!(warned(&["--stdout=out", "x"]).is_empty());
+        assert!(warned(&["--array=1", "--stdout=out", "x"]).is_empty());
+        assert!(warned(&["--array=1-2", "--stdout=out-%{TASK_ID}", "x"]).is_empty());
+        assert!(warned(&["--array=1-2", "--cwd=/d/%{TASK_ID}", "--stdout=out", "x"]).is_empty());
+        assert_eq!(warned(&["--array=1-2", "--cwd=/d/%{TASK_ID}", "--stdout=/out", "x"]).len(), 1);
+    }
+
+    #[test]
+    fn unknown_placeholders_are_worth_a_warning() {
+        let line = ["--stdout=%{BAR}-%{BAZ}", "--stream=%{FOO}", "--cwd=%{X}", "x"];
+        let expected = [
+            "Found unknown placeholders `BAR, BAZ` in stdout path",
+            "Found unknown placeholder `FOO` in log path",
+            "Found unknown placeholder `X` in working directory path",
+        ];
+        assert_eq!(warned(&line), expected);
+        assert!(warned(&["--stream=%{TASK_ID}", "--stdout=%{INSTANCE_ID}", "x"]).is_empty());
+    }
+}
