@@ -86,8 +86,8 @@ pub fn create_private_dir(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// Refuses a directory that is a link of somebody else, that is not ours, or that others may write to. Others may be able to read it:
-/// what is in it protects itself.
+/// Refuses a directory that is a link of somebody else, that is not ours, or that others may write to. Others may be
+/// able to read it: what is in it protects itself.
 pub fn check_private_dir(path: &Path) -> Result<(), Error> {
     let found = std::fs::symlink_metadata(path).map_err(failed("look at", path))?;
     let refused = |why| Err(Error::Refused { path: path.to_path_buf(), why });
