@@ -3,6 +3,7 @@
 //! Modules stand in the order in which they may use each other; `tests/tidy.rs` holds the allowed directions.
 
 pub mod grammar;
+pub mod platform;
 pub mod wire;
 
 pub mod client;

@@ -1,0 +1,171 @@
+//! Ends the tasks of a worker that was killed.
+//!
+//! A worker that gets SIGKILL cannot end its tasks, and `posix_spawn` cannot ask the kernel to do so. So a small
+//! process, forked at the start, waits for the end of the worker (the end of a pipe that only the worker holds) and
+//! ends all process groups that are in a table of memory shared with the worker. An entry is one store: the guardian
+//! costs the fast path nothing.
+//!
+//! Invariants: an entry is set right after the spawn and cleared before the child is reaped, so it always names a
+//! group that is the child's; after the fork the guardian only calls async-signal-safe functions and uses no memory
+//! but the shared table and its stack.
+
+use std::io;
+use std::ptr;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use super::CHILDREN_MAX;
+
+/// Time between SIGTERM and SIGKILL, in steps of [`STEP_NS`].
+const GRACE_STEPS: u32 = 50;
+const STEP_NS: i64 = 20_000_000;
+
+type Cells = &'static [AtomicI32];
+
+/// A place in the table: the process group of one child. Taken out of `FREE`, given back when dropped.
+pub(super) struct Slot(u32);
+
+/// Numbers that were given back, and the first that was never used.
+static FREE: Mutex<(Vec<u32>, u32)> = Mutex::new((Vec::new(), 0));
+
+/// A place for one more child; `None` when as many as may be are alive.
+pub(super) fn take_slot() -> Option<Slot> {
+    let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(number) = free.0.pop() {
+        return Some(Slot(number));
+    }
+    let number = free.1;
+    ((number as usize) < CHILDREN_MAX).then(|| free.1 += 1)?;
+    Some(Slot(number))
+}
+
+impl Slot {
+    pub(super) fn set(&self, group: libc::pid_t) {
+        if let Some(cell) = cells().and_then(|cells| cells.get(self.0 as usize)) {
+            cell.store(group, Ordering::Release);
+        }
+    }
+
+    pub(super) fn clear(&self) {
+        self.set(0);
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.clear();
+        FREE.lock().unwrap_or_else(PoisonError::into_inner).0.push(self.0);
+    }
+}
+
+/// The shared table; without memory for it there is none, and the guardian cannot be started.
+fn cells() -> Option<Cells> {
+    static CELLS: OnceLock<Option<Cells>> = OnceLock::new();
+    *CELLS.get_or_init(|| {
+        let bytes = CHILDREN_MAX * size_of::<AtomicI32>();
+        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
+        // SAFETY: a fresh mapping, of zeros, which are valid atomics; page alignment suffices; it is never unmapped.
+        unsafe {
+            let memory = libc::mmap(ptr::null_mut(), bytes, access, kind, -1, 0);
+            (memory != libc::MAP_FAILED).then(|| std::slice::from_raw_parts(memory.cast(), CHILDREN_MAX))
+        }
+    })
+}
+
+/// Starts the guardian of this process, once; later calls do nothing. When this process is gone, in whatever way,
+/// the groups of its unreaped children get SIGTERM, and what is left of them a second later SIGKILL. Best called
+/// early, while this process is small. A child whose start is under way at the very moment of the kill is missed.
+pub fn start_guardian() -> io::Result<()> {
+    static STARTED: Mutex<bool> = Mutex::new(false);
+    let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
+    if *started {
+        return Ok(());
+    }
+    let cells = cells().ok_or(io::ErrorKind::OutOfMemory)?;
+    let mut ends = [-1; 2];
+    // SAFETY: `ends` has room for two descriptors.
+    if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let [read_end, write_end] = ends;
+    // SAFETY: the child process calls only async-signal-safe functions, touches no lock and never returns.
+    match unsafe { libc::fork() } {
+        -1 => {
+            let error = io::Error::last_os_error();
+            // SAFETY: both descriptors were opened above and are used nowhere else.
+            unsafe {
+                libc::close(read_end);
+                libc::close(write_end);
+            }
+            Err(error)
+        }
+        0 => watch(read_end, cells),
+        _ => {
+            // SAFETY: as above. The other end stays open until this process ends: that is its purpose.
+            unsafe { libc::close(read_end) };
+            *started = true;
+            Ok(())
+        }
+    }
+}
+
+/// The guardian: waits for the end of the pipe, then ends what is in the table.
+fn watch(pipe: i32, cells: Cells) -> ! {
+    // SAFETY: integers and pointers to locals or constants only; every function is async-signal-safe.
+    unsafe {
+        libc::setsid();
+        libc::chdir(c"/".as_ptr());
+        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGTSTP, libc::SIGPIPE] {
+            libc::signal(signal, libc::SIG_IGN);
+        }
+        libc::prctl(libc::PR_SET_NAME, c"hq-guardian".as_ptr());
+        libc::dup2(pipe, 0);
+        close_from(1);
+        let mut byte = 0_u8;
+        loop {
+            match libc::read(0, ptr::from_mut(&mut byte).cast(), 1) {
+                -1 if *libc::__errno_location() == libc::EINTR => {}
+                _ => break,
+            }
+        }
+        end_groups(cells);
+        libc::_exit(0)
+    }
+}
+
+/// Closes all descriptors from `first` on: the guardian must keep neither pipes nor sockets nor locks alive.
+unsafe fn close_from(first: i32) {
+    // SAFETY: the process uses none of them.
+    unsafe {
+        if libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) == 0 {
+            return;
+        }
+        let mut limit = libc::rlimit { rlim_cur: 1024, rlim_max: 1024 };
+        libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit);
+        let end = i32::try_from(limit.rlim_cur).unwrap_or(i32::MAX).min(1 << 20);
+        for fd in first..end {
+            libc::close(fd);
+        }
+    }
+}
+
+unsafe fn end_groups(cells: Cells) {
+    let groups = || cells.iter().map(|cell| cell.load(Ordering::Acquire)).filter(|group| *group > 1);
+    let pause = libc::timespec { tv_sec: 0, tv_nsec: STEP_NS };
+    // SAFETY: integers and a pointer to a local only.
+    unsafe {
+        for group in groups() {
+            libc::kill(-group, libc::SIGTERM);
+            libc::kill(-group, libc::SIGCONT);
+        }
+        for _ in 0..GRACE_STEPS {
+            if !groups().any(|group| libc::kill(-group, 0) == 0) {
+                return;
+            }
+            libc::nanosleep(&pause, ptr::null_mut());
+        }
+        for group in groups() {
+            libc::kill(-group, libc::SIGKILL);
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Threads that start programs, so that the threads that talk to others never block on it.
+//!
+//! A start blocks for some 0.3 ms. Two threads saturate the kernel's rate of starts (measured), more do not help.
+//!
+//! Invariants: the queue is bounded, a job that does not fit is given back; `on_started` is called exactly once for
+//! each accepted job, and before `on_exit`; dropping the pool starts what was accepted, then ends the threads.
+
+use std::fmt;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{Builder, JoinHandle};
+
+use super::launch::spawn_announced;
+use super::{Exit, SpawnError, SpawnSpec, Spawned};
+
+/// A program to start, and whom to tell. Neither callback may block.
+pub struct SpawnJob {
+    /// What to start.
+    pub spec: SpawnSpec,
+    /// Called on a thread of the pool with the result of the start.
+    pub on_started: Box<dyn FnOnce(Result<Spawned, SpawnError>) + Send>,
+    /// Called on the thread that learns of ends; never for a start that failed.
+    pub on_exit: Box<dyn FnOnce(Exit) + Send>,
+}
+
+impl fmt::Debug for SpawnJob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SpawnJob").field("spec", &self.spec).finish_non_exhaustive()
+    }
+}
+
+/// The queue is full (or its threads are gone); here is the job again.
+pub struct Full(pub Box<SpawnJob>);
+
+impl fmt::Debug for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Full(..)")
+    }
+}
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("The queue of programs to start is full")
+    }
+}
+
+impl std::error::Error for Full {}
+
+/// The pool.
+#[derive(Debug)]
+pub struct Spawner {
+    queue: Option<SyncSender<Box<SpawnJob>>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Spawner {
+    /// `threads` (at least 1; 2 is enough) with a common queue of `jobs_max` waiting jobs.
+    pub fn start(threads: usize, jobs_max: usize) -> io::Result<Self> {
+        let (queue, jobs) = sync_channel(jobs_max);
+        let jobs = Arc::new(Mutex::new(jobs));
+        let start_thread = |number| {
+            let jobs = Arc::clone(&jobs);
+            Builder::new().name(format!("hq-spawn-{number}")).spawn(move || work(&jobs))
+        };
+        let threads = (0..threads.max(1)).map(start_thread).collect::<io::Result<_>>()?;
+        Ok(Self { queue: Some(queue), threads })
+    }
+
+    /// Queues a job without waiting.
+    pub fn submit(&self, job: SpawnJob) -> Result<(), Full> {
+        let job = Box::new(job);
+        match &self.queue {
+            Some(queue) => queue.try_send(job).map_err(|error| match error {
+                TrySendError::Full(job) | TrySendError::Disconnected(job) => Full(job),
+            }),
+            None => Err(Full(job)),
+        }
+    }
+}
+
+impl Drop for Spawner {
+    fn drop(&mut self) {
+        self.queue = None;
+        for thread in self.threads.drain(..) {
+            // A thread cannot end by a panic: `work` catches them.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn work(jobs: &Mutex<Receiver<Box<SpawnJob>>>) {
+    loop {
+        let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(job) = next else { return };
+        if catch_unwind(AssertUnwindSafe(|| run(*job))).is_err() {
+            log::error!("The start of a program could not be passed on");
+        }
+    }
+}
+
+fn run(job: SpawnJob) {
+    let SpawnJob { spec, on_started, on_exit } = job;
+    let mut on_started = Some(on_started);
+    let result = spawn_announced(&spec, on_exit, |spawned| {
+        if let Some(on_started) = on_started.take() {
+            on_started(Ok(spawned));
+        }
+    });
+    if let (Err(error), Some(on_started)) = (result, on_started) {
+        on_started(Err(error));
+    }
+}
