@@ -3,3 +3,5 @@
 //! Modules stand in the order in which they may use each other; `tests/tidy.rs` holds the allowed directions.
 
 pub mod wire;
+
+pub mod access;
