@@ -6,4 +6,6 @@ pub mod grammar;
 pub mod platform;
 pub mod wire;
 
+pub mod access;
+
 pub mod client;
