@@ -1,0 +1,609 @@
+//! A disk in memory that drops, tears and reorders what was not synced, fills up, and fails on request.
+//!
+//! It is the adversary of the journal's tests: after `crash` only those 512-byte sectors of unsynced writes survive that the
+//! seed picks, and of unsynced names only a prefix of the changes.
+//!
+//! **Invariant:** the same seed and the same operations give the same disk.
+//! **Invariant:** writes that were pending when a sync failed never become durable, though readers go on seeing them.
+
+use std::any::Any;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{Access, Disk, File};
+use crate::lock::{Holder, LockError};
+use crate::store::{Store, StoreError};
+
+const SECTOR_BYTES: usize = 512;
+
+/// What happens at the chosen operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// That operation fails with an I/O error, the next ones work.
+    Eio,
+    /// That operation finds the disk full, the next ones work.
+    Full,
+    /// The power goes: this operation and all later ones fail until [`ModelDisk::crash`].
+    PowerLoss,
+}
+
+#[derive(Debug, Clone)]
+enum Change {
+    Write(u64, Vec<u8>),
+    SetLen(u64),
+}
+
+#[derive(Debug, Default)]
+struct Inode {
+    durable: Vec<u8>,
+    current: Vec<u8>,
+    pending: Vec<Change>,
+}
+
+#[derive(Debug, Clone)]
+enum NameChange {
+    Link(PathBuf, u64),
+    Unlink(PathBuf),
+    Rename(PathBuf, PathBuf),
+}
+
+impl NameChange {
+    fn directory(&self) -> Option<&Path> {
+        match self {
+            Self::Link(p, _) | Self::Unlink(p) | Self::Rename(_, p) => p.parent(),
+        }
+    }
+
+    fn apply(&self, names: &mut BTreeMap<PathBuf, u64>) {
+        match self {
+            Self::Link(path, inode) => {
+                names.insert(path.clone(), *inode);
+            }
+            Self::Unlink(path) => {
+                names.remove(path);
+            }
+            Self::Rename(from, to) => {
+                if let Some(inode) = names.remove(from) {
+                    names.insert(to.clone(), inode);
+                }
+            }
+        }
+    }
+}
+
+type Pages = BTreeMap<Vec<u8>, Vec<u8>>;
+
+#[derive(Debug, Default)]
+struct StoreState {
+    durable: Pages,
+    current: Pages,
+    pending: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    failed: bool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    inodes: BTreeMap<u64, Inode>,
+    inode_next: u64,
+    names: BTreeMap<PathBuf, u64>,
+    names_durable: BTreeMap<PathBuf, u64>,
+    names_pending: Vec<NameChange>,
+    dirs: BTreeSet<PathBuf>,
+    stores: BTreeMap<PathBuf, StoreState>,
+    locks: BTreeSet<PathBuf>,
+    boot: u64,
+    operations: u64,
+    fault: Option<(u64, Fault)>,
+    powerless: bool,
+    capacity_bytes: Option<u64>,
+}
+
+/// The model; clones share the same disk.
+#[derive(Debug, Clone, Default)]
+pub struct ModelDisk {
+    state: Arc<Mutex<State>>,
+}
+
+fn eio() -> io::Error {
+    io::Error::other("injected I/O error")
+}
+
+/// splitmix64 (Steele, Lea, Flood 2014): small, seedable, good enough to pick sectors.
+fn random(seed: &mut u64) -> u64 {
+    *seed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mut z = *seed;
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+fn write_into(content: &mut Vec<u8>, offset: u64, bytes: &[u8]) {
+    let at = usize::try_from(offset).unwrap_or(usize::MAX);
+    let end = at.saturating_add(bytes.len());
+    if content.len() < end {
+        content.resize(end, 0);
+    }
+    if let Some(place) = content.get_mut(at..end) {
+        place.copy_from_slice(bytes);
+    }
+}
+
+fn apply(content: &mut Vec<u8>, change: &Change) {
+    match change {
+        Change::Write(offset, bytes) => write_into(content, *offset, bytes),
+        Change::SetLen(bytes) => content.resize(usize::try_from(*bytes).unwrap_or(usize::MAX), 0),
+    }
+}
+
+/// Applies `change` sector by sector, each with a chance of `chance` in 4.
+fn apply_torn(content: &mut Vec<u8>, change: &Change, chance: u64, seed: &mut u64) {
+    match change {
+        Change::Write(offset, bytes) => {
+            let mut at = 0;
+            while let Some(rest) = bytes.get(at..).filter(|r| !r.is_empty()) {
+                let inside = usize::try_from((offset + at as u64) % SECTOR_BYTES as u64).unwrap_or(0);
+                let piece = rest.get(..SECTOR_BYTES - inside).unwrap_or(rest);
+                if random(seed) % 4 < chance {
+                    write_into(content, offset + at as u64, piece);
+                }
+                at += piece.len();
+            }
+        }
+        Change::SetLen(_) if random(seed) % 4 < chance => apply(content, change),
+        Change::SetLen(_) => {}
+    }
+}
+
+impl State {
+    /// Counts an operation and decides whether it fails; `Ok(true)` means that it is the last before the power goes.
+    fn step(&mut self) -> io::Result<bool> {
+        if self.powerless {
+            return Err(eio());
+        }
+        self.operations += 1;
+        match self.fault {
+            Some((at, fault)) if at == self.operations => match fault {
+                Fault::Eio => Err(eio()),
+                Fault::Full => Err(io::ErrorKind::StorageFull.into()),
+                Fault::PowerLoss => {
+                    self.powerless = true;
+                    Ok(true)
+                }
+            },
+            _ => Ok(false),
+        }
+    }
+
+    fn used_bytes(&self) -> u64 {
+        let live: BTreeSet<u64> = self.names.values().copied().collect();
+        self.inodes.iter().filter(|(n, _)| live.contains(n)).map(|(_, i)| i.current.len() as u64).sum()
+    }
+
+    fn rename_now(&mut self, change: NameChange) -> io::Result<()> {
+        let last = self.step()?;
+        change.apply(&mut self.names);
+        self.names_pending.push(change);
+        if last { Err(eio()) } else { Ok(()) }
+    }
+}
+
+impl ModelDisk {
+    /// An empty disk without limits.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Operations so far; each call that changes or opens something counts as one.
+    pub fn operations(&self) -> u64 {
+        self.state().operations
+    }
+
+    /// Lets the `at`-th operation (counted from 1 since the disk was made) meet `fault`.
+    pub fn fault_at(&self, at: u64, fault: Fault) {
+        self.state().fault = Some((at, fault));
+    }
+
+    /// Takes back any planned fault.
+    pub fn heal(&self) {
+        self.state().fault = None;
+    }
+
+    /// Limits the sum of all file lengths; `None` is without limit.
+    pub fn set_capacity(&self, bytes: Option<u64>) {
+        self.state().capacity_bytes = bytes;
+    }
+
+    /// Bytes in all files that have a name.
+    pub fn used_bytes(&self) -> u64 {
+        self.state().used_bytes()
+    }
+
+    /// Power loss and start: of what was not synced, the seed picks what survives. Open handles become useless.
+    pub fn crash(&self, seed: u64) {
+        let mut seed = seed;
+        let mut state = self.state();
+        let state = &mut *state;
+        let chance = random(&mut seed) % 5;
+        for inode in state.inodes.values_mut() {
+            for change in std::mem::take(&mut inode.pending) {
+                apply_torn(&mut inode.durable, &change, chance, &mut seed);
+            }
+            inode.current = inode.durable.clone();
+        }
+        let pending = std::mem::take(&mut state.names_pending);
+        let kept = usize::try_from(random(&mut seed)).unwrap_or(0) % (pending.len() + 1);
+        for change in pending.iter().take(kept) {
+            change.apply(&mut state.names_durable);
+        }
+        state.names = state.names_durable.clone();
+        let live: BTreeSet<u64> = state.names.values().copied().collect();
+        state.inodes.retain(|n, _| live.contains(n));
+        for store in state.stores.values_mut() {
+            let pending = std::mem::take(&mut store.pending);
+            let kept = usize::try_from(random(&mut seed)).unwrap_or(0) % (pending.len() + 1);
+            for (key, value) in pending.into_iter().take(kept) {
+                put(&mut store.durable, key, value);
+            }
+            store.current = store.durable.clone();
+            store.failed = false;
+        }
+        state.locks.clear();
+        state.powerless = false;
+        state.fault = None;
+        state.boot += 1;
+    }
+
+    /// Death of the process only (`kill -9`): everything that was written is still there.
+    pub fn kill(&self) {
+        let mut state = self.state();
+        state.locks.clear();
+        state.boot += 1;
+        for store in state.stores.values_mut() {
+            store.failed = false;
+        }
+    }
+
+    /// Changes the content of a file behind the journal's back.
+    pub fn edit(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+        let mut state = self.state();
+        let inode = state.names.get(path).copied();
+        if let Some(inode) = inode.and_then(|n| state.inodes.get_mut(&n)) {
+            change(&mut inode.durable);
+            inode.current = inode.durable.clone();
+        }
+    }
+
+    /// Forgets everything in the page store, as sled does after some damage.
+    pub fn empty_store(&self, path: &Path) {
+        self.state().stores.insert(path.to_path_buf(), StoreState::default());
+    }
+}
+
+fn put(pages: &mut Pages, key: Vec<u8>, value: Option<Vec<u8>>) {
+    match value {
+        Some(value) => {
+            pages.insert(key, value);
+        }
+        None => {
+            pages.remove(&key);
+        }
+    }
+}
+
+struct ModelFile {
+    disk: ModelDisk,
+    inode: u64,
+    boot: u64,
+}
+
+impl ModelFile {
+    fn change(&self, change: Change, growth: u64) -> io::Result<()> {
+        let mut state = self.disk.state();
+        if state.boot != self.boot {
+            return Err(eio());
+        }
+        let last = state.step()?;
+        let room = state.capacity_bytes.map(|c| c.saturating_sub(state.used_bytes()));
+        let inode = state.inodes.entry(self.inode).or_default();
+        let change = match (room, change) {
+            // A full disk takes what fits and then fails, as write(2) does.
+            (Some(room), Change::Write(at, bytes)) if growth > room => {
+                let fits = bytes.len().saturating_sub(usize::try_from(growth - room).unwrap_or(usize::MAX));
+                let part = Change::Write(at, bytes.into_iter().take(fits).collect());
+                apply(&mut inode.current, &part);
+                inode.pending.push(part);
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            (_, change) => change,
+        };
+        apply(&mut inode.current, &change);
+        inode.pending.push(change);
+        if last { Err(eio()) } else { Ok(()) }
+    }
+}
+
+impl File for ModelFile {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        let state = self.disk.state();
+        if state.boot != self.boot || state.powerless {
+            return Err(eio());
+        }
+        state.inodes.get(&self.inode).map_or(Ok(0), |inode| inode.current.read_at(offset, buf))
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let growth = (offset + bytes.len() as u64).saturating_sub(self.bytes()?);
+        self.change(Change::Write(offset, bytes.to_vec()), growth)
+    }
+
+    fn set_len(&self, bytes: u64) -> io::Result<()> {
+        self.change(Change::SetLen(bytes), 0)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut state = self.disk.state();
+        if state.boot != self.boot {
+            return Err(eio());
+        }
+        let step = state.step();
+        let Some(inode) = state.inodes.get_mut(&self.inode) else { return Ok(()) };
+        match step {
+            Ok(false) => {
+                let Inode { durable, pending, .. } = inode;
+                for change in pending.drain(..) {
+                    apply(durable, &change);
+                }
+                Ok(())
+            }
+            Ok(true) => Err(eio()),
+            Err(e) => {
+                inode.pending.clear();
+                Err(e)
+            }
+        }
+    }
+
+    fn bytes(&self) -> io::Result<u64> {
+        let state = self.disk.state();
+        if state.boot != self.boot {
+            return Err(eio());
+        }
+        Ok(state.inodes.get(&self.inode).map_or(0, |i| i.current.len() as u64))
+    }
+}
+
+impl Disk for ModelDisk {
+    fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn File>> {
+        let mut state = self.state();
+        let last = state.step()?;
+        let found = state.names.get(path).copied();
+        let inode = match (found, access) {
+            (Some(_), Access::CreateNew) => return Err(io::ErrorKind::AlreadyExists.into()),
+            (Some(inode), _) => inode,
+            (None, Access::CreateNew) => {
+                if state.capacity_bytes.is_some_and(|c| state.used_bytes() >= c) {
+                    return Err(io::ErrorKind::StorageFull.into());
+                }
+                state.inode_next += 1;
+                let inode = state.inode_next;
+                state.inodes.insert(inode, Inode::default());
+                state.names.insert(path.to_path_buf(), inode);
+                state.names_pending.push(NameChange::Link(path.to_path_buf(), inode));
+                inode
+            }
+            (None, _) => return Err(io::ErrorKind::NotFound.into()),
+        };
+        if last {
+            return Err(eio());
+        }
+        Ok(Arc::new(ModelFile { disk: self.clone(), inode, boot: state.boot }))
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        state.step()?;
+        state.dirs.insert(path.to_path_buf());
+        Ok(())
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        if !state.names.contains_key(from) && state.stores.contains_key(from) {
+            state.step()?;
+            if let Some(store) = state.stores.remove(from) {
+                state.stores.insert(to.to_path_buf(), store);
+            }
+            return Ok(());
+        }
+        if !state.names.contains_key(from) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        state.rename_now(NameChange::Rename(from.to_path_buf(), to.to_path_buf()))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        if !state.names.contains_key(path) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        state.rename_now(NameChange::Unlink(path.to_path_buf()))
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        if state.step()? {
+            return Err(eio());
+        }
+        let pending = std::mem::take(&mut state.names_pending);
+        for change in pending {
+            if change.directory() == Some(path) {
+                change.apply(&mut state.names_durable);
+            } else {
+                state.names_pending.push(change);
+            }
+        }
+        Ok(())
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+        let state = self.state();
+        let inside = state.names.keys().filter(|p| p.parent() == Some(path));
+        Ok(inside.filter_map(|p| p.file_name()?.to_str().map(str::to_owned)).collect())
+    }
+
+    fn open_store(&self, path: &Path) -> Result<Arc<dyn Store>, StoreError> {
+        let mut state = self.state();
+        state.step().map_err(StoreError::Io)?;
+        state.stores.entry(path.to_path_buf()).or_default();
+        Ok(Arc::new(ModelStore { disk: self.clone(), path: path.to_path_buf(), boot: state.boot }))
+    }
+
+    fn lock(&self, path: &Path) -> Result<Box<dyn Any + Send + Sync>, LockError> {
+        let mut state = self.state();
+        if !state.locks.insert(path.to_path_buf()) {
+            return Err(LockError::Held(Holder { host: "model".to_owned(), pid: 1, since_s: 1 }));
+        }
+        Ok(Box::new(ModelLock { disk: self.clone(), path: path.to_path_buf(), boot: state.boot }))
+    }
+}
+
+struct ModelLock {
+    disk: ModelDisk,
+    path: PathBuf,
+    boot: u64,
+}
+
+impl Drop for ModelLock {
+    fn drop(&mut self) {
+        let mut state = self.disk.state();
+        if state.boot == self.boot {
+            state.locks.remove(&self.path);
+        }
+    }
+}
+
+struct ModelStore {
+    disk: ModelDisk,
+    path: PathBuf,
+    boot: u64,
+}
+
+impl ModelStore {
+    fn with<T>(&self, f: impl FnOnce(&mut StoreState) -> T) -> Result<T, StoreError> {
+        let mut state = self.disk.state();
+        if state.boot != self.boot || state.powerless {
+            return Err(StoreError::Io(eio()));
+        }
+        match state.stores.get_mut(&self.path) {
+            Some(store) if !store.failed => Ok(f(store)),
+            _ => Err(StoreError::Failed("the model store failed earlier".to_owned())),
+        }
+    }
+
+    fn change(&self, key: &[u8], value: Option<&[u8]>) -> Result<(), StoreError> {
+        self.disk.state().step().map_err(StoreError::Io)?;
+        self.with(|store| {
+            put(&mut store.current, key.to_vec(), value.map(<[u8]>::to_vec));
+            store.pending.push((key.to_vec(), value.map(<[u8]>::to_vec)));
+        })
+    }
+}
+
+impl Store for ModelStore {
+    fn insert(&self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        self.change(key, Some(value))
+    }
+
+    fn remove(&self, key: &[u8]) -> Result<(), StoreError> {
+        self.change(key, None)
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.with(|store| store.current.get(key).cloned())
+    }
+
+    fn range(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        backwards: bool,
+        f: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), StoreError> {
+        let found: Vec<_> = self.with(|store| {
+            store.current.range(from.to_vec()..to.to_vec()).map(|(k, v)| (k.clone(), v.clone())).collect()
+        })?;
+        let mut forwards = found.iter();
+        loop {
+            let next = if backwards { forwards.next_back() } else { forwards.next() };
+            match next {
+                Some((key, value)) if f(key, value) => {}
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        let step = self.disk.state().step();
+        let failed = !matches!(step, Ok(false));
+        self.with(|store| {
+            if failed {
+                store.failed = true;
+            } else {
+                for (key, value) in std::mem::take(&mut store.pending) {
+                    put(&mut store.durable, key, value);
+                }
+            }
+        })?;
+        if failed { Err(StoreError::Io(eio())) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_synced_is_sure_to_survive() {
+        let (mut lost, mut torn, mut kept) = (0, 0, 0);
+        for seed in 0..200 {
+            let disk = ModelDisk::new();
+            let dir = Path::new("/d");
+            let file = disk.open(&dir.join("f"), Access::CreateNew).unwrap();
+            file.write_at(0, &[1; 600]).unwrap();
+            file.sync_data().unwrap();
+            disk.sync_dir(dir).unwrap();
+            file.write_at(600, &[2; 2000]).unwrap();
+            disk.crash(seed);
+            assert!(file.bytes().is_err(), "an old handle must not work");
+            let content = disk.open(&dir.join("f"), Access::Read).unwrap();
+            let mut buf = vec![0; 4096];
+            let n = content.read_at(0, &mut buf).unwrap();
+            assert_eq!(&buf[..600], &[1; 600]);
+            match buf[..n].iter().filter(|b| **b == 2).count() {
+                0 => lost += 1,
+                2000 => kept += 1,
+                _ => torn += 1,
+            }
+        }
+        assert!(lost > 0 && torn > 0 && kept > 0, "{lost} {torn} {kept}");
+    }
+
+    #[test]
+    fn a_failed_sync_loses_what_was_pending_for_good() {
+        let disk = ModelDisk::new();
+        let file = disk.open(Path::new("/d/f"), Access::CreateNew).unwrap();
+        disk.sync_dir(Path::new("/d")).unwrap();
+        file.write_at(0, b"abc").unwrap();
+        disk.fault_at(disk.operations() + 1, Fault::Eio);
+        assert!(file.sync_data().is_err());
+        file.sync_data().unwrap();
+        disk.crash(1);
+        assert_eq!(disk.open(Path::new("/d/f"), Access::Read).unwrap().bytes().unwrap(), 0);
+    }
+}

@@ -1,0 +1,502 @@
+//! The journal of a server: one writer that appends groups, makes them durable, and moves old records into the log.
+//!
+//! Everything that the server acknowledges waits for `commit`; everything that it knows after a restart comes from `replay`.
+//!
+//! **Invariant:** readers see durable records only.
+//! **Invariant:** after a failed sync nothing is counted as durable until `recover` wrote it into a new file.
+//! **Invariant:** a group that could not be written as a whole is taken back as a whole.
+
+mod migrate;
+mod open;
+mod reader;
+#[cfg(test)]
+mod tests;
+
+use std::any::Any;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::checkpoint::{Checkpoint, CheckpointWriter};
+use crate::disk::{Access, Disk, File, RealDisk};
+use crate::error::Error;
+use crate::log::{Extent, Log};
+use crate::mark::MarkFile;
+use crate::record::{BODY_BYTES_MAX, Header, KIND_EPOCH, KIND_OWN_MIN, KIND_RECOVERED, Point, RecordDraft, encode_into};
+use crate::tail::{self, Part};
+
+pub use reader::Reader;
+
+/// Name of the lock file in the journal directory.
+pub const LOCK_NAME: &str = "lock";
+/// Name of the page store's directory.
+pub const LOG_NAME: &str = "log";
+/// Name of the file that is removed to gain space.
+pub const BALLAST_NAME: &str = "ballast";
+/// Full tail files that are kept although the log holds their records.
+pub const SEALED_KEPT: usize = 2;
+
+/// How a journal is opened.
+#[derive(Clone)]
+pub struct Options {
+    /// Where it is.
+    pub disk: Arc<dyn Disk>,
+    /// Length in bytes from which on a tail file is full and moves into the log.
+    pub rotate_bytes: u64,
+    /// Largest sum of uncommitted bytes.
+    pub group_bytes_max: usize,
+    /// How long the mark may lag behind the commits.
+    pub mark_every: Duration,
+    /// Size of the ballast file in bytes; 0 for none.
+    pub ballast_bytes: usize,
+    /// Whether full tail files move into the log on a thread of its own; otherwise by `migrate_step`.
+    pub background: bool,
+    /// Open although the mark says that durable records at the end are missing.
+    pub accept_loss: bool,
+    /// Time of the opening in microseconds since 1970; the clock's if `None`.
+    pub time_us: Option<u64>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            disk: Arc::new(RealDisk),
+            rotate_bytes: 8 * 1024 * 1024,
+            group_bytes_max: 256 * 1024 * 1024,
+            mark_every: Duration::from_secs(1),
+            ballast_bytes: 4 * 1024 * 1024,
+            background: true,
+            accept_loss: false,
+            time_us: None,
+        }
+    }
+}
+
+/// What was found when a journal was opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// The newest intact image of the state; the events after `checkpoint.at.seq` complete it.
+    pub checkpoint: Option<Checkpoint>,
+    /// The epoch of this opening, larger than any before and durable.
+    pub epoch: u32,
+    /// Sequence that the next appended record will have.
+    pub next_seq: u64,
+    /// First sequence from which the log is whole (1 unless pruned or rebuilt).
+    pub base_seq: u64,
+    /// Whether the last writer closed it in an orderly way (also true for a new journal).
+    pub clean: bool,
+    /// Things that somebody should read in the server's log, one sentence each.
+    pub notes: Vec<String>,
+}
+
+/// The place that an appended group got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AppendedRange {
+    /// Sequence of the first record.
+    pub first_seq: u64,
+    /// The last record; durable once `commit` returns a sequence that is not below.
+    pub last: Point,
+}
+
+/// Figures of a journal.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Stats {
+    /// Last durable record.
+    pub durable: Point,
+    /// Last appended record.
+    pub end_seq: u64,
+    /// First sequence from which the log is whole.
+    pub base_seq: u64,
+    /// Last record that the page store holds.
+    pub log_end_seq: u64,
+    /// Entries of the page store that are in use.
+    pub log_entries: u64,
+    /// Tail files, the one being written included.
+    pub tail_files: usize,
+    /// Their length in bytes.
+    pub tail_bytes: u64,
+    /// The disk was full and the ballast was given up: new work should be refused until `low_space` is false again.
+    pub low_space: bool,
+    /// A disk error left the last group in doubt; `recover` is needed.
+    pub poisoned: bool,
+    /// Why the last attempt to move records into the page store failed, if it did.
+    pub migration_error: Option<String>,
+}
+
+/// What readers see: durable records only.
+#[derive(Clone)]
+pub(crate) struct View {
+    pub(crate) extent: Extent,
+    pub(crate) base_seq: u64,
+    /// Oldest first; the last one is being written.
+    pub(crate) parts: Vec<Part>,
+    pub(crate) durable: Point,
+    pub(crate) migration_error: Option<String>,
+}
+
+/// What the writer, the readers and the migration share.
+pub(crate) struct Shared {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) dir: PathBuf,
+    pub(crate) log: Log,
+    view: Mutex<View>,
+    migrating: Mutex<()>,
+    /// Held until the last reader is gone, since the page store stays open as long.
+    _lock: Box<dyn Any + Send + Sync>,
+}
+
+impl Shared {
+    pub(crate) fn view(&self) -> MutexGuard<'_, View> {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn durable(&self) -> Point {
+        self.view().durable
+    }
+}
+
+/// The one writer of a journal directory. Its calls block; a thread of its own should own it.
+pub struct Journal {
+    shared: Arc<Shared>,
+    options: Options,
+    epoch: u32,
+    tag: u16,
+    generation: u64,
+    path: PathBuf,
+    file: Arc<dyn File>,
+    /// Durable length of the current tail file.
+    durable_bytes: u64,
+    durable: Point,
+    end: Point,
+    /// Encoded records since the last commit; kept so that `recover` can write them elsewhere.
+    pending: Vec<u8>,
+    group_index: u32,
+    poisoned: bool,
+    ballast: bool,
+    mark: MarkFile,
+    marked: Instant,
+    migrator: Option<migrate::Migrator>,
+}
+
+impl Journal {
+    /// Opens or creates the journal in `dir`: takes the lock, checks what is there, repairs what a crash may leave behind,
+    /// and makes a new epoch durable.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] with the holder; [`Error::Damaged`] or [`Error::Missing`] naming what is wrong, in which case
+    /// nothing was changed; [`Error::Full`]; the system's error.
+    pub fn open(dir: &Path, options: Options) -> Result<(Self, Opened), Error> {
+        open::open(dir, options)
+    }
+
+    /// Assigns sequences to the group, chains it, and writes it to the tail. It is durable only after `commit`.
+    ///
+    /// # Errors
+    /// [`Error::Full`]: nothing of the group was kept, try again later. [`Error::Refused`] for a record over the limits.
+    /// [`Error::Poisoned`] until `recover`. Otherwise the system's error, and nothing of the group was kept.
+    pub fn append(&mut self, group: &[RecordDraft]) -> Result<AppendedRange, Error> {
+        if let Some(bad) = group.iter().find(|d| d.kind >= KIND_OWN_MIN || d.body.len() > BODY_BYTES_MAX) {
+            let why = format!("a record of kind {} with {} bytes cannot be appended", bad.kind, bad.body.len());
+            return Err(Error::Refused { why });
+        }
+        self.append_any(group)
+    }
+
+    fn append_any(&mut self, group: &[RecordDraft]) -> Result<AppendedRange, Error> {
+        if self.poisoned {
+            return Err(Error::Poisoned);
+        }
+        let start = self.pending.len();
+        let (mut end, mut group_index) = (self.end, self.group_index);
+        for draft in group {
+            let seq = end.seq + 1;
+            let header =
+                Header { seq, epoch: self.epoch, tag: self.tag, group_index, prev: end.chain, ..draft.header() };
+            let chain = encode_into(&mut self.pending, &header, &draft.body);
+            end = Point { seq, epoch: self.epoch, chain };
+            group_index = group_index.saturating_add(1);
+        }
+        if self.pending.len() > self.options.group_bytes_max {
+            self.pending.truncate(start);
+            let why = format!("more than {} bytes are waiting to be committed", self.options.group_bytes_max);
+            return Err(Error::Refused { why });
+        }
+        if let Err(e) = self.write_pending(start) {
+            self.pending.truncate(start);
+            return Err(e);
+        }
+        let first_seq = self.end.seq + 1;
+        (self.end, self.group_index) = (end, group_index);
+        Ok(AppendedRange { first_seq, last: end })
+    }
+
+    /// Writes the pending bytes from `start` on, giving up the ballast if the disk is full; takes a partial write back.
+    fn write_pending(&mut self, start: usize) -> Result<(), Error> {
+        let at = self.durable_bytes + start as u64;
+        let mut retried = false;
+        loop {
+            let bytes = self.pending.get(start..).unwrap_or_default();
+            let Err(e) = self.file.write_at(at, bytes) else { return Ok(()) };
+            if self.file.set_len(at).is_err() {
+                // Unknown bytes stay behind the good ones, so nothing may be written after them.
+                self.poisoned = true;
+                return Err(Error::io("write", &self.path, e));
+            }
+            if retried || !crate::error::is_full(&e) || !self.release_ballast() {
+                return Err(Error::io("write", &self.path, e));
+            }
+            retried = true;
+        }
+    }
+
+    fn release_ballast(&mut self) -> bool {
+        let had = std::mem::take(&mut self.ballast);
+        had && self.shared.disk.remove(&self.shared.dir.join(BALLAST_NAME)).is_ok()
+    }
+
+    /// Makes everything appended so far durable with one fdatasync, and returns the last durable sequence.
+    ///
+    /// # Errors
+    /// [`Error::SyncFailed`]: nothing since the last commit is durable; `recover` must succeed before anything else.
+    /// [`Error::Poisoned`] after that.
+    pub fn commit(&mut self) -> Result<u64, Error> {
+        if self.poisoned {
+            return Err(Error::Poisoned);
+        }
+        if self.pending.is_empty() {
+            return Ok(self.durable.seq);
+        }
+        if let Err(source) = self.file.sync_data() {
+            self.poisoned = true;
+            return Err(Error::SyncFailed { path: self.path.clone(), source });
+        }
+        self.durable_bytes += self.pending.len() as u64;
+        self.pending.clear();
+        self.pending.shrink_to(self.options.group_bytes_max.min(1 << 20));
+        self.group_index = 0;
+        self.durable = self.end;
+        let (durable, bytes) = (self.durable, self.durable_bytes);
+        {
+            let mut view = self.shared.view();
+            view.durable = durable;
+            if let Some(part) = view.parts.last_mut() {
+                (part.end, part.bytes) = (durable, bytes);
+            }
+        }
+        if self.durable_bytes >= self.options.rotate_bytes {
+            self.rotate();
+        }
+        if self.marked.elapsed() >= self.options.mark_every {
+            self.write_mark(false);
+        }
+        Ok(self.durable.seq)
+    }
+
+    /// Starts a new tail file. Without space the old one simply goes on growing, and the next commit tries again.
+    fn rotate(&mut self) {
+        let generation = self.generation + 1;
+        let made = tail::create(
+            &*self.shared.disk,
+            &self.shared.dir,
+            generation,
+            self.tag,
+            self.durable,
+            self.durable,
+            &[],
+        );
+        if let Ok(part) = made {
+            self.continue_in(part);
+            if let Some(migrator) = &self.migrator {
+                migrator.wake();
+            }
+        }
+    }
+
+    /// Makes `part` the file that is written.
+    fn continue_in(&mut self, part: Part) {
+        self.generation = part.generation;
+        self.path = part.path.clone();
+        self.file = Arc::clone(&part.file);
+        self.durable_bytes = part.bytes;
+        self.shared.view().parts.push(part);
+    }
+
+    /// Writes the mark. It only guards against silent loss, so a failure does not fail the commit it follows.
+    fn write_mark(&mut self, clean: bool) -> bool {
+        let (base_seq, epoch) = (self.shared.view().base_seq, self.epoch);
+        let durable = Point { epoch, ..self.durable };
+        self.marked = Instant::now();
+        self.mark.write(durable, base_seq, clean).is_ok()
+    }
+
+    /// After a failed sync: checks what was durable before, writes the appended but uncommitted records into a new tail
+    /// file, and makes that durable. Returns the last durable sequence.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if durable records can no longer be read; otherwise as `commit`. The journal stays poisoned.
+    pub fn recover(&mut self) -> Result<u64, Error> {
+        if !self.poisoned {
+            return Ok(self.durable.seq);
+        }
+        let last = self.shared.view().parts.last().cloned();
+        if let Some(part) = &last {
+            part.read(part.before.seq, &mut |_| true)?;
+        }
+        // The new file is never empty: an empty one does not supersede what the doubtful one may hold.
+        let (appended_bytes, appended) = (self.pending.len(), self.end);
+        let (seq, epoch, tag, prev) = (self.end.seq + 1, self.epoch, self.tag, self.end.chain);
+        let group_index = self.group_index;
+        let header = Header { kind: KIND_RECOVERED, seq, epoch, tag, prev, group_index, ..Header::default() };
+        let chain = encode_into(&mut self.pending, &header, &[]);
+        let end = Point { seq, epoch, chain };
+        let (disk, dir) = (&*self.shared.disk, self.shared.dir.as_path());
+        let made = tail::create(disk, dir, self.generation + 1, self.tag, self.durable, end, &self.pending);
+        let part = match made {
+            Ok(part) => part,
+            Err(e) => {
+                self.pending.truncate(appended_bytes);
+                self.end = appended;
+                return Err(e);
+            }
+        };
+        self.end = end;
+        if let Some(old) = last.filter(Part::is_empty) {
+            self.shared.view().parts.pop();
+            // It holds nothing durable and is superseded by its successor; left behind it is cleared at the next start.
+            let _gone = self.shared.disk.remove(&old.path);
+        }
+        self.continue_in(part);
+        self.durable = self.end;
+        self.shared.view().durable = self.end;
+        self.pending.clear();
+        self.group_index = 0;
+        self.poisoned = false;
+        if let Some(migrator) = &self.migrator {
+            migrator.wake();
+        }
+        Ok(self.durable.seq)
+    }
+
+    /// Moves one full tail file into the log; false when there is none. Only needed without the background thread.
+    ///
+    /// # Errors
+    /// [`Error::Store`], [`Error::Full`] or [`Error::Damaged`]; the tail file is then kept and nothing is lost.
+    pub fn migrate_step(&mut self) -> Result<bool, Error> {
+        migrate::step(&self.shared)
+    }
+
+    /// Removes records before `seq` from the log, where a checkpoint covers them. Whole pages only, so some stay.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if no intact checkpoint reaches `seq - 1`; otherwise that of the store.
+    pub fn prune(&mut self, seq: u64) -> Result<(), Error> {
+        let mut notes = Vec::new();
+        let image = crate::checkpoint::newest(&*self.shared.disk, &self.shared.dir, &mut notes)?;
+        if image.is_none_or(|i| i.at.seq + 1 < seq) {
+            return Err(Error::Refused { why: format!("no checkpoint covers the records before {seq}") });
+        }
+        let shared = Arc::clone(&self.shared);
+        let _no_migration = shared.migrating.lock().unwrap_or_else(PoisonError::into_inner);
+        let extent = self.shared.view().extent;
+        if extent.is_empty() || seq <= extent.first_seq {
+            return Ok(());
+        }
+        // First the promise, then the pages: a crash in between leaves more than is promised.
+        self.shared.view().base_seq = seq.min(extent.end.seq);
+        if !self.write_mark(false) {
+            return Err(Error::Refused { why: "the mark could not be written, so nothing was pruned".to_owned() });
+        }
+        let pruned = self.shared.log.prune(&extent, seq.min(extent.end.seq))?;
+        self.shared.log.sync()?;
+        self.shared.view().extent = pruned;
+        Ok(())
+    }
+
+    /// A handle that writes checkpoints from another thread.
+    pub fn checkpoint_writer(&self) -> CheckpointWriter {
+        CheckpointWriter::new(Arc::clone(&self.shared))
+    }
+
+    /// A handle that reads durable records from any thread.
+    pub fn reader(&self) -> Reader {
+        Reader::new(Arc::clone(&self.shared))
+    }
+
+    /// The last appended record.
+    pub fn end(&self) -> Point {
+        self.end
+    }
+
+    /// The last durable record.
+    pub fn durable(&self) -> Point {
+        self.durable
+    }
+
+    /// The epoch of this opening.
+    pub fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// Tries to get the ballast back after the disk was full; true if it is in place.
+    pub fn restore_ballast(&mut self) -> bool {
+        if !self.ballast {
+            self.ballast = open::make_ballast(&*self.shared.disk, &self.shared.dir, self.options.ballast_bytes).is_ok();
+        }
+        self.ballast
+    }
+
+    /// Figures for displays and alarms.
+    pub fn stats(&self) -> Stats {
+        let view = self.shared.view();
+        Stats {
+            durable: self.durable,
+            end_seq: self.end.seq,
+            base_seq: view.base_seq,
+            log_end_seq: view.extent.end.seq,
+            log_entries: view.extent.next_entry - view.extent.first_entry,
+            tail_files: view.parts.len(),
+            tail_bytes: view.parts.iter().map(|p| p.bytes).sum(),
+            low_space: !self.ballast && self.options.ballast_bytes > 0,
+            poisoned: self.poisoned,
+            migration_error: view.migration_error.clone(),
+        }
+    }
+
+    /// Commits what is appended and marks the journal as closed in an orderly way.
+    ///
+    /// # Errors
+    /// As `commit`; the journal is closed in any case, and the next opening treats it as after a crash.
+    pub fn close(mut self) -> Result<(), Error> {
+        let committed = self.commit();
+        self.migrator.take();
+        committed?;
+        self.write_mark(true);
+        Ok(())
+    }
+}
+
+/// Opens a journal directory for reading only, with its lock: for commands that look at a journal without a server.
+///
+/// # Errors
+/// [`Error::Busy`] with the holder when a server writes it (ask that server instead); otherwise as [`Journal::open`].
+pub fn read_dir(dir: &Path) -> Result<(Reader, Opened), Error> {
+    read_dir_on(dir, &Options::default())
+}
+
+/// As [`read_dir`], on any disk.
+///
+/// # Errors
+/// As [`read_dir`].
+pub fn read_dir_on(dir: &Path, options: &Options) -> Result<(Reader, Opened), Error> {
+    open::open_reader(dir, options)
+}
+
+/// Whether `dir` looks like a journal directory.
+pub fn is_journal_dir(disk: &dyn Disk, dir: &Path) -> bool {
+    disk.open(&dir.join(crate::mark::MARK_NAME), Access::Read).is_ok()
+        || disk.list(dir).is_ok_and(|names| names.iter().any(|n| tail::part_generation(n).is_some()))
+}
+
+fn epoch_draft(time_us: u64) -> RecordDraft {
+    RecordDraft { kind: KIND_EPOCH, time_us, ..RecordDraft::default() }
+}

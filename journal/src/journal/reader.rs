@@ -1,0 +1,158 @@
+//! Reading the durable records: all of them in order, or the history of one job.
+//!
+//! Restart, `hq journal` and the history of tasks read; none of them may stop the writer or see what is not yet durable.
+//!
+//! **Invariant:** what is handed out continues the chain of what was handed out before.
+
+use std::sync::Arc;
+
+use super::{LOG_NAME, Shared, View};
+use crate::error::{Error, ReplayError};
+use crate::log::Walk;
+use crate::record::{KIND_OWN_MIN, Point, RecordRef};
+
+/// Reads durable records from any thread; cheap to clone.
+#[derive(Clone)]
+pub struct Reader {
+    shared: Arc<Shared>,
+}
+
+impl Reader {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// The last durable record.
+    pub fn durable(&self) -> Point {
+        self.shared.durable()
+    }
+
+    /// First sequence from which the log is whole.
+    pub fn base_seq(&self) -> u64 {
+        self.shared.view().base_seq
+    }
+
+    /// Calls `f` for each record from `from_seq` (or the base, if later) to the last durable one at the time of the call.
+    ///
+    /// The journal's own records are left out, so sequences may skip. Returns the last record read.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] or [`Error::Missing`] naming the place, or the error of `f`.
+    pub fn replay<E>(
+        &self,
+        from_seq: u64,
+        f: &mut dyn FnMut(RecordRef<'_>) -> Result<(), E>,
+    ) -> Result<Point, ReplayError<E>> {
+        let view = self.shared.view().clone();
+        let mut stopped = None;
+        let end = self.read_from(&view, from_seq.max(view.base_seq), &mut |record| {
+            if record.header.kind >= KIND_OWN_MIN {
+                return true;
+            }
+            match f(record) {
+                Ok(()) => true,
+                Err(e) => {
+                    stopped = Some(e);
+                    false
+                }
+            }
+        })?;
+        stopped.map_or(Ok(end), |e| Err(ReplayError::Stopped(e)))
+    }
+
+    fn read_from(
+        &self,
+        view: &View,
+        from_seq: u64,
+        f: &mut dyn FnMut(RecordRef<'_>) -> bool,
+    ) -> Result<Point, Error> {
+        let mut last: Option<Point> = None;
+        let mut stopped = false;
+        let mut take = |record: RecordRef<'_>| {
+            last = Some(Point { seq: record.header.seq, epoch: record.header.epoch, chain: record.header.chain });
+            stopped = !f(record);
+            !stopped
+        };
+        let walk = if view.extent.end.seq >= from_seq {
+            Some(self.shared.log.walk(&view.extent, from_seq, None, &mut take)?)
+        } else {
+            None
+        };
+        let mut after = from_seq.saturating_sub(1);
+        match walk {
+            Some(Walk::Done(end)) => after = end.seq,
+            Some(Walk::Stopped) => return Ok(last.unwrap_or_default()),
+            Some(Walk::Broken(broken)) => {
+                after = after.max(broken.after.seq);
+                let covered = view.parts.iter().any(|p| p.before.seq <= after && after < p.end.seq);
+                if !covered {
+                    let path = self.shared.dir.join(LOG_NAME);
+                    let why = format!("after record {after}: {}", broken.why);
+                    return Err(Error::Damaged { path, from: broken.entry, to: broken.entry + 1, why });
+                }
+            }
+            None => {}
+        }
+        for part in &view.parts {
+            if part.end.seq <= after {
+                continue;
+            }
+            if part.before.seq > after {
+                let why = "neither the log nor a tail file has them".to_owned();
+                return Err(Error::Missing { from_seq: after + 1, to_seq: part.before.seq, why });
+            }
+            let mut joined = true;
+            part.read(after, &mut |record| {
+                joined = last.is_none_or(|l| l.seq + 1 == record.header.seq && l.chain == record.header.prev);
+                if !joined {
+                    return false;
+                }
+                last = Some(Point { seq: record.header.seq, epoch: record.header.epoch, chain: record.header.chain });
+                stopped = !f(record);
+                !stopped
+            })?;
+            if !joined {
+                let why = format!("its records do not continue record {after} of the log");
+                return Err(Error::Damaged { path: part.path.clone(), from: 0, to: part.bytes, why });
+            }
+            if stopped {
+                return Ok(last.unwrap_or_default());
+            }
+            after = part.end.seq;
+        }
+        Ok(last.unwrap_or(view.durable))
+    }
+
+    /// Calls `f` for each durable record of `job`, in order, by the index; only the newest files are scanned.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] or [`Error::Store`], or the error of `f`.
+    pub fn history<E>(
+        &self,
+        job: u32,
+        f: &mut dyn FnMut(RecordRef<'_>) -> Result<(), E>,
+    ) -> Result<(), ReplayError<E>> {
+        let view = self.shared.view().clone();
+        let mut stopped = None;
+        let mut take = |record: RecordRef<'_>| match f(record) {
+            Ok(()) => true,
+            Err(e) => {
+                stopped = Some(e);
+                false
+            }
+        };
+        let mut more = self.shared.log.history(&view.extent, job, &mut take)?;
+        for part in &view.parts {
+            if !more {
+                break;
+            }
+            if part.end.seq > view.extent.end.seq {
+                part.read(view.extent.end.seq, &mut |record| {
+                    more = !record.concerns(job) || take(record);
+                    more
+                })?;
+            }
+        }
+        stopped.map_or(Ok(()), |e| Err(ReplayError::Stopped(e)))
+    }
+}
