@@ -4,8 +4,10 @@
 
 pub mod access;
 pub mod client;
+pub mod eventlog;
 pub mod grammar;
 pub mod platform;
+pub mod server;
 pub mod wire;
 
 /// Version of the program: that of the crate, with `-dev` unless HQ_RELEASE was set when it was built.

@@ -17,9 +17,9 @@ pub const TASK_ARGS_MAX: usize = 100_000;
 /// Bytes of the words and the environment of one task description.
 pub const TASK_ARGS_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Bytes of the data that a task gets on its standard input.
-pub const TASK_STDIN_BYTES_MAX: usize = 32 * 1024 * 1024;
+pub const TASK_STDIN_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Bytes of all entries of one submit.
-pub const SUBMIT_ENTRIES_BYTES_MAX: usize = 48 * 1024 * 1024;
+pub const SUBMIT_ENTRIES_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Bytes of one entry; the kernel takes at most 128 KiB for one environment string.
 pub const ENTRY_BYTES_MAX: usize = 120 * 1024;
 /// Bytes of a job's name.
@@ -43,6 +43,29 @@ pub const JOB_ERRORS_MAX: usize = 10_000;
 pub const TURN_ASSIGNMENTS_MAX: usize = 4_096;
 /// Commands handled in one turn before placing.
 pub const TURN_COMMANDS_MAX: usize = 1_024;
+/// Bytes of entries in one message with assignments.
+pub const ASSIGNMENT_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Commands from sessions that wait for the machine; sessions wait when it is full.
+pub const INBOX_COMMANDS_MAX: usize = 4_096;
+/// Groups of events that wait for the disk; the machine waits when it is full.
+pub const COMMIT_GROUPS_MAX: usize = 1_024;
+/// Events of one commit.
+pub const COMMIT_EVENTS_MAX: usize = 16_384;
+/// How long a commit may be delayed while nobody waits for it.
+pub const COMMIT_DELAY_SPAN: Span = Span::from_ms(20);
+/// Pause between attempts to write while the disk refuses.
+pub const COMMIT_RETRY_SPAN: Span = Span::from_ms(200);
+/// Messages that wait for one worker; a worker that does not read them is disconnected.
+pub const WORKER_QUEUE_MESSAGES_MAX: usize = 16_384;
+/// Answers that wait for one client.
+pub const CLIENT_QUEUE_ANSWERS_MAX: usize = 64;
+/// Events after which a new checkpoint is written.
+pub const CHECKPOINT_EVENTS: u64 = 100_000;
+/// Events of one page of history sent to a client.
+pub const HISTORY_PAGE_BYTES: usize = 1024 * 1024;
+/// Time for workers to end when the server is stopped.
+pub const SERVER_STOP_SPAN: Span = Span::from_ms(3_000);
+
 /// Tasks of one worker that were given ahead of free resources.
 pub const WORKER_AHEAD_TASKS_MAX: u32 = 512;
 /// Work that may lie ahead on a worker, as time of its observed task durations.

@@ -1,0 +1,212 @@
+//! The commit thread: makes groups of events durable, then releases what waited for them.
+//!
+//! **Invariant:** acknowledged means durable. Answers to clients, acknowledgements to workers and everything else that
+//! tells somebody about an event are [`Release`]s of the group that holds the event; only this file makes a
+//! [`Released`] of them, after the sync.
+//!
+//! One sync covers all groups that queued up meanwhile. While nobody waits for an answer, a sync is delayed by up to
+//! `limits::COMMIT_DELAY_SPAN`, so that a stream of completions does not cost a sync each.
+
+use crate::wire::message::{Response, ToWorker};
+use hq_core::limits;
+use hq_journal::{Journal, RecordDraft};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Instant;
+use tokio::sync::mpsc;
+
+/// A message that may leave the process: what it tells is durable.
+#[derive(Debug)]
+pub struct Released<T>(T);
+
+impl<T> Released<T> {
+    /// The message.
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+/// A message that waits.
+#[derive(Debug)]
+pub enum Release {
+    /// For a client's session.
+    Answer {
+        /// The session.
+        to: mpsc::Sender<Released<Response>>,
+        /// What to say.
+        response: Response,
+    },
+    /// For a worker's session.
+    Worker {
+        /// The session.
+        to: mpsc::Sender<Released<ToWorker>>,
+        /// What to say.
+        message: ToWorker,
+    },
+    /// For whoever waits for the end of the server.
+    Done(std::sync::mpsc::SyncSender<()>),
+}
+
+impl Release {
+    /// Hands the message over. A session whose queue is full is not reading: it loses its sender and ends, and what it
+    /// missed is told when it connects again.
+    fn release(self) {
+        match self {
+            Self::Answer { to, response } => drop(to.try_send(Released(response))),
+            Self::Worker { to, message } => drop(to.try_send(Released(message))),
+            Self::Done(to) => drop(to.try_send(())),
+        }
+    }
+}
+
+/// Events of one turn with what waits for them.
+#[derive(Debug, Default)]
+pub struct Group {
+    /// Number of the group, growing by one.
+    pub ticket: u64,
+    /// The events.
+    pub drafts: Vec<RecordDraft>,
+    /// What waits for them, in order.
+    pub releases: Vec<Release>,
+    /// Whether somebody waits: then the sync is not delayed.
+    pub urgent: bool,
+}
+
+/// What the commit thread and its users share.
+#[derive(Debug, Default)]
+struct Shared {
+    durable: AtomicU64,
+    trouble: Mutex<Option<String>>,
+}
+
+/// The sending end; owned by the turn.
+#[derive(Debug)]
+pub struct Committer {
+    queue: SyncSender<Group>,
+    shared: Arc<Shared>,
+}
+
+impl Committer {
+    /// Starts the thread. Without a journal groups are released at once.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn start(journal: Option<Journal>) -> std::io::Result<(Self, JoinHandle<()>)> {
+        let (queue, inbox) = sync_channel(limits::COMMIT_GROUPS_MAX);
+        let shared = Arc::new(Shared::default());
+        let theirs = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("commit".to_owned())
+            .spawn(move || Thread { journal, shared: theirs }.run(&inbox))?;
+        Ok((Self { queue, shared }, thread))
+    }
+
+    /// Hands a group over; waits while too many are under way.
+    pub fn submit(&self, group: Group) {
+        // The thread ends only after this sender is gone.
+        drop(self.queue.send(group));
+    }
+
+    /// Hands a message over at once if the group with this ticket is durable; gives it back otherwise.
+    pub fn release_early(&self, ticket: u64, release: Release) -> Option<Release> {
+        if self.shared.durable.load(Ordering::Acquire) < ticket {
+            return Some(release);
+        }
+        release.release();
+        None
+    }
+
+    /// Why nothing can be made durable at present, if so.
+    pub fn trouble(&self) -> Option<String> {
+        self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+struct Thread {
+    journal: Option<Journal>,
+    shared: Arc<Shared>,
+}
+
+impl Thread {
+    fn run(mut self, inbox: &Receiver<Group>) {
+        while let Ok(first) = inbox.recv() {
+            let groups = gather(first, inbox);
+            if let Some(last) = groups.last().map(|group| group.ticket) {
+                self.persist(&groups);
+                self.shared.durable.store(last, Ordering::Release);
+            }
+            for release in groups.into_iter().flat_map(|group| group.releases) {
+                release.release();
+            }
+        }
+        if let Some(journal) = self.journal.take()
+            && let Err(error) = journal.close()
+        {
+            log::error!("The journal was not closed in order: {error}");
+        }
+    }
+
+    /// Writes and syncs; repeats while the disk refuses, since memory has moved on and must be followed.
+    fn persist(&mut self, groups: &[Group]) {
+        let Some(journal) = self.journal.as_mut() else { return };
+        let mut appended = 0;
+        while let Err(error) = write(journal, groups, &mut appended) {
+            let text = error.to_string();
+            let mut trouble = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+            if trouble.as_ref() != Some(&text) {
+                log::error!("The journal cannot be written: {text}. Changes are refused until it can");
+                *trouble = Some(text);
+            }
+            drop(trouble);
+            std::thread::sleep(limits::COMMIT_RETRY_SPAN.to_duration());
+        }
+        let mut trouble = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        if trouble.take().is_some() {
+            log::info!("The journal can be written again");
+        }
+    }
+}
+
+/// One attempt; `appended` counts the groups that need not be appended again.
+fn write(journal: &mut Journal, groups: &[Group], appended: &mut usize) -> Result<(), hq_journal::Error> {
+    if journal.stats().poisoned {
+        journal.recover()?;
+    }
+    for group in groups.iter().skip(*appended) {
+        if !group.drafts.is_empty() {
+            journal.append(&group.drafts)?;
+        }
+        *appended += 1;
+    }
+    journal.commit().map(|_| ())
+}
+
+/// Everything that has queued up; more of it while nobody waits.
+fn gather(first: Group, inbox: &Receiver<Group>) -> Vec<Group> {
+    let deadline = Instant::now() + limits::COMMIT_DELAY_SPAN.to_duration();
+    let (mut events, mut urgent) = (first.drafts.len(), first.urgent);
+    let mut groups = vec![first];
+    loop {
+        while events < limits::COMMIT_EVENTS_MAX
+            && let Ok(group) = inbox.try_recv()
+        {
+            events += group.drafts.len();
+            urgent |= group.urgent;
+            groups.push(group);
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if urgent || events >= limits::COMMIT_EVENTS_MAX || left.is_zero() {
+            return groups;
+        }
+        match inbox.recv_timeout(left) {
+            Ok(group) => {
+                events += group.drafts.len();
+                urgent |= group.urgent;
+                groups.push(group);
+            }
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return groups,
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Why a server cannot start or go on.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// See the module's text.
+#[derive(Debug)]
+pub enum Error {
+    /// A server of this directory already runs.
+    Online {
+        /// The server directory.
+        dir: PathBuf,
+    },
+    /// The server directory cannot be used.
+    Access(crate::access::Error),
+    /// The journal cannot be opened or read.
+    Journal(hq_journal::Error),
+    /// A record of the journal is intact, but is no event that this version knows.
+    Event {
+        /// Its sequence number.
+        seq: u64,
+        /// What is wrong with it.
+        cause: hq_core::cbor::DecodeError,
+    },
+    /// The replayed state contradicts itself.
+    Inconsistent(String),
+    /// A port cannot be listened on.
+    Listen {
+        /// Which: `client` or `worker`.
+        what: &'static str,
+        /// The port that was asked for.
+        port: u16,
+        /// What the system says.
+        cause: std::io::Error,
+    },
+    /// The system refuses something else.
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// What the system says.
+        cause: std::io::Error,
+    },
+    /// No randomness is to be had.
+    Random(crate::platform::random::Error),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Online { dir } => write!(
+                f,
+                "Server at {} is already online, please stop it first using `hq server stop --server-dir {}`",
+                dir.display(),
+                dir.display()
+            ),
+            Self::Access(error) => write!(f, "{error}"),
+            Self::Journal(error) => write!(f, "Cannot use the journal: {error}"),
+            Self::Event { seq, cause } => write!(
+                f,
+                "Journal load error: record {seq} is intact, but no event that this version understands ({cause}); \
+                 it was probably written by a newer version"
+            ),
+            Self::Inconsistent(what) => write!(f, "Journal load error: the replayed state is inconsistent: {what}"),
+            Self::Listen { what: "client", port, cause } => {
+                write!(f, "Cannot create HQ server socket\n\nCaused by:\n    client port {port}: {cause}")
+            }
+            Self::Listen { what, port, cause } => write!(f, "Cannot listen on {what} port {port}: {cause}"),
+            Self::Io { what, cause } => write!(f, "Cannot {what}: {cause}"),
+            Self::Random(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<crate::access::Error> for Error {
+    fn from(error: crate::access::Error) -> Self {
+        Self::Access(error)
+    }
+}
+
+impl From<hq_journal::Error> for Error {
+    fn from(error: hq_journal::Error) -> Self {
+        Self::Journal(error)
+    }
+}

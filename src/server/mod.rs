@@ -1,0 +1,26 @@
+//! The server: sessions of clients and workers around one machine and one journal.
+//!
+//! * [`turn`]: the thread that owns the machine. Commands in, events and effects out, many commands a turn.
+//! * [`commit`]: the thread that owns the journal. **Invariant:** nothing that tells somebody about an event leaves the
+//!   process before the event is durable; [`commit::Released`] is constructed only there.
+//! * [`session`]: one task for each connection; heartbeats, framing and crypto stay on the tokio threads.
+//! * [`start`], [`restore`], [`checkpoint`]: how a server begins, what it remembers, and how that stays quick.
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice)
+)]
+
+pub mod checkpoint;
+pub mod commit;
+pub mod error;
+pub mod requests;
+pub mod restore;
+pub mod session;
+pub mod start;
+pub mod turn;
+pub mod watch;
+pub mod workers;
+
+pub use error::Error;
+pub use start::{ServerOptions, run};

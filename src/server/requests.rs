@@ -1,0 +1,172 @@
+//! What clients ask, answered from the state or turned into commands.
+
+use crate::wire::message::{
+    JobCancelResult, Request, Response, Selector, SelectorKind, TaskPageRequest, WorkerStopResult, WorkerStopStatus,
+};
+use hq_core::command::{Command, Reply, WorkerStop};
+use hq_core::id::{JobId, WorkerId};
+use hq_core::limits;
+use hq_core::state::State;
+use hq_core::view::JobState;
+
+/// Largest number of ids that a selector may name one by one.
+const SELECTOR_IDS_MAX: u64 = 1_000_000;
+
+/// How a request is to be handled.
+pub enum Plan {
+    /// The answer, from the state alone.
+    Answer(Response),
+    /// A command for the machine.
+    Command(Command),
+    /// Wait for these jobs; with progress or without.
+    Watch(Vec<JobId>, bool),
+    /// End the server.
+    Stop,
+    /// Not for the turn: the session answers it itself.
+    Session,
+}
+
+/// What to do about a request.
+pub fn plan(state: &State, request: Request) -> Plan {
+    match request {
+        Request::Submit(request) => Plan::Command(Command::Submit(request)),
+        Request::JobList(_) => Plan::Answer(Response::Jobs(state.view_jobs())),
+        Request::JobDetails(selector) => Plan::Answer(job_details(state, &selector)),
+        Request::Tasks(request) => Plan::Answer(tasks(state, &request)),
+        Request::Cancel(request) => cancel(state, &request.selector, request.reason),
+        Request::Wait(selector) => watch(state, &selector, false),
+        Request::Progress(selector) => watch(state, &selector, true),
+        Request::Workers(selector) => Plan::Answer(workers(state, &selector)),
+        Request::StopWorkers(selector) => stop_workers(state, &selector),
+        Request::StopServer(_) => Plan::Stop,
+        Request::ServerInfo(_) | Request::History(_) => Plan::Session,
+    }
+}
+
+/// The answer that the machine's reply amounts to.
+pub fn response(reply: Reply) -> Response {
+    match reply {
+        Reply::Submitted(job) => Response::Submitted(job),
+        Reply::Refused(reason) => Response::Refused(reason),
+        Reply::Canceled(results) => Response::Canceled(
+            results
+                .into_iter()
+                .map(|result| JobCancelResult {
+                    job: result.job,
+                    found: result.found,
+                    canceled: result.canceled,
+                    already_ended: result.already_ended,
+                })
+                .collect(),
+        ),
+        Reply::WorkersStopped(results) => Response::WorkersStopped(
+            results
+                .into_iter()
+                .map(|(worker, status)| WorkerStopResult {
+                    worker,
+                    status: match status {
+                        WorkerStop::Stopped => WorkerStopStatus::Stopped,
+                        WorkerStop::AlreadyStopped => WorkerStopStatus::AlreadyStopped,
+                        WorkerStop::NotFound => WorkerStopStatus::NotFound,
+                    },
+                })
+                .collect(),
+        ),
+        Reply::None | Reply::Registered { .. } => Response::Refused("the server has no answer to this".to_owned()),
+    }
+}
+
+/// The jobs that a selector means; `all` are those for which `fits` holds.
+fn jobs(state: &State, selector: &Selector, fits: impl Fn(JobState) -> bool) -> Result<Vec<JobId>, String> {
+    match selector.kind {
+        SelectorKind::All => {
+            let fitting = state.jobs.values().filter(|job| fits(job.counts.job_state(job.is_open)));
+            Ok(fitting.map(|job| job.id).collect())
+        }
+        SelectorKind::Last if state.last_job.0 == 0 => Ok(Vec::new()),
+        SelectorKind::Last => Ok(vec![state.last_job]),
+        SelectorKind::Ids => ids(selector).map(|ids| ids.into_iter().map(JobId).collect()),
+    }
+}
+
+fn ids(selector: &Selector) -> Result<Vec<u32>, String> {
+    let count = selector.ids.len();
+    if count > SELECTOR_IDS_MAX {
+        return Err(format!("{count} ids are too many for one command; at most {SELECTOR_IDS_MAX} are allowed"));
+    }
+    Ok(selector.ids.iter().collect())
+}
+
+fn job_details(state: &State, selector: &Selector) -> Response {
+    let selected = match jobs(state, selector, |_| true) {
+        Ok(selected) => selected,
+        Err(reason) => return Response::Refused(reason),
+    };
+    let (mut found, mut missing) = (Vec::new(), Vec::new());
+    for id in selected {
+        match state.view_job(id) {
+            Some(detail) => found.push(detail),
+            None => missing.push(id),
+        }
+    }
+    Response::JobDetails((found, missing))
+}
+
+fn tasks(state: &State, request: &TaskPageRequest) -> Response {
+    let TaskPageRequest { job, ids, states, from, limit } = request;
+    Response::Tasks(state.view_tasks(*job, ids.as_ref(), states, *from, *limit as usize))
+}
+
+fn cancel(state: &State, selector: &Selector, reason: Option<String>) -> Plan {
+    if reason.as_ref().is_some_and(|reason| reason.len() > limits::CANCEL_REASON_BYTES_MAX) {
+        let max = limits::CANCEL_REASON_BYTES_MAX;
+        return Plan::Answer(Response::Refused(format!("the reason is too long; at most {max} bytes are allowed")));
+    }
+    let unfinished = |state| matches!(state, JobState::Waiting | JobState::Running);
+    match jobs(state, selector, unfinished) {
+        Ok(jobs) => Plan::Command(Command::Cancel { jobs, reason }),
+        Err(reason) => Plan::Answer(Response::Refused(reason)),
+    }
+}
+
+fn watch(state: &State, selector: &Selector, progress: bool) -> Plan {
+    match jobs(state, selector, |_| true) {
+        Ok(jobs) => Plan::Watch(jobs, progress),
+        Err(reason) => Plan::Answer(Response::Refused(reason)),
+    }
+}
+
+fn workers(state: &State, selector: &Selector) -> Response {
+    let wanted = match selector.kind {
+        SelectorKind::All => return Response::Workers((state.view_workers(), Vec::new())),
+        SelectorKind::Last if state.last_worker.0 == 0 => Vec::new(),
+        SelectorKind::Last => vec![state.last_worker.0],
+        SelectorKind::Ids => match ids(selector) {
+            Ok(ids) => ids,
+            Err(reason) => return Response::Refused(reason),
+        },
+    };
+    let mut wanted: Vec<WorkerId> = wanted.into_iter().map(WorkerId).collect();
+    wanted.sort_unstable();
+    let (mut found, mut missing) = (Vec::new(), Vec::new());
+    for id in wanted {
+        match state.view_worker(id) {
+            Some(view) => found.push(view),
+            None => missing.push(id),
+        }
+    }
+    Response::Workers((found, missing))
+}
+
+fn stop_workers(state: &State, selector: &Selector) -> Plan {
+    let workers = match selector.kind {
+        SelectorKind::All => state.workers.keys().copied().collect(),
+        SelectorKind::Last if state.last_worker.0 == 0 => Vec::new(),
+        SelectorKind::Last => vec![state.last_worker],
+        SelectorKind::Ids => match ids(selector) {
+            Ok(ids) => ids.into_iter().map(WorkerId).collect(),
+            Err(reason) => return Plan::Answer(Response::Refused(reason)),
+        },
+    };
+    Plan::Command(Command::StopWorkers { workers })
+}

@@ -1,0 +1,78 @@
+//! What a server remembers: the newest checkpoint and the events after it, folded by the core.
+
+use super::Error;
+use crate::eventlog;
+use hq_core::audit::audit;
+use hq_core::machine::Machine;
+use hq_core::state::State;
+use hq_journal::{Checkpoint, Journal, Opened, Options, Reader, ReplayError};
+use std::path::Path;
+
+/// An opened journal with what it tells.
+pub struct Restored {
+    /// The journal, for the commit thread.
+    pub journal: Journal,
+    /// The machine with the replayed state.
+    pub machine: Machine,
+    /// Number of this start, durable.
+    pub epoch: u32,
+}
+
+/// Opens the journal of a directory and replays it.
+///
+/// # Errors
+/// When it is held by another server, damaged, or holds what this version does not know.
+pub fn open(dir: &Path) -> Result<Restored, Error> {
+    let (journal, opened) = Journal::open(dir, Options::default())?;
+    let Opened { checkpoint, epoch, next_seq, notes, .. } = opened;
+    for note in notes {
+        log::warn!("{note}");
+    }
+    if next_seq > 2 {
+        log::info!("Loading journal {}", dir.display());
+    }
+    let reader = journal.reader();
+    let mut state = image(checkpoint.as_ref())?;
+    extend(&mut state, &reader, checkpoint.as_ref().map_or(1, |checkpoint| checkpoint.at.seq + 1))?;
+    let machine = Machine::new(state);
+    audit(machine.state()).map_err(Error::Inconsistent)?;
+    if !machine.state().server_uid.is_empty() {
+        log::info!("State restoration completed");
+    }
+    Ok(Restored { journal, machine, epoch })
+}
+
+/// The state that a checkpoint holds; the empty one without a checkpoint.
+///
+/// # Errors
+/// As [`open`].
+pub fn image(checkpoint: Option<&Checkpoint>) -> Result<State, Error> {
+    let Some(checkpoint) = checkpoint else { return Ok(State::default()) };
+    let mut parts = Vec::new();
+    let read = checkpoint.read(&mut |record| {
+        parts.push(eventlog::image_part(&record).map_err(|cause| (record.header.seq, cause))?);
+        Ok(())
+    });
+    read.map_err(undecodable)?;
+    Ok(State::from_image(parts))
+}
+
+/// Applies the durable events from a sequence number on; returns the last one read.
+///
+/// # Errors
+/// As [`open`].
+pub fn extend(state: &mut State, reader: &Reader, from_seq: u64) -> Result<hq_journal::Point, Error> {
+    let replayed = reader.replay(from_seq, &mut |record| {
+        let stamped = eventlog::event(&record).map_err(|cause| (record.header.seq, cause))?;
+        state.apply(&stamped);
+        Ok(())
+    });
+    replayed.map_err(undecodable)
+}
+
+fn undecodable(error: ReplayError<(u64, hq_core::cbor::DecodeError)>) -> Error {
+    match error {
+        ReplayError::Stopped((seq, cause)) => Error::Event { seq, cause },
+        ReplayError::Journal(error) => Error::Journal(error),
+    }
+}

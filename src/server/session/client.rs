@@ -1,0 +1,118 @@
+//! The session of a client: passes requests to the turn and answers back, one at a time.
+//!
+//! The server's record and the history of the journal are answered here, since neither needs the machine.
+
+use crate::server::turn::{ClientSender, Input};
+use crate::wire::message::{HistoryRecord, HistoryRequest, Request, Response};
+use crate::wire::{Connection, Receiver, Sender};
+use hq_core::limits;
+use hq_core::view::ServerView;
+use hq_journal::Reader;
+use serde_bytes::ByteBuf;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// What all sessions of clients share.
+#[derive(Clone)]
+pub struct ClientContext {
+    /// To the turn.
+    pub inbox: mpsc::Sender<Input>,
+    /// The record.
+    pub record: Arc<ServerView>,
+    /// The journal's durable records.
+    pub reader: Option<Reader>,
+}
+
+/// Serves a client until it ends.
+pub async fn serve(connection: Connection, context: ClientContext) {
+    let (mut receiver, mut sender) = connection.split();
+    while let Ok(Some(request)) = receiver.recv::<Request>().await {
+        let answered = match request {
+            Request::ServerInfo(_) => {
+                sender.send(&Response::Server((*context.record).clone())).await.map_err(|_| Ended)
+            }
+            Request::History(request) => history(&mut sender, &context, request).await,
+            request => ask(&mut receiver, &mut sender, &context, request).await,
+        };
+        if answered.is_err() {
+            return;
+        }
+    }
+    // A client that says goodbye is answered; one that is gone does not mind.
+    drop(sender.finish().await);
+}
+
+/// The session cannot go on.
+struct Ended;
+
+async fn ask(
+    receiver: &mut Receiver,
+    sender: &mut Sender,
+    context: &ClientContext,
+    request: Request,
+) -> Result<(), Ended> {
+    let streams = matches!(request, Request::Progress(_));
+    let (to, mut answers): (ClientSender, _) = mpsc::channel(limits::CLIENT_QUEUE_ANSWERS_MAX);
+    context.inbox.send(Input::Client { request, to }).await.map_err(|_| Ended)?;
+    loop {
+        tokio::select! {
+            answer = answers.recv() => {
+                let response = answer.ok_or(Ended)?.into_inner();
+                let last = !(streams && matches!(response, Response::Progress(_)));
+                sender.send(&response).await.map_err(|_| Ended)?;
+                if last {
+                    return Ok(());
+                }
+            }
+            // A client that waits says nothing; what arrives now is its end.
+            _ = receiver.recv::<Request>() => return Err(Ended),
+        }
+    }
+}
+
+async fn history(sender: &mut Sender, context: &ClientContext, request: HistoryRequest) -> Result<(), Ended> {
+    let Some(reader) = context.reader.clone() else {
+        let refusal = Response::Refused("this server keeps no journal".to_owned());
+        return sender.send(&refusal).await.map_err(|_| Ended);
+    };
+    let (to, mut pages) = mpsc::channel::<Result<Vec<HistoryRecord>, String>>(4);
+    let reading = tokio::task::spawn_blocking(move || read_pages(&reader, request.from_seq, &to));
+    while let Some(page) = pages.recv().await {
+        let response = match page {
+            Ok(records) => Response::Events(records),
+            Err(reason) => Response::Refused(reason),
+        };
+        sender.send(&response).await.map_err(|_| Ended)?;
+        if matches!(response, Response::Refused(_)) {
+            return Ok(());
+        }
+    }
+    drop(reading.await);
+    sender.send(&Response::Events(Vec::new())).await.map_err(|_| Ended)
+}
+
+/// Reads the durable records into pages; ends early when nobody takes them.
+fn read_pages(reader: &Reader, from_seq: u64, to: &mpsc::Sender<Result<Vec<HistoryRecord>, String>>) {
+    let (mut page, mut bytes) = (Vec::new(), 0);
+    let read = reader.replay(from_seq, &mut |record| {
+        bytes += record.body.len() + 64;
+        page.push(HistoryRecord {
+            seq: record.header.seq,
+            epoch: record.header.epoch,
+            time_us: record.header.time_us,
+            kind: record.header.kind,
+            body: ByteBuf::from(record.body.to_vec()),
+        });
+        if bytes >= limits::HISTORY_PAGE_BYTES {
+            bytes = 0;
+            return to.blocking_send(Ok(std::mem::take(&mut page))).map_err(|_| "nobody reads".to_owned());
+        }
+        Ok(())
+    });
+    let last = match read {
+        Ok(_) if page.is_empty() => return,
+        Ok(_) => Ok(page),
+        Err(error) => Err(error.to_string()),
+    };
+    drop(to.blocking_send(last));
+}

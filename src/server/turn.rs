@@ -1,0 +1,310 @@
+//! The turn: the thread that owns the machine.
+//!
+//! A turn takes everything that has arrived, hands it to the machine, places once, and passes the events with
+//! everything that waits for them to the commit thread. Nothing here touches a disk or a socket, so that a slow one
+//! stops nobody but who waits for it.
+
+use super::checkpoint::Checkpoints;
+use super::commit::{Committer, Group, Release, Released};
+use super::requests::{self, Plan};
+use super::watch::Watchers;
+use super::workers::Links;
+use crate::eventlog;
+use crate::platform::clock;
+use crate::wire::message::{Empty, Registered, Request, Response, ToServer, ToWorker};
+use hq_core::attempt::Registration;
+use hq_core::command::{Command, Output, Reply};
+use hq_core::event::Stamped;
+use hq_core::id::WorkerId;
+use hq_core::limits;
+use hq_core::machine::Machine;
+use hq_core::time::{Span, Time};
+use std::sync::mpsc::SyncSender;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+/// Where a worker's messages go.
+pub type WorkerSender = mpsc::Sender<Released<ToWorker>>;
+/// Where a client's answers go.
+pub type ClientSender = mpsc::Sender<Released<Response>>;
+
+/// What sessions and the signal handler tell the turn.
+#[derive(Debug)]
+pub enum Input {
+    /// A client asks.
+    Client {
+        /// What.
+        request: Request,
+        /// Whom to answer.
+        to: ClientSender,
+    },
+    /// A worker registers.
+    Register {
+        /// What it says.
+        registration: Box<Registration>,
+        /// Number of its connection.
+        connection: u64,
+        /// Where its messages go.
+        to: WorkerSender,
+        /// Tells the session who it is.
+        id: oneshot::Sender<Result<WorkerId, String>>,
+    },
+    /// A worker tells something.
+    Worker {
+        /// Who.
+        worker: WorkerId,
+        /// Over which connection.
+        connection: u64,
+        /// What.
+        message: ToServer,
+    },
+    /// A worker's connection has ended.
+    Gone {
+        /// Who.
+        worker: WorkerId,
+        /// Which connection.
+        connection: u64,
+        /// Whether it ended because no heartbeat came.
+        silent: bool,
+    },
+    /// The process was told to end; workers keep running.
+    Shutdown,
+}
+
+/// The turn's thread.
+pub struct Turn {
+    machine: Machine,
+    committer: Committer,
+    checkpoints: Option<Checkpoints>,
+    links: Links,
+    watchers: Watchers,
+    /// Idle timeout of workers that have none of their own.
+    idle_timeout: Option<Span>,
+    now: Time,
+    group: Group,
+    /// Set when the server is to end: when at the latest.
+    ending: Option<Instant>,
+}
+
+impl Turn {
+    /// A turn around a machine.
+    pub fn new(
+        machine: Machine,
+        committer: Committer,
+        checkpoints: Option<Checkpoints>,
+        idle_timeout: Option<Span>,
+    ) -> Self {
+        let group = Group { ticket: 1, ..Group::default() };
+        let (links, watchers) = (Links::default(), Watchers::default());
+        Self { machine, committer, checkpoints, links, watchers, idle_timeout, now: Time(0), group, ending: None }
+    }
+
+    /// Runs the first command, which makes the start itself durable; `done` hears when it is.
+    pub fn begin(&mut self, command: Command, done: SyncSender<()>) {
+        self.tick();
+        self.command(command);
+        self.group.releases.push(Release::Done(done));
+        self.group.urgent = true;
+        self.hand_over();
+    }
+
+    /// Runs until the server is to end; then everything is durable or on its way, and `done` hears when it is.
+    pub async fn run(mut self, mut inbox: mpsc::Receiver<Input>, done: SyncSender<()>) {
+        let mut inputs = Vec::new();
+        let mut more = false;
+        loop {
+            let wake = self.wake_at();
+            if !more {
+                tokio::select! {
+                    count = inbox.recv_many(&mut inputs, limits::TURN_COMMANDS_MAX) => if count == 0 { break },
+                    () = tokio::time::sleep_until(wake) => {}
+                }
+            }
+            while inputs.len() < limits::TURN_COMMANDS_MAX
+                && let Ok(input) = inbox.try_recv()
+            {
+                inputs.push(input);
+            }
+            self.tick();
+            if inputs.is_empty() || self.machine.next_deadline().is_some_and(|deadline| deadline <= self.now) {
+                self.command(Command::Tick);
+            }
+            for input in inputs.drain(..) {
+                self.input(input);
+            }
+            more = self.place();
+            self.hand_over();
+            if self.is_over() {
+                break;
+            }
+        }
+        self.command(Command::StopServer);
+        self.group.releases.push(Release::Done(done));
+        self.group.urgent = true;
+        self.hand_over();
+    }
+
+    /// The time of this turn; never behind the one before, whatever the clock does.
+    fn tick(&mut self) {
+        self.now = Time(clock::wall_us()).max(self.now);
+    }
+
+    fn wake_at(&self) -> Instant {
+        let now = Instant::now();
+        let far = now + std::time::Duration::from_secs(3_600);
+        let deadline = self.machine.next_deadline().map(|at| now + at.since(self.now).to_duration());
+        deadline.unwrap_or(far).min(self.ending.unwrap_or(far))
+    }
+
+    /// Whether the server is to end and no worker is left, or they took too long.
+    fn is_over(&self) -> bool {
+        self.ending.is_some_and(|end| self.links.is_empty() || Instant::now() >= end)
+    }
+
+    fn command(&mut self, command: Command) -> Reply {
+        let output = self.machine.handle(self.now, command);
+        self.absorb(output)
+    }
+
+    fn place(&mut self) -> bool {
+        if self.ending.is_some() {
+            return false;
+        }
+        let (output, more) = self.machine.place(self.now);
+        self.absorb(output);
+        more
+    }
+
+    fn absorb(&mut self, output: Output) -> Reply {
+        let Output { events, effects, reply } = output;
+        self.record(&events);
+        let ticket = self.group.ticket;
+        if events.iter().any(|stamped| matches!(stamped.event, hq_core::event::Event::JobSubmitted(_))) {
+            self.links.last_submit = ticket;
+        }
+        self.links.deliver(effects, &self.machine, &self.committer, ticket, &mut self.group.releases);
+        if self.watchers.notice(self.machine.state(), &events, &mut self.group.releases) {
+            self.group.urgent = true;
+        }
+        reply
+    }
+
+    fn record(&mut self, events: &[Stamped]) {
+        self.group.drafts.extend(events.iter().map(eventlog::draft));
+        if let Some(checkpoints) = &mut self.checkpoints {
+            checkpoints.count(events.len());
+        }
+    }
+
+    /// Passes the group of this turn on.
+    fn hand_over(&mut self) {
+        if self.group.drafts.is_empty() && self.group.releases.is_empty() {
+            return;
+        }
+        let next = Group { ticket: self.group.ticket + 1, ..Group::default() };
+        self.committer.submit(std::mem::replace(&mut self.group, next));
+    }
+
+    fn input(&mut self, input: Input) {
+        match input {
+            Input::Client { request, to } => self.client(request, to),
+            Input::Register { registration, connection, to, id } => self.register(registration, connection, to, id),
+            Input::Worker { worker, connection, message } => {
+                if self.links.is_current(worker, connection) {
+                    self.worker(worker, message);
+                }
+            }
+            Input::Gone { worker, connection, silent } => {
+                if self.links.is_current(worker, connection) {
+                    self.links.close(worker);
+                    self.command(if silent {
+                        Command::HeartbeatLost { worker }
+                    } else {
+                        Command::Disconnected { worker }
+                    });
+                }
+            }
+            Input::Shutdown => self.ending = Some(Instant::now()),
+        }
+    }
+
+    fn client(&mut self, request: Request, to: ClientSender) {
+        self.group.urgent = true;
+        let response = match requests::plan(self.machine.state(), request) {
+            Plan::Answer(response) => response,
+            Plan::Command(command) => match self.committer.trouble() {
+                Some(trouble) => Response::Refused(format!(
+                    "nothing can be changed at present, since the journal cannot be written: {trouble}"
+                )),
+                None => requests::response(self.command(command)),
+            },
+            Plan::Watch(jobs, progress) => {
+                self.watchers.add(self.machine.state(), jobs, progress, to, &mut self.group.releases);
+                return;
+            }
+            Plan::Stop => {
+                self.stop();
+                Response::Stopping(Empty {})
+            }
+            Plan::Session => Response::Refused("this request is answered by the session".to_owned()),
+        };
+        self.group.releases.push(Release::Answer { to, response });
+    }
+
+    /// Ends the workers, then the server.
+    fn stop(&mut self) {
+        log::info!("Received Stop command from client");
+        log::info!("Stopping server");
+        let workers = self.machine.state().workers.keys().copied().collect();
+        self.command(Command::StopWorkers { workers });
+        self.ending = Some(Instant::now() + limits::SERVER_STOP_SPAN.to_duration());
+    }
+
+    fn register(
+        &mut self,
+        mut registration: Box<Registration>,
+        connection: u64,
+        to: WorkerSender,
+        id: oneshot::Sender<Result<WorkerId, String>>,
+    ) {
+        if self.ending.is_some() {
+            drop(id.send(Err("the server is ending".to_owned())));
+            return;
+        }
+        registration.config.idle_timeout = registration.config.idle_timeout.or(self.idle_timeout);
+        let heartbeat = registration.config.heartbeat;
+        let output = self.machine.handle(self.now, Command::Register(registration));
+        match &output.reply {
+            Reply::Registered { worker, drop: gone } => {
+                let (worker, ticket) = (*worker, self.group.ticket);
+                self.links.connect(worker, connection, to);
+                let state = self.machine.state();
+                let message = ToWorker::Registered(Registered {
+                    worker,
+                    epoch: state.epoch,
+                    server_uid: state.server_uid.clone(),
+                    drop: gone.clone(),
+                    heartbeat,
+                });
+                self.group.urgent = true;
+                self.links.send(worker, message, ticket, &mut self.group.releases);
+                drop(id.send(Ok(worker)));
+            }
+            Reply::Refused(reason) => drop(id.send(Err(reason.clone()))),
+            _ => drop(id.send(Err("the registration was not understood".to_owned()))),
+        }
+        self.absorb(output);
+    }
+
+    fn worker(&mut self, worker: WorkerId, message: ToServer) {
+        match message {
+            ToServer::Report(report) => drop(self.command(Command::Report { worker, report })),
+            ToServer::Leaving(reason) => {
+                log::info!("Worker {worker} connection closed: {}", reason.words());
+                self.command(Command::Leaving { worker, reason });
+                self.links.close(worker);
+            }
+            ToServer::Register(_) | ToServer::Heartbeat(_) => {}
+        }
+    }
+}

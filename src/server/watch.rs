@@ -1,0 +1,99 @@
+//! Clients that wait for jobs, and those that watch progress.
+//!
+//! Both are registered in the turn that answers their first question, so no completion can fall between the look and
+//! the wait. What they are told is a release of the group that holds the events, hence durable.
+
+use super::commit::{Release, Released};
+use crate::wire::message::{Empty, Response};
+use hq_core::event::Stamped;
+use hq_core::id::JobId;
+use hq_core::state::State;
+use hq_core::view::ProgressView;
+use std::collections::BTreeSet;
+use tokio::sync::mpsc;
+
+/// One client that waits.
+#[derive(Debug)]
+struct Watcher {
+    jobs: Vec<JobId>,
+    open: BTreeSet<JobId>,
+    to: mpsc::Sender<Released<Response>>,
+    /// The last progress that was told; none for a client that only waits for the end.
+    told: Option<ProgressView>,
+}
+
+/// All clients that wait.
+#[derive(Debug, Default)]
+pub struct Watchers {
+    watchers: Vec<Watcher>,
+}
+
+/// Answers that may queue up for a client before progress is skipped for it; the end is always told.
+const ROOM_MIN: usize = 8;
+
+impl Watchers {
+    /// Registers a client. Jobs that do not exist are not waited for.
+    pub fn add(
+        &mut self,
+        state: &State,
+        jobs: Vec<JobId>,
+        progress: bool,
+        to: mpsc::Sender<Released<Response>>,
+        releases: &mut Vec<Release>,
+    ) {
+        let open: BTreeSet<JobId> = jobs.iter().copied().filter(|job| is_open(state, *job)).collect();
+        let mut watcher = Watcher { jobs, open, to, told: None };
+        if progress {
+            let view = state.view_progress(&watcher.jobs);
+            watcher.told = Some(view);
+            releases.push(Release::Answer { to: watcher.to.clone(), response: Response::Progress(view) });
+        }
+        if watcher.open.is_empty() {
+            releases.push(Release::Answer { to: watcher.to, response: Response::Waited(Empty {}) });
+        } else {
+            self.watchers.push(watcher);
+        }
+    }
+
+    /// Tells what the events of a turn mean for those who wait; true when somebody is told something.
+    pub fn notice(&mut self, state: &State, events: &[Stamped], releases: &mut Vec<Release>) -> bool {
+        if self.watchers.is_empty() {
+            return false;
+        }
+        let touched: BTreeSet<JobId> = events.iter().filter_map(|stamped| stamped.event.job()).collect();
+        if touched.is_empty() {
+            return false;
+        }
+        let before = releases.len();
+        self.watchers.retain_mut(|watcher| {
+            if watcher.to.is_closed() {
+                return false;
+            }
+            if !watcher.jobs.iter().any(|job| touched.contains(job)) {
+                return true;
+            }
+            watcher.open.retain(|job| is_open(state, *job));
+            let ends = watcher.open.is_empty();
+            if let Some(told) = watcher.told
+                && (ends || watcher.to.capacity() >= ROOM_MIN)
+            {
+                let view = state.view_progress(&watcher.jobs);
+                if view != told {
+                    watcher.told = Some(view);
+                    releases.push(Release::Answer { to: watcher.to.clone(), response: Response::Progress(view) });
+                }
+            }
+            if ends {
+                let to = watcher.to.clone();
+                releases.push(Release::Answer { to, response: Response::Waited(Empty {}) });
+            }
+            !ends
+        });
+        releases.len() > before
+    }
+}
+
+/// Whether the job exists and is not completed.
+fn is_open(state: &State, job: JobId) -> bool {
+    state.job(job).is_some_and(|job| !job.is_done())
+}

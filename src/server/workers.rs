@@ -1,0 +1,180 @@
+//! The connections of workers, as the turn sees them: who is connected, what was sent, what has to wait.
+//!
+//! Messages to one worker leave in the order in which they were decided. An assignment may leave before its event is
+//! durable (a lost one is harmless, since attempts are fenced), but never before the submit of its job is.
+
+use super::commit::{Committer, Release, Released};
+use crate::wire::message::{AssignMessage, Empty, ToWorker};
+use hq_core::attempt::{Assignment, DescKey};
+use hq_core::command::Effect;
+use hq_core::id::{JobId, WorkerId};
+use hq_core::limits;
+use hq_core::machine::Machine;
+use std::collections::{BTreeMap, BTreeSet};
+use tokio::sync::mpsc;
+
+/// One connection.
+#[derive(Debug)]
+struct Link {
+    /// Number of the connection: a worker that came back has a new one.
+    connection: u64,
+    to: mpsc::Sender<Released<ToWorker>>,
+    /// Descriptions that this connection has carried.
+    known: BTreeSet<DescKey>,
+    /// Group of the last message that had to wait.
+    waits_for: u64,
+}
+
+/// All connections.
+#[derive(Debug, Default)]
+pub struct Links {
+    links: BTreeMap<WorkerId, Link>,
+    /// Group that holds the last submit: assignments wait for it.
+    pub last_submit: u64,
+}
+
+impl Links {
+    /// A worker has connected; an older connection of it is closed.
+    pub fn connect(&mut self, worker: WorkerId, connection: u64, to: mpsc::Sender<Released<ToWorker>>) {
+        self.links.insert(worker, Link { connection, to, known: BTreeSet::new(), waits_for: 0 });
+    }
+
+    /// Whether this is the present connection of the worker.
+    pub fn is_current(&self, worker: WorkerId, connection: u64) -> bool {
+        self.links.get(&worker).is_some_and(|link| link.connection == connection)
+    }
+
+    /// Closes the connection of a worker once everything that was sent is out.
+    pub fn close(&mut self, worker: WorkerId) {
+        self.links.remove(&worker);
+    }
+
+    /// How many workers are connected.
+    pub fn len(&self) -> usize {
+        self.links.len()
+    }
+
+    /// Whether none is connected.
+    pub fn is_empty(&self) -> bool {
+        self.links.is_empty()
+    }
+
+    /// Carries out effects. What has to wait is added to `releases` of the group with number `ticket`.
+    pub fn deliver(
+        &mut self,
+        effects: Vec<Effect>,
+        machine: &Machine,
+        committer: &Committer,
+        ticket: u64,
+        releases: &mut Vec<Release>,
+    ) {
+        for effect in effects {
+            match effect {
+                Effect::Assign { worker, assignment } => {
+                    self.assign(worker, assignment, machine, committer, ticket, releases);
+                }
+                Effect::Cancel { worker, attempts } => self.send(worker, ToWorker::Cancel(attempts), ticket, releases),
+                Effect::Retract { worker, attempts } => {
+                    self.send(worker, ToWorker::Retract(attempts), ticket, releases);
+                }
+                Effect::Acknowledge { worker, number } => {
+                    self.send(worker, ToWorker::Acknowledge(number), ticket, releases);
+                }
+                Effect::StopWorker { worker } => self.send(worker, ToWorker::Stop(Empty {}), ticket, releases),
+                Effect::CloseWorker { worker } => self.close(worker),
+                Effect::ForgetJob { job } => self.forget(job, ticket, releases),
+            }
+        }
+    }
+
+    /// Adds a message that waits for the group.
+    pub fn send(&mut self, worker: WorkerId, message: ToWorker, ticket: u64, releases: &mut Vec<Release>) {
+        if let Some(link) = self.links.get_mut(&worker) {
+            link.waits_for = ticket;
+            releases.push(Release::Worker { to: link.to.clone(), message });
+        }
+    }
+
+    fn assign(
+        &mut self,
+        worker: WorkerId,
+        assignment: Assignment,
+        machine: &Machine,
+        committer: &Committer,
+        ticket: u64,
+        releases: &mut Vec<Release>,
+    ) {
+        let last_submit = self.last_submit;
+        let Some(link) = self.links.get_mut(&worker) else { return };
+        for part in split(assignment) {
+            let shared = if link.known.insert(part.key) { machine.shared_desc(&part.key) } else { None };
+            let message = ToWorker::Assign(AssignMessage { shared, assignment: part });
+            let release = Release::Worker { to: link.to.clone(), message };
+            let needed = link.waits_for.max(last_submit);
+            if let Some(release) = committer.release_early(needed, release) {
+                link.waits_for = ticket;
+                releases.push(release);
+            }
+        }
+    }
+
+    fn forget(&mut self, job: JobId, ticket: u64, releases: &mut Vec<Release>) {
+        for link in self.links.values_mut() {
+            let from = DescKey { job, ..DescKey::default() };
+            let to = DescKey { job, submit: u32::MAX, index: u32::MAX };
+            let keys: Vec<DescKey> = link.known.range(from..=to).copied().collect();
+            if !keys.is_empty() {
+                keys.iter().for_each(|key| drop(link.known.remove(key)));
+                link.waits_for = ticket;
+                releases.push(Release::Worker { to: link.to.clone(), message: ToWorker::Forget(keys) });
+            }
+        }
+    }
+}
+
+/// Cuts an assignment so that no message carries more entries than the limit.
+fn split(assignment: Assignment) -> Vec<Assignment> {
+    let bytes = |assignment: &Assignment| -> usize {
+        assignment.tasks.iter().filter_map(|task| task.entry.as_ref()).map(|entry| entry.len()).sum()
+    };
+    if bytes(&assignment) <= limits::ASSIGNMENT_BYTES_MAX {
+        return vec![assignment];
+    }
+    let Assignment { key, epoch, variant, tasks } = assignment;
+    let mut parts = Vec::new();
+    let mut part = Assignment { key, epoch, variant, tasks: Vec::new() };
+    let mut size = 0;
+    for task in tasks {
+        let len = task.entry.as_ref().map_or(0, |entry| entry.len());
+        if size + len > limits::ASSIGNMENT_BYTES_MAX && !part.tasks.is_empty() {
+            parts.push(std::mem::replace(&mut part, Assignment { key, epoch, variant, tasks: Vec::new() }));
+            size = 0;
+        }
+        size += len;
+        part.tasks.push(task);
+    }
+    parts.push(part);
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hq_core::attempt::AssignedTask;
+    use hq_core::id::TaskId;
+    use serde_bytes::ByteBuf;
+
+    #[test]
+    fn large_entries_travel_in_several_messages() {
+        let tasks: Vec<AssignedTask> = (0..10)
+            .map(|id| AssignedTask {
+                task: TaskId(id),
+                entry: Some(ByteBuf::from(vec![0; limits::ASSIGNMENT_BYTES_MAX / 4])),
+                ..AssignedTask::default()
+            })
+            .collect();
+        let parts = split(Assignment { tasks: tasks.clone(), ..Assignment::default() });
+        assert_eq!(parts.iter().map(|part| part.tasks.len()).collect::<Vec<_>>(), vec![4, 4, 2]);
+        assert_eq!(parts.into_iter().flat_map(|part| part.tasks).collect::<Vec<_>>(), tasks);
+    }
+}
