@@ -33,12 +33,12 @@ pub fn export(global: &GlobalOptions, args: &ExportArgs, console: &mut Console) 
             for note in &opened.notes {
                 log::warn!("{note}");
             }
-            reader.replay(0, &mut |record| export.record(record.header.kind, record.header.time_us, record.body)).map_err(
-                |error| match error {
+            reader
+                .replay(0, &mut |record| export.record(record.header.kind, record.header.time_us, record.body))
+                .map_err(|error| match error {
                     ReplayError::Stopped(stopped) => stopped,
                     ReplayError::Journal(error) => failed(&args.journal, &error.to_string()),
-                },
-            )?;
+                })?;
         }
         Err(JournalError::Busy { holder, .. }) => from_server(global, &args.journal, &holder, &mut export)?,
         Err(error) => return Err(failed(&args.journal, &error.to_string())),
@@ -59,12 +59,7 @@ fn no_journal(path: &Path) -> String {
 }
 
 /// Asks the server of the server directory, if it is the one that holds the journal.
-fn from_server(
-    global: &GlobalOptions,
-    path: &Path,
-    holder: &Holder,
-    export: &mut Export<'_>,
-) -> Result<(), Error> {
+fn from_server(global: &GlobalOptions, path: &Path, holder: &Holder, export: &mut Export<'_>) -> Result<(), Error> {
     let not_ours = |reason: &str| {
         failed(path, &format!("it is in use by {holder}, {reason}; give that server's directory by --server-dir"))
     };

@@ -15,8 +15,7 @@ use hq_journal::stream::{CHANNEL_STDERR, CHANNEL_STDOUT, Chunk, Instance, Stream
 use serde_json::{Value, json};
 
 /// Background colours of the prefix, by task id.
-const BACKGROUNDS: [Color; 6] =
-    [Color::Red, Color::Green, Color::Yellow, Color::Blue, Color::Magenta, Color::Cyan];
+const BACKGROUNDS: [Color; 6] = [Color::Red, Color::Green, Color::Yellow, Color::Blue, Color::Magenta, Color::Cyan];
 
 /// Runs the command.
 ///
@@ -74,10 +73,7 @@ fn summary_table(path: &str, sum: &Summary) -> Table {
     table.line("Opened streams", sum.opened.to_string());
     table.line("Stdout/stderr size", sizes(sum.stdout_bytes, sum.stderr_bytes));
     table.line("Superseded streams", sum.superseded.to_string());
-    table.line(
-        "Superseded stdout/stderr size",
-        sizes(sum.superseded_stdout_bytes, sum.superseded_stderr_bytes),
-    );
+    table.line("Superseded stdout/stderr size", sizes(sum.superseded_stdout_bytes, sum.superseded_stderr_bytes));
     table
 }
 
@@ -242,7 +238,15 @@ mod tests {
 
     #[test]
     fn a_summary() {
-        let sum = Summary { files: 1, jobs: 1, tasks: 20, streams: 21, superseded: 1, stdout_bytes: 271, ..Summary::default() };
+        let sum = Summary {
+            files: 1,
+            jobs: 1,
+            tasks: 20,
+            streams: 21,
+            superseded: 1,
+            stdout_bytes: 271,
+            ..Summary::default()
+        };
         let expected = "\
 +-------------------------------+-------------+
 | Path                          | logs        |
