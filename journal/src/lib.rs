@@ -16,6 +16,7 @@ pub mod journal;
 pub mod lock;
 pub mod log;
 pub mod mark;
+pub mod reading;
 pub mod record;
 pub mod salvage;
 pub mod scan;

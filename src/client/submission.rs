@@ -71,7 +71,10 @@ fn many_files(args: &SubmitArgs, tasks: u64) -> Option<String> {
     };
     let files = tasks.saturating_mul(if names.contains(' ') { 2 } else { 1 });
     (args.stream.is_none() && files > FILES_UNWARNED_MAX).then(|| {
-        format!("The job will create {files} files for \"{names}\". Consider using the `--stream` option to collect outputs in few files")
+        format!(
+            "The job will create {files} files for \"{names}\". \
+             Consider using the `--stream` option to collect outputs in few files"
+        )
     })
 }
 

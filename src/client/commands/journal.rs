@@ -13,9 +13,7 @@ use crate::client::render::{event_json, json};
 use crate::wire::message::{Empty, HistoryRequest, Request, Response};
 use hq_core::event::Event;
 use hq_core::time::Time;
-use hq_journal::disk::RealDisk;
-use hq_journal::lock::Holder;
-use hq_journal::{Error as JournalError, ReplayError};
+use hq_journal::reading::{self, Holder, ReplayError};
 use std::path::Path;
 
 /// Runs the command.
@@ -25,10 +23,10 @@ use std::path::Path;
 pub fn export(global: &GlobalOptions, args: &ExportArgs, console: &mut Console) -> Result<(), Error> {
     console.is_raw();
     let mut export = Export { all: args.all, console, lines: 0, unknown: 0 };
-    if !hq_journal::journal::is_journal_dir(&RealDisk, &args.journal) {
+    if !reading::is_journal(&args.journal) {
         return Err(failed(&args.journal, &no_journal(&args.journal)));
     }
-    match hq_journal::read_dir(&args.journal) {
+    match reading::read_dir(&args.journal) {
         Ok((reader, opened)) => {
             for note in &opened.notes {
                 log::warn!("{note}");
@@ -40,7 +38,7 @@ pub fn export(global: &GlobalOptions, args: &ExportArgs, console: &mut Console) 
                     ReplayError::Journal(error) => failed(&args.journal, &error.to_string()),
                 })?;
         }
-        Err(JournalError::Busy { holder, .. }) => from_server(global, &args.journal, &holder, &mut export)?,
+        Err(reading::Error::Busy { holder, .. }) => from_server(global, &args.journal, &holder, &mut export)?,
         Err(error) => return Err(failed(&args.journal, &error.to_string())),
     }
     export.finish()

@@ -10,7 +10,7 @@ use crate::client::error::Error;
 use crate::client::render::color::{Color, Palette, Style};
 use crate::client::render::{OutputMode, size, table::Table};
 use hq_core::idset::IdSet;
-use hq_journal::disk::RealDisk;
+use hq_journal::reading::RealDisk;
 use hq_journal::stream::{CHANNEL_STDERR, CHANNEL_STDOUT, Chunk, Instance, StreamDir, StreamError, Summary};
 use serde_json::{Value, json};
 
@@ -48,6 +48,7 @@ pub fn run(args: &OutputLogArgs, console: &mut Console) -> Result<(), Error> {
     Ok(())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is used to map errors")]
 fn broken(error: StreamError) -> Error {
     Error::Stream(error.to_string())
 }

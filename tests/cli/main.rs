@@ -1,0 +1,17 @@
+//! The command line, end to end: the real program, one file a group of commands.
+//!
+//! Scripts of users depend on texts, streams and exit codes; these tests are such scripts.
+//!
+//! Holds: no test depends on another one, on timing, or on anything outside its temporary directory.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod job;
+mod journal;
+mod offline;
+mod output_log;
+mod server;
+mod submit;
+mod task;
+mod worker;

@@ -1,0 +1,86 @@
+//! What needs no server: usage errors, help, versions, and what is said when there is none.
+//!
+//! The first thing that a new user sees.
+//!
+//! Holds: usage errors end with 2 and are plain text in every mode; failures at run time end with 1.
+
+use crate::harness::Cluster;
+
+#[test]
+fn usage_errors_end_with_two() {
+    let cluster = Cluster::offline();
+    for line in [&[][..], &["job"], &["help"], &["submit"], &["job", "list", "--foo"], &["--output-mode=json", "x"]] {
+        let done = cluster.hq(line).code(2);
+        assert!(done.stdout.is_empty() && !done.stderr.is_empty(), "{done}");
+    }
+    cluster.hq(&["submit", "--foo", "date"]).code(2).says("unexpected argument '--foo' found");
+    let mut command = cluster.command(&["job", "list"]);
+    command.env("HQ_DEBUG", "yes");
+    cluster.run(command, b"", "job list").code(2).says("possible values: true, false");
+    let mut command = cluster.command(&["job", "list"]);
+    command.env("HQ_SERVER_DIR", "");
+    cluster.run(command, b"", "job list").code(2);
+}
+
+#[test]
+fn arguments_that_are_not_utf8_are_refused() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let cluster = Cluster::offline();
+    let words = [OsStr::new("submit"), OsStr::new("--"), OsStr::from_bytes(b"\xff")];
+    cluster.run(cluster.command(&words), b"", "submit -- \\xff").code(2).says("UTF-8");
+}
+
+#[test]
+fn help_and_version() {
+    let cluster = Cluster::offline();
+    let version = cluster.hq(&["--version"]).ok();
+    assert!(version.stdout.starts_with("hyperqueue 0.1.0") && version.stdout.lines().count() == 1, "{version}");
+    cluster.hq(&["job", "list", "--help"]).ok().prints("GLOBAL OPTIONS");
+    let short = cluster.hq(&["job", "list", "-h"]).ok();
+    assert!(!short.stdout.contains("--server-dir"), "{short}");
+}
+
+#[test]
+fn without_a_server() {
+    let cluster = Cluster::offline();
+    cluster.hq(&["job", "list"]).code(1).says("Invalid server directory\n\nCaused by:\n    Error: ");
+    let dir = cluster.server_dir();
+    std::fs::DirBuilder::new().create(&dir).unwrap();
+    let expected = format!("No running instance of HQ found at {dir:?}.");
+    cluster.hq(&["job", "list"]).code(1).says(&expected).says("hq server start --server-dir");
+    let done = cluster.hq(&["--output-mode=json", "job", "list"]).code(1);
+    assert!(done.stderr.is_empty(), "{done}");
+    assert!(done.json()["error"].as_str().unwrap().starts_with(&expected), "{done}");
+}
+
+#[test]
+fn with_the_access_file_of_a_dead_or_other_server() {
+    use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+    let cluster = Cluster::offline();
+    std::fs::DirBuilder::new().mode(0o700).create(cluster.server_dir()).unwrap();
+    let write = |version: &str| {
+        let path = cluster.server_dir().join("access.json");
+        let _ = std::fs::remove_file(&path);
+        let text = serde_json::json!({
+            "version": version,
+            "server_uid": "AbCd12",
+            "client": {"host": "127.0.0.1", "port": 1, "secret_key": "00".repeat(32)},
+        });
+        let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o400).open(path).unwrap();
+        serde_json::to_writer(file, &text).unwrap();
+    };
+    write("0.0.0-other");
+    cluster
+        .hq(&["job", "list"])
+        .code(1)
+        .says("Hyperqueue version mismatch detected.")
+        .says("Access record contains version 0.0.0-other, but the current version is 0.1.0");
+    let version = cluster.hq(&["-V"]).ok();
+    write(version.stdout.trim().strip_prefix("hyperqueue ").unwrap());
+    cluster
+        .hq(&["job", "list"])
+        .code(1)
+        .says("Access token found but HQ server 127.0.0.1:1 is unreachable.")
+        .says("\nCaused by:\n");
+}

@@ -1,0 +1,458 @@
+//! A small cluster of real processes for tests: one server, some workers, and commands against them.
+//!
+//! What users see is processes, files and exit codes, so that is what these tests drive; nothing of the library is
+//! called here.
+//!
+//! Holds: everything lives in a temporary directory of the test; when the cluster is dropped, every process that it
+//! started is gone; waiting is for conditions, with a deadline that fails the test.
+#![allow(dead_code, reason = "each test binary uses a part of the harness")]
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a command or a condition may take before the test fails; far more than anything here needs.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+/// Pause between two looks at a condition.
+const PAUSE: Duration = Duration::from_millis(5);
+/// Variables that would change what the program does.
+const OWN_VARIABLES: [&str; 6] =
+    ["HQ_SERVER_DIR", "HQ_OUTPUT_MODE", "HQ_DEBUG", "HQ_ACCESS_KEY", "RUST_LOG", "RUST_LOG_STYLE"];
+
+/// What a command printed and how it ended.
+#[derive(Debug)]
+pub struct Done {
+    /// The words after `hq`.
+    pub line: String,
+    /// Exit code; none when a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Done {
+    /// Fails the test unless the exit code is `code`.
+    #[track_caller]
+    pub fn code(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{self}");
+        self
+    }
+
+    /// Fails the test unless the command succeeded.
+    #[track_caller]
+    pub fn ok(self) -> Self {
+        self.code(0)
+    }
+
+    /// Fails the test unless the standard error contains `text`.
+    #[track_caller]
+    pub fn says(self, text: &str) -> Self {
+        assert!(self.stderr.contains(text), "`{text}` is not in the standard error of {self}");
+        self
+    }
+
+    /// Fails the test unless the standard output contains `text`.
+    #[track_caller]
+    pub fn prints(self, text: &str) -> Self {
+        assert!(self.stdout.contains(text), "`{text}` is not in the standard output of {self}");
+        self
+    }
+
+    /// The standard output as one JSON value.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("no JSON: {error} in {self}"))
+    }
+
+    /// The cell right of `label` in a vertical table, the first one of its kind.
+    #[track_caller]
+    pub fn cell(&self, label: &str) -> String {
+        let rows = self.stdout.lines().map(|line| line.split('|').map(str::trim).collect::<Vec<_>>());
+        let mut values = rows.filter(|row| row.len() == 4 && row[1] == label).map(|row| row[2].to_owned());
+        values.next().unwrap_or_else(|| panic!("no row `{label}` in {self}"))
+    }
+}
+
+impl std::fmt::Display for Done {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "`hq {}` (exit code {:?})\n--- stdout\n{}\n--- stderr\n{}",
+            self.line, self.code, self.stdout, self.stderr
+        )
+    }
+}
+
+/// One server with its workers, in a directory of its own.
+pub struct Cluster {
+    dir: tempfile::TempDir,
+    server_args: Vec<String>,
+    server: Option<Child>,
+    workers: Vec<Option<Child>>,
+    others: Vec<u32>,
+}
+
+impl Cluster {
+    /// A directory without a server.
+    pub fn offline() -> Self {
+        let dir = tempfile::Builder::new().prefix("hq-test-").tempdir().expect("a temporary directory");
+        std::fs::create_dir(dir.path().join("home")).expect("a home");
+        std::fs::create_dir(dir.path().join("work")).expect("a working directory");
+        Self { dir, server_args: Vec::new(), server: None, workers: Vec::new(), others: Vec::new() }
+    }
+
+    /// A running server without workers.
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// A running server with these options.
+    pub fn start_with(args: &[&str]) -> Self {
+        let mut cluster = Self::offline();
+        cluster.server_args = args.iter().map(|arg| (*arg).to_owned()).collect();
+        cluster.start_server();
+        cluster
+    }
+
+    /// A running server and one worker with `cpus` CPUs.
+    pub fn with_worker(cpus: u32) -> Self {
+        let mut cluster = Self::start();
+        cluster.start_worker(cpus);
+        cluster
+    }
+
+    /// The directory of everything.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The directory in which commands run.
+    pub fn work(&self) -> PathBuf {
+        self.dir.path().join("work")
+    }
+
+    /// The server directory.
+    pub fn server_dir(&self) -> PathBuf {
+        self.dir.path().join("server")
+    }
+
+    /// Writes a file into the working directory and gives its path.
+    pub fn write(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.work().join(name);
+        std::fs::write(&path, content).expect("a written file");
+        path
+    }
+
+    /// Reads a file of the working directory.
+    #[track_caller]
+    pub fn read(&self, name: &str) -> String {
+        let path = self.work().join(name);
+        let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// A command line of the program, to be changed before it runs.
+    pub fn command<S: AsRef<OsStr>>(&self, words: &[S]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hq"));
+        for variable in OWN_VARIABLES {
+            command.env_remove(variable);
+        }
+        command.args(words).current_dir(self.work()).env("HOME", self.dir.path().join("home"));
+        command.env("HQ_SERVER_DIR", self.server_dir()).env("TZ", "UTC").stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command to its end.
+    #[track_caller]
+    pub fn hq(&self, words: &[&str]) -> Done {
+        self.run(self.command(words), b"", &words.join(" "))
+    }
+
+    /// Runs a command with bytes on its standard input.
+    #[track_caller]
+    pub fn hq_with_input(&self, words: &[&str], input: &[u8]) -> Done {
+        self.run(self.command(words), input, &words.join(" "))
+    }
+
+    /// Runs a command in JSON mode and gives its value.
+    #[track_caller]
+    pub fn json(&self, words: &[&str]) -> Value {
+        let words: Vec<&str> = ["--output-mode=json"].iter().chain(words).copied().collect();
+        self.hq(&words).ok().json()
+    }
+
+    /// Submits with these words and gives the id of the job.
+    #[track_caller]
+    pub fn submit(&self, words: &[&str]) -> u32 {
+        let words: Vec<&str> = ["--output-mode=quiet", "submit"].iter().chain(words).copied().collect();
+        let done = self.hq(&words).ok();
+        done.stdout.trim().parse().unwrap_or_else(|_| panic!("no id: {done}"))
+    }
+
+    /// Runs a prepared command to its end, at most for [`DEADLINE`].
+    #[track_caller]
+    pub fn run(&self, mut command: Command, input: &[u8], line: &str) -> Done {
+        if !input.is_empty() {
+            command.stdin(Stdio::piped());
+        }
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a started command");
+        let (stdout, stderr) = (collect(child.stdout.take()), collect(child.stderr.take()));
+        if let Some(mut stdin) = child.stdin.take() {
+            // A command may end without reading all of it.
+            let _ = stdin.write_all(input);
+        }
+        let status = wait_with_deadline(&mut child);
+        let text = |reader: thread::JoinHandle<Vec<u8>>| {
+            String::from_utf8_lossy(&reader.join().expect("a reader")).into_owned()
+        };
+        let Some(status) = status else {
+            let _ = child.kill();
+            panic!("`hq {line}` did not end in time\n{}", self.logs());
+        };
+        Done { line: line.to_owned(), code: status.code(), stdout: text(stdout), stderr: text(stderr) }
+    }
+
+    /// Starts the server, or starts it again, and waits until it answers.
+    #[track_caller]
+    pub fn start_server(&mut self) {
+        assert!(self.server.is_none(), "there is a server already");
+        let words: Vec<String> = ["server", "start", "--host=localhost"]
+            .iter()
+            .map(|word| (*word).to_owned())
+            .chain(self.server_args.clone())
+            .collect();
+        let mut command = self.command(&words);
+        let mut child = self.logged(&mut command, "server").spawn().expect("a started server");
+        wait_until("the server answers", || {
+            if let Some(status) = child.try_wait().expect("a status") {
+                panic!("the server ended at its start: {status}\n{}", self.logs());
+            }
+            let is_there = self.server_dir().join("hq-current/access.json").exists();
+            // The access file of a server that was killed is still there; only the new one's process answers.
+            is_there && self.pid_that_answers() == Some(u64::from(child.id()))
+        });
+        self.server = Some(child);
+    }
+
+    fn pid_that_answers(&self) -> Option<u64> {
+        let done = self.hq(&["--output-mode=json", "server", "info"]);
+        let value: Value = serde_json::from_str(&done.stdout).ok()?;
+        value["pid"].as_u64()
+    }
+
+    /// Process id of the server.
+    pub fn server_pid(&self) -> u32 {
+        self.server.as_ref().expect("a server").id()
+    }
+
+    /// Ends the server without a word (SIGKILL).
+    pub fn kill_server(&mut self) {
+        let mut server = self.server.take().expect("a server");
+        server.kill().expect("a killed server");
+        server.wait().expect("an ended server");
+    }
+
+    /// Sends a signal to the server.
+    pub fn signal_server(&self, signal: Signal) {
+        signal_to(self.server_pid(), signal);
+    }
+
+    /// Waits until the server has ended by itself and gives its exit status.
+    #[track_caller]
+    pub fn server_ends(&mut self) -> ExitStatus {
+        let mut server = self.server.take().expect("a server");
+        wait_with_deadline(&mut server).unwrap_or_else(|| {
+            let _ = server.kill();
+            panic!("the server did not end\n{}", self.logs())
+        })
+    }
+
+    /// Starts a worker with `cpus` CPUs and waits until the server knows it; gives its number in the cluster, from 0.
+    #[track_caller]
+    pub fn start_worker(&mut self, cpus: u32) -> usize {
+        self.start_worker_with(&[&format!("--cpus={cpus}")])
+    }
+
+    /// As [`Cluster::start_worker`], with any options.
+    #[track_caller]
+    pub fn start_worker_with(&mut self, args: &[&str]) -> usize {
+        let before = self.workers_known();
+        let number = self.spawn_worker(args);
+        wait_until("the worker is registered", || {
+            let child = self.workers[number].as_mut().expect("a worker");
+            if let Some(status) = child.try_wait().expect("a status") {
+                panic!("the worker ended at its start: {status}\n{}", self.logs());
+            }
+            self.workers_known() > before
+        });
+        number
+    }
+
+    /// Starts a worker without waiting for it.
+    pub fn spawn_worker(&mut self, args: &[&str]) -> usize {
+        let number = self.workers.len();
+        let words: Vec<&str> = ["worker", "start"].iter().chain(args).copied().collect();
+        let mut command = self.command(&words);
+        let child = self.logged(&mut command, &format!("worker-{number}")).spawn().expect("a started worker");
+        self.workers.push(Some(child));
+        number
+    }
+
+    fn workers_known(&self) -> usize {
+        self.json(&["worker", "list", "--all"]).as_array().map_or(0, Vec::len)
+    }
+
+    /// Process id of a worker.
+    pub fn worker_pid(&self, number: usize) -> u32 {
+        self.workers[number].as_ref().expect("a worker").id()
+    }
+
+    /// Ends a worker without a word (SIGKILL).
+    pub fn kill_worker(&mut self, number: usize) {
+        let mut worker = self.workers[number].take().expect("a worker");
+        worker.kill().expect("a killed worker");
+        worker.wait().expect("an ended worker");
+    }
+
+    /// Waits until a worker has ended by itself and gives its exit status.
+    #[track_caller]
+    pub fn worker_ends(&mut self, number: usize) -> ExitStatus {
+        let mut worker = self.workers[number].take().expect("a worker");
+        wait_with_deadline(&mut worker).unwrap_or_else(|| {
+            let _ = worker.kill();
+            panic!("the worker did not end\n{}", self.logs())
+        })
+    }
+
+    /// Takes care of a process that was started by others, such as a server in the background: it is killed at the end.
+    pub fn adopt(&mut self, pid: u32) {
+        self.others.push(pid);
+    }
+
+    /// Waits until a job has the state, written as in `job list`.
+    #[track_caller]
+    pub fn wait_job(&self, job: u32, state: &str) {
+        wait_until_or(
+            &format!("job {job} is {state}"),
+            || self.logs(),
+            || self.job_state(job).as_deref() == Some(state),
+        );
+    }
+
+    /// State of a job as `job list` shows it; none when there is no such job.
+    #[track_caller]
+    pub fn job_state(&self, job: u32) -> Option<String> {
+        let done = self.hq(&["--output-mode=quiet", "job", "list", "--all"]).ok();
+        let prefix = format!("{job} ");
+        done.stdout.lines().find_map(|line| line.strip_prefix(&prefix)).map(str::to_owned)
+    }
+
+    /// The tasks of a job as `task list` gives them in JSON.
+    #[track_caller]
+    pub fn tasks(&self, job: u32) -> Vec<Value> {
+        let id = job.to_string();
+        self.json(&["task", "list", &id])[&id].as_array().cloned().unwrap_or_default()
+    }
+
+    fn logged<'a>(&self, command: &'a mut Command, name: &str) -> &'a mut Command {
+        let open = |suffix: &str| {
+            let path = self.dir.path().join(format!("{name}.{suffix}"));
+            File::options().create(true).append(true).open(path).expect("a log file")
+        };
+        command.stdout(open("out")).stderr(open("log"))
+    }
+
+    /// What server and workers logged, for messages of failing tests.
+    pub fn logs(&self) -> String {
+        let mut text = String::new();
+        let mut names: Vec<PathBuf> = std::fs::read_dir(self.dir.path())
+            .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
+            .unwrap_or_default();
+        names.sort();
+        for path in names.iter().filter(|path| path.extension().is_some_and(|extension| extension == "log")) {
+            let bytes = std::fs::read(path).unwrap_or_default();
+            text.push_str(&format!("--- {}\n{}\n", path.display(), String::from_utf8_lossy(&bytes)));
+        }
+        text
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("{}", self.logs());
+        }
+        let children = self.workers.iter_mut().flatten().chain(self.server.as_mut());
+        for child in children {
+            // One that has ended already cannot be killed.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        for pid in &self.others {
+            let _ = kill(pid_of(*pid), Signal::SIGKILL);
+        }
+    }
+}
+
+fn pid_of(pid: u32) -> Pid {
+    Pid::from_raw(i32::try_from(pid).expect("a process id"))
+}
+
+/// Sends a signal to a process.
+#[track_caller]
+pub fn signal_to(pid: u32, signal: Signal) {
+    kill(pid_of(pid), signal).unwrap_or_else(|error| panic!("cannot send {signal} to {pid}: {error}"));
+}
+
+/// Whether a process is there.
+pub fn is_alive(pid: u32) -> bool {
+    kill(pid_of(pid), None).is_ok()
+}
+
+/// Waits until `condition` holds; fails the test after [`DEADLINE`].
+#[track_caller]
+pub fn wait_until(what: &str, condition: impl FnMut() -> bool) {
+    wait_until_or(what, String::new, condition);
+}
+
+/// As [`wait_until`], with more to say when it fails.
+#[track_caller]
+pub fn wait_until_or(what: &str, more: impl Fn() -> String, mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + DEADLINE;
+    while !condition() {
+        assert!(Instant::now() < end, "waited in vain until {what}\n{}", more());
+        thread::sleep(PAUSE);
+    }
+}
+
+fn wait_with_deadline(child: &mut Child) -> Option<ExitStatus> {
+    let end = Instant::now() + DEADLINE;
+    loop {
+        if let Some(status) = child.try_wait().expect("a status") {
+            return Some(status);
+        }
+        if Instant::now() > end {
+            return None;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn collect(stream: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut stream) = stream {
+            stream.read_to_end(&mut bytes).expect("a readable pipe");
+        }
+        bytes
+    })
+}
