@@ -31,34 +31,19 @@ fn group(n: u64) -> Vec<RecordDraft> {
 
 fn commit(c: &mut Criterion) {
     let mut bench = c.benchmark_group("commit");
-    bench
-        .sample_size(20)
-        .measurement_time(Duration::from_secs(4));
+    bench.sample_size(20).measurement_time(Duration::from_secs(4));
     for records in [1u64, 100, 1000] {
         let drafts = group(records);
         bench.throughput(Throughput::Elements(records));
-        bench.bench_with_input(
-            BenchmarkId::new("bare_append_fdatasync", records),
-            &records,
-            |b, _| {
-                let dir = tempfile::tempdir().expect("a directory");
-                let mut file = OpenOptions::new()
-                    .create(true)
-                    .append(true)
-                    .open(dir.path().join("f"))
-                    .expect("a file");
-                let bytes = vec![7u8; records as usize * (RECORD_BYTES + 64)];
-                b.iter(|| {
-                    file.write_all(&bytes)
-                        .and_then(|()| file.sync_data())
-                        .expect("writing")
-                });
-            },
-        );
+        bench.bench_with_input(BenchmarkId::new("bare_append_fdatasync", records), &records, |b, _| {
+            let dir = tempfile::tempdir().expect("a directory");
+            let mut file = OpenOptions::new().create(true).append(true).open(dir.path().join("f")).expect("a file");
+            let bytes = vec![7u8; records as usize * (RECORD_BYTES + 64)];
+            b.iter(|| file.write_all(&bytes).and_then(|()| file.sync_data()).expect("writing"));
+        });
         bench.bench_with_input(BenchmarkId::new("journal", records), &records, |b, _| {
             let dir = tempfile::tempdir().expect("a directory");
-            let (mut journal, _) =
-                Journal::open(dir.path(), Options::default()).expect("a journal");
+            let (mut journal, _) = Journal::open(dir.path(), Options::default()).expect("a journal");
             b.iter(|| {
                 journal.append(&drafts).expect("appending");
                 black_box(journal.commit().expect("committing"))
@@ -69,14 +54,7 @@ fn commit(c: &mut Criterion) {
 }
 
 fn fill(dir: &Path, records: u64) {
-    let (mut journal, _) = Journal::open(
-        dir,
-        Options {
-            background: false,
-            ..Options::default()
-        },
-    )
-    .expect("a journal");
+    let (mut journal, _) = Journal::open(dir, Options { background: false, ..Options::default() }).expect("a journal");
     let drafts = group(5000);
     for _ in 0..records / 5000 {
         journal.append(&drafts).expect("appending");
@@ -88,9 +66,7 @@ fn fill(dir: &Path, records: u64) {
 
 fn restart(c: &mut Criterion) {
     let mut bench = c.benchmark_group("restart");
-    bench
-        .sample_size(10)
-        .measurement_time(Duration::from_secs(5));
+    bench.sample_size(10).measurement_time(Duration::from_secs(5));
     let dir = tempfile::tempdir().expect("a directory");
     fill(dir.path(), 1_000_000);
     let open = || Journal::open(dir.path(), Options::default()).expect("a journal");
@@ -122,41 +98,24 @@ fn restart(c: &mut Criterion) {
 
 fn stream(c: &mut Criterion) {
     let mut bench = c.benchmark_group("stream");
-    bench
-        .sample_size(10)
-        .measurement_time(Duration::from_secs(4));
-    let head = |id: &str| StreamHead {
-        server_uid: "uid".into(),
-        file_id: id.into(),
-        ..StreamHead::default()
-    };
-    let key = |task| Key {
-        job: 1,
-        task,
-        epoch: 1,
-        attempt: 0,
-    };
+    bench.sample_size(10).measurement_time(Duration::from_secs(4));
+    let head = |id: &str| StreamHead { server_uid: "uid".into(), file_id: id.into(), ..StreamHead::default() };
+    let key = |task| Key { job: 1, task, epoch: 1, attempt: 0 };
     bench.throughput(Throughput::Elements(1));
     bench.bench_function("append_chunk_100B", |b| {
         let dir = tempfile::tempdir().expect("a directory");
-        let mut writer =
-            StreamWriter::create(&RealDisk, dir.path(), &head("bench"), 1).expect("a stream");
+        let mut writer = StreamWriter::create(&RealDisk, dir.path(), &head("bench"), 1).expect("a stream");
         let mut task = 0;
         b.iter(|| {
             task += 1;
-            writer
-                .append_chunk(1, key(task), 0, &[7; 100])
-                .expect("appending");
+            writer.append_chunk(1, key(task), 0, &[7; 100]).expect("appending");
             writer.append_finished(1, key(task)).expect("appending");
         });
     });
     let dir = tempfile::tempdir().expect("a directory");
-    let mut writer =
-        StreamWriter::create(&RealDisk, dir.path(), &head("million"), 1).expect("a stream");
+    let mut writer = StreamWriter::create(&RealDisk, dir.path(), &head("million"), 1).expect("a stream");
     for task in 0..1_000_000 {
-        writer
-            .append_chunk(1, key(task), 0, &task.to_le_bytes())
-            .expect("appending");
+        writer.append_chunk(1, key(task), 0, &task.to_le_bytes()).expect("appending");
         writer.append_finished(1, key(task)).expect("appending");
     }
     writer.close().expect("closing");

@@ -13,8 +13,7 @@ use crate::disk::{Access, Disk, File};
 use crate::error::{Error, ReplayError};
 use crate::journal::Shared;
 use crate::record::{
-    BODY_BYTES_MAX, Header, KIND_CHECKPOINT_END, KIND_CHECKPOINT_HEAD, Point, RecordDraft,
-    RecordRef, encode_into,
+    BODY_BYTES_MAX, Header, KIND_CHECKPOINT_END, KIND_CHECKPOINT_HEAD, Point, RecordDraft, RecordRef, encode_into,
 };
 use crate::scan::{Found, Scanner};
 
@@ -28,10 +27,7 @@ fn checkpoint_name(seq: u64) -> String {
 }
 
 fn checkpoint_seq(name: &str) -> Option<u64> {
-    name.strip_prefix("checkpoint-")?
-        .strip_suffix(".hqc")?
-        .parse()
-        .ok()
+    name.strip_prefix("checkpoint-")?.strip_suffix(".hqc")?.parse().ok()
 }
 
 /// A complete image on disk.
@@ -49,14 +45,8 @@ pub struct Checkpoint {
 
 impl std::fmt::Debug for Checkpoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self {
-            at, records, path, ..
-        } = self;
-        f.debug_struct("Checkpoint")
-            .field("at", at)
-            .field("records", records)
-            .field("path", path)
-            .finish()
+        let Self { at, records, path, .. } = self;
+        f.debug_struct("Checkpoint").field("at", at).field("records", records).field("path", path).finish()
     }
 }
 
@@ -65,10 +55,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`Error::Damaged`] if the image is not intact any more, the system's error, or that of `f`.
-    pub fn read<E>(
-        &self,
-        f: &mut dyn FnMut(RecordRef<'_>) -> Result<(), E>,
-    ) -> Result<(), ReplayError<E>> {
+    pub fn read<E>(&self, f: &mut dyn FnMut(RecordRef<'_>) -> Result<(), E>) -> Result<(), ReplayError<E>> {
         let mut stopped = None;
         read_image(&*self.file, &self.path, &mut |record| match f(record) {
             Ok(()) => true,
@@ -83,29 +70,14 @@ impl Checkpoint {
 
 /// Reads an image and returns its head and number of records; an error unless all of it is intact. When `f` returns false
 /// the number is that of the records seen.
-fn read_image(
-    file: &dyn File,
-    path: &Path,
-    f: &mut dyn FnMut(RecordRef<'_>) -> bool,
-) -> Result<(Header, u64), Error> {
+fn read_image(file: &dyn File, path: &Path, f: &mut dyn FnMut(RecordRef<'_>) -> bool) -> Result<(Header, u64), Error> {
     let io = |e| Error::io("read", path, e);
-    let damaged = |from, to, why: &str| Error::Damaged {
-        path: path.to_path_buf(),
-        from,
-        to,
-        why: why.to_owned(),
-    };
+    let damaged = |from, to, why: &str| Error::Damaged { path: path.to_path_buf(), from, to, why: why.to_owned() };
     let mut scanner = Scanner::new(file, 0, u64::MAX).map_err(io)?;
     let head = match scanner.next().map_err(io)? {
-        Some(Found::Valid { record, .. }) if record.header.kind == KIND_CHECKPOINT_HEAD => {
-            record.header
-        }
+        Some(Found::Valid { record, .. }) if record.header.kind == KIND_CHECKPOINT_HEAD => record.header,
         _ => {
-            return Err(damaged(
-                0,
-                64,
-                "it does not begin with the head of a checkpoint",
-            ));
+            return Err(damaged(0, 64, "it does not begin with the head of a checkpoint"));
         }
     };
     let (mut seq, mut chain) = (0, head.chain);
@@ -114,20 +86,12 @@ fn read_image(
         let record = match scanner.next().map_err(io)? {
             Some(Found::Valid { record, .. }) => record,
             Some(Found::Damaged { from, to } | Found::TornTail { from, to }) => {
-                return Err(damaged(
-                    from,
-                    to,
-                    "bytes of the checkpoint are not those that were written",
-                ));
+                return Err(damaged(from, to, "bytes of the checkpoint are not those that were written"));
             }
             None => return Err(damaged(at, at, "the checkpoint has no end")),
         };
         if record.header.seq != seq + 1 || record.header.prev != chain {
-            return Err(damaged(
-                at,
-                scanner.position(),
-                "the chain of records is broken",
-            ));
+            return Err(damaged(at, scanner.position(), "the chain of records is broken"));
         }
         if record.header.kind == KIND_CHECKPOINT_END {
             return Ok((head, seq));
@@ -140,33 +104,17 @@ fn read_image(
 }
 
 fn open_image(disk: &dyn Disk, path: &Path) -> Result<Checkpoint, Error> {
-    let file = disk
-        .open(path, Access::Read)
-        .map_err(|e| Error::io("open", path, e))?;
+    let file = disk.open(path, Access::Read).map_err(|e| Error::io("open", path, e))?;
     let (head, records) = read_image(&*file, path, &mut |_| true)?;
-    let at = Point {
-        seq: head.seq,
-        epoch: head.epoch,
-        chain: head.prev,
-    };
-    Ok(Checkpoint {
-        at,
-        time_us: head.time_us,
-        records,
-        path: path.to_path_buf(),
-        file,
-    })
+    let at = Point { seq: head.seq, epoch: head.epoch, chain: head.prev };
+    Ok(Checkpoint { at, time_us: head.time_us, records, path: path.to_path_buf(), file })
 }
 
 /// The newest intact image of a journal directory; what is wrong with newer ones is added to `notes`.
 ///
 /// # Errors
 /// The system's error.
-pub fn newest(
-    disk: &dyn Disk,
-    dir: &Path,
-    notes: &mut Vec<String>,
-) -> Result<Option<Checkpoint>, Error> {
+pub fn newest(disk: &dyn Disk, dir: &Path, notes: &mut Vec<String>) -> Result<Option<Checkpoint>, Error> {
     let names = disk.list(dir).map_err(|e| Error::io("list", dir, e))?;
     for name in names.iter().rev().filter(|n| checkpoint_seq(n).is_some()) {
         match open_image(disk, &dir.join(name)) {
@@ -187,10 +135,7 @@ pub struct CheckpointWriter {
 
 impl CheckpointWriter {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self {
-            shared,
-            one_at_a_time: Arc::default(),
-        }
+        Self { shared, one_at_a_time: Arc::default() }
     }
 
     /// Writes the image of the state after `at`, which must be durable, and removes all but the newest two images.
@@ -198,34 +143,21 @@ impl CheckpointWriter {
     /// # Errors
     /// [`Error::Refused`] when `at` is not durable yet (commit first), [`Error::Full`] or the system's error; what was
     /// there before is then still there.
-    pub fn write(
-        &self,
-        at: Point,
-        time_us: u64,
-        records: impl IntoIterator<Item = RecordDraft>,
-    ) -> Result<(), Error> {
-        let _one = self
-            .one_at_a_time
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+    pub fn write(&self, at: Point, time_us: u64, records: impl IntoIterator<Item = RecordDraft>) -> Result<(), Error> {
+        let _one = self.one_at_a_time.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let (disk, dir) = (&*self.shared.disk, self.shared.dir.as_path());
         let path = dir.join(checkpoint_name(at.seq));
         let new = dir.join(format!("{}.new", checkpoint_name(at.seq)));
         let durable = self.shared.durable();
         if at.seq > durable.seq {
-            let why = format!(
-                "a checkpoint at record {} is asked for, but only {} are durable",
-                at.seq, durable.seq
-            );
+            let why = format!("a checkpoint at record {} is asked for, but only {} are durable", at.seq, durable.seq);
             return Err(Error::Refused { why });
         }
-        let written = self
-            .write_file(&new, at, time_us, records.into_iter())
-            .and_then(|()| {
-                let io = |e| Error::io("name", &path, e);
-                disk.rename(&new, &path).map_err(io)?;
-                disk.sync_dir(dir).map_err(io)
-            });
+        let written = self.write_file(&new, at, time_us, records.into_iter()).and_then(|()| {
+            let io = |e| Error::io("name", &path, e);
+            disk.rename(&new, &path).map_err(io)?;
+            disk.sync_dir(dir).map_err(io)
+        });
         if written.is_err() {
             // A left-over is cleared at the next start as well.
             let _gone = disk.remove(&new);
@@ -248,29 +180,15 @@ impl CheckpointWriter {
         }
         let file = disk.open(new, Access::CreateNew).map_err(io)?;
         let (seq, epoch) = (at.seq, at.epoch);
-        let head = Header {
-            kind: KIND_CHECKPOINT_HEAD,
-            seq,
-            epoch,
-            time_us,
-            prev: at.chain,
-            ..Header::default()
-        };
+        let head = Header { kind: KIND_CHECKPOINT_HEAD, seq, epoch, time_us, prev: at.chain, ..Header::default() };
         let (mut buffer, mut offset, mut seq) = (Vec::new(), 0u64, 0u64);
         let mut prev = encode_into(&mut buffer, &head, &[]);
         for draft in records {
             if draft.body.len() > BODY_BYTES_MAX {
-                return Err(Error::Refused {
-                    why: format!("a record of {} bytes is too long", draft.body.len()),
-                });
+                return Err(Error::Refused { why: format!("a record of {} bytes is too long", draft.body.len()) });
             }
             seq += 1;
-            let header = Header {
-                seq,
-                epoch,
-                prev,
-                ..draft.header()
-            };
+            let header = Header { seq, epoch, prev, ..draft.header() };
             prev = encode_into(&mut buffer, &header, &draft.body);
             if buffer.len() >= BUFFER_BYTES {
                 file.write_at(offset, &buffer).map_err(io)?;
@@ -278,32 +196,17 @@ impl CheckpointWriter {
                 buffer.clear();
             }
         }
-        let end = Header {
-            kind: KIND_CHECKPOINT_END,
-            seq: seq + 1,
-            epoch,
-            time_us,
-            prev,
-            ..Header::default()
-        };
+        let end = Header { kind: KIND_CHECKPOINT_END, seq: seq + 1, epoch, time_us, prev, ..Header::default() };
         encode_into(&mut buffer, &end, &[]);
-        file.write_at(offset, &buffer)
-            .and_then(|()| file.sync_data())
-            .map_err(io)
+        file.write_at(offset, &buffer).and_then(|()| file.sync_data()).map_err(io)
     }
 
     fn remove_old(&self) -> Result<(), Error> {
         let (disk, dir) = (&*self.shared.disk, self.shared.dir.as_path());
         let names = disk.list(dir).map_err(|e| Error::io("list", dir, e))?;
-        for name in names
-            .iter()
-            .rev()
-            .filter(|n| checkpoint_seq(n).is_some())
-            .skip(KEPT)
-        {
+        for name in names.iter().rev().filter(|n| checkpoint_seq(n).is_some()).skip(KEPT) {
             let path = dir.join(name);
-            disk.remove(&path)
-                .map_err(|e| Error::io("remove", &path, e))?;
+            disk.remove(&path).map_err(|e| Error::io("remove", &path, e))?;
         }
         Ok(())
     }

@@ -121,10 +121,7 @@ pub(crate) fn read_full(file: &dyn File, offset: u64, buf: &mut [u8]) -> io::Res
 /// Bytes in memory as a file that cannot be written; for scanning what is not on disk.
 impl File for Vec<u8> {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
-        let rest = usize::try_from(offset)
-            .ok()
-            .and_then(|at| self.get(at..))
-            .unwrap_or_default();
+        let rest = usize::try_from(offset).ok().and_then(|at| self.get(at..)).unwrap_or_default();
         let n = rest.len().min(buf.len());
         for (to, from) in buf.iter_mut().zip(rest) {
             *to = *from;

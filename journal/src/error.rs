@@ -80,15 +80,9 @@ pub enum Error {
 impl Error {
     pub(crate) fn io(what: &'static str, path: &Path, source: io::Error) -> Self {
         if is_full(&source) {
-            return Self::Full {
-                path: path.to_path_buf(),
-            };
+            return Self::Full { path: path.to_path_buf() };
         }
-        Self::Io {
-            what,
-            path: path.to_path_buf(),
-            source,
-        }
+        Self::Io { what, path: path.to_path_buf(), source }
     }
 
     /// Whether more disk space may cure it.
@@ -103,10 +97,7 @@ impl Error {
 }
 
 pub(crate) fn is_full(e: &io::Error) -> bool {
-    matches!(
-        e.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    )
+    matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 impl fmt::Display for Error {
@@ -116,45 +107,23 @@ impl fmt::Display for Error {
                 write!(f, "cannot {what} {}: {source}", path.display())
             }
             Self::Full { path } => {
-                write!(
-                    f,
-                    "the disk is full: {} cannot grow; free some space and try again",
-                    path.display()
-                )
+                write!(f, "the disk is full: {} cannot grow; free some space and try again", path.display())
             }
             Self::SyncFailed { path, source } => {
-                write!(
-                    f,
-                    "the disk did not confirm that {} was written: {source}",
-                    path.display()
-                )
+                write!(f, "the disk did not confirm that {} was written: {source}", path.display())
             }
-            Self::Poisoned => write!(
-                f,
-                "the journal cannot be written since an earlier disk error; it must be recovered"
-            ),
+            Self::Poisoned => {
+                write!(f, "the journal cannot be written since an earlier disk error; it must be recovered")
+            }
             Self::Busy { path, holder } => {
-                write!(
-                    f,
-                    "the journal {} is in use by {holder}; stop that server first",
-                    path.display()
-                )
+                write!(f, "the journal {} is in use by {holder}; stop that server first", path.display())
             }
-            Self::Damaged {
-                path,
-                from,
-                to,
-                why,
-            } => write!(
+            Self::Damaged { path, from, to, why } => write!(
                 f,
                 "{} is damaged between {from} and {to}: {why}; `hq journal repair` saves every intact record",
                 path.display()
             ),
-            Self::Missing {
-                from_seq,
-                to_seq,
-                why,
-            } => write!(
+            Self::Missing { from_seq, to_seq, why } => write!(
                 f,
                 "records {from_seq} to {to_seq} of the journal are missing: {why}; restore the directory from a copy, or \
                  use `hq journal repair` to go on without them"

@@ -23,8 +23,7 @@ use crate::error::Error;
 use crate::log::{Extent, Log};
 use crate::mark::MarkFile;
 use crate::record::{
-    BODY_BYTES_MAX, Header, KIND_EPOCH, KIND_OWN_MIN, KIND_RECOVERED, Point, RecordDraft,
-    encode_into,
+    BODY_BYTES_MAX, Header, KIND_EPOCH, KIND_OWN_MIN, KIND_RECOVERED, Point, RecordDraft, encode_into,
 };
 use crate::tail::{self, Part};
 
@@ -198,15 +197,8 @@ impl Journal {
     /// [`Error::Full`]: nothing of the group was kept, try again later. [`Error::Refused`] for a record over the limits.
     /// [`Error::Poisoned`] until `recover`. Otherwise the system's error, and nothing of the group was kept.
     pub fn append(&mut self, group: &[RecordDraft]) -> Result<AppendedRange, Error> {
-        if let Some(bad) = group
-            .iter()
-            .find(|d| d.kind >= KIND_OWN_MIN || d.body.len() > BODY_BYTES_MAX)
-        {
-            let why = format!(
-                "a record of kind {} with {} bytes cannot be appended",
-                bad.kind,
-                bad.body.len()
-            );
+        if let Some(bad) = group.iter().find(|d| d.kind >= KIND_OWN_MIN || d.body.len() > BODY_BYTES_MAX) {
+            let why = format!("a record of kind {} with {} bytes cannot be appended", bad.kind, bad.body.len());
             return Err(Error::Refused { why });
         }
         self.append_any(group)
@@ -220,28 +212,15 @@ impl Journal {
         let (mut end, mut group_index) = (self.end, self.group_index);
         for draft in group {
             let seq = end.seq + 1;
-            let header = Header {
-                seq,
-                epoch: self.epoch,
-                tag: self.tag,
-                group_index,
-                prev: end.chain,
-                ..draft.header()
-            };
+            let header =
+                Header { seq, epoch: self.epoch, tag: self.tag, group_index, prev: end.chain, ..draft.header() };
             let chain = encode_into(&mut self.pending, &header, &draft.body);
-            end = Point {
-                seq,
-                epoch: self.epoch,
-                chain,
-            };
+            end = Point { seq, epoch: self.epoch, chain };
             group_index = group_index.saturating_add(1);
         }
         if self.pending.len() > self.options.group_bytes_max {
             self.pending.truncate(start);
-            let why = format!(
-                "more than {} bytes are waiting to be committed",
-                self.options.group_bytes_max
-            );
+            let why = format!("more than {} bytes are waiting to be committed", self.options.group_bytes_max);
             return Err(Error::Refused { why });
         }
         if let Err(e) = self.write_pending(start) {
@@ -250,10 +229,7 @@ impl Journal {
         }
         let first_seq = self.end.seq + 1;
         (self.end, self.group_index) = (end, group_index);
-        Ok(AppendedRange {
-            first_seq,
-            last: end,
-        })
+        Ok(AppendedRange { first_seq, last: end })
     }
 
     /// Writes the pending bytes from `start` on, giving up the ballast if the disk is full; takes a partial write back.
@@ -279,11 +255,7 @@ impl Journal {
 
     fn release_ballast(&mut self) -> bool {
         let had = std::mem::take(&mut self.ballast);
-        had && self
-            .shared
-            .disk
-            .remove(&self.shared.dir.join(BALLAST_NAME))
-            .is_ok()
+        had && self.shared.disk.remove(&self.shared.dir.join(BALLAST_NAME)).is_ok()
     }
 
     /// Makes everything appended so far durable with one fdatasync, and returns the last durable sequence.
@@ -300,15 +272,11 @@ impl Journal {
         }
         if let Err(source) = self.file.sync_data() {
             self.poisoned = true;
-            return Err(Error::SyncFailed {
-                path: self.path.clone(),
-                source,
-            });
+            return Err(Error::SyncFailed { path: self.path.clone(), source });
         }
         self.durable_bytes += self.pending.len() as u64;
         self.pending.clear();
-        self.pending
-            .shrink_to(self.options.group_bytes_max.min(1 << 20));
+        self.pending.shrink_to(self.options.group_bytes_max.min(1 << 20));
         self.group_index = 0;
         self.durable = self.end;
         let (durable, bytes) = (self.durable, self.durable_bytes);
@@ -331,15 +299,8 @@ impl Journal {
     /// Starts a new tail file. Without space the old one simply goes on growing, and the next commit tries again.
     fn rotate(&mut self) {
         let generation = self.generation + 1;
-        let made = tail::create(
-            &*self.shared.disk,
-            &self.shared.dir,
-            generation,
-            self.tag,
-            self.durable,
-            self.durable,
-            &[],
-        );
+        let made =
+            tail::create(&*self.shared.disk, &self.shared.dir, generation, self.tag, self.durable, self.durable, &[]);
         if let Ok(part) = made {
             self.continue_in(part);
             if let Some(migrator) = &self.migrator {
@@ -360,10 +321,7 @@ impl Journal {
     /// Writes the mark. It only guards against silent loss, so a failure does not fail the commit it follows.
     fn write_mark(&mut self, clean: bool) -> bool {
         let (base_seq, epoch) = (self.shared.view().base_seq, self.epoch);
-        let durable = Point {
-            epoch,
-            ..self.durable
-        };
+        let durable = Point { epoch, ..self.durable };
         self.marked = Instant::now();
         self.mark.write(durable, base_seq, clean).is_ok()
     }
@@ -385,27 +343,11 @@ impl Journal {
         let (appended_bytes, appended) = (self.pending.len(), self.end);
         let (seq, epoch, tag, prev) = (self.end.seq + 1, self.epoch, self.tag, self.end.chain);
         let group_index = self.group_index;
-        let header = Header {
-            kind: KIND_RECOVERED,
-            seq,
-            epoch,
-            tag,
-            prev,
-            group_index,
-            ..Header::default()
-        };
+        let header = Header { kind: KIND_RECOVERED, seq, epoch, tag, prev, group_index, ..Header::default() };
         let chain = encode_into(&mut self.pending, &header, &[]);
         let end = Point { seq, epoch, chain };
         let (disk, dir) = (&*self.shared.disk, self.shared.dir.as_path());
-        let made = tail::create(
-            disk,
-            dir,
-            self.generation + 1,
-            self.tag,
-            self.durable,
-            end,
-            &self.pending,
-        );
+        let made = tail::create(disk, dir, self.generation + 1, self.tag, self.durable, end, &self.pending);
         let part = match made {
             Ok(part) => part,
             Err(e) => {
@@ -448,15 +390,10 @@ impl Journal {
         let mut notes = Vec::new();
         let image = crate::checkpoint::newest(&*self.shared.disk, &self.shared.dir, &mut notes)?;
         if image.is_none_or(|i| i.at.seq + 1 < seq) {
-            return Err(Error::Refused {
-                why: format!("no checkpoint covers the records before {seq}"),
-            });
+            return Err(Error::Refused { why: format!("no checkpoint covers the records before {seq}") });
         }
         let shared = Arc::clone(&self.shared);
-        let _no_migration = shared
-            .migrating
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let _no_migration = shared.migrating.lock().unwrap_or_else(PoisonError::into_inner);
         let extent = self.shared.view().extent;
         if extent.is_empty() || seq <= extent.first_seq {
             return Ok(());
@@ -464,9 +401,7 @@ impl Journal {
         // First the promise, then the pages: a crash in between leaves more than is promised.
         self.shared.view().base_seq = seq.min(extent.end.seq);
         if !self.write_mark(false) {
-            return Err(Error::Refused {
-                why: "the mark could not be written, so nothing was pruned".to_owned(),
-            });
+            return Err(Error::Refused { why: "the mark could not be written, so nothing was pruned".to_owned() });
         }
         let pruned = self.shared.log.prune(&extent, seq.min(extent.end.seq))?;
         self.shared.log.sync()?;
@@ -502,12 +437,7 @@ impl Journal {
     /// Tries to get the ballast back after the disk was full; true if it is in place.
     pub fn restore_ballast(&mut self) -> bool {
         if !self.ballast {
-            self.ballast = open::make_ballast(
-                &*self.shared.disk,
-                &self.shared.dir,
-                self.options.ballast_bytes,
-            )
-            .is_ok();
+            self.ballast = open::make_ballast(&*self.shared.disk, &self.shared.dir, self.options.ballast_bytes).is_ok();
         }
         self.ballast
     }
@@ -560,17 +490,10 @@ pub fn read_dir_on(dir: &Path, options: &Options) -> Result<(Reader, Opened), Er
 
 /// Whether `dir` looks like a journal directory.
 pub fn is_journal_dir(disk: &dyn Disk, dir: &Path) -> bool {
-    disk.open(&dir.join(crate::mark::MARK_NAME), Access::Read)
-        .is_ok()
-        || disk
-            .list(dir)
-            .is_ok_and(|names| names.iter().any(|n| tail::part_generation(n).is_some()))
+    disk.open(&dir.join(crate::mark::MARK_NAME), Access::Read).is_ok()
+        || disk.list(dir).is_ok_and(|names| names.iter().any(|n| tail::part_generation(n).is_some()))
 }
 
 fn epoch_draft(time_us: u64) -> RecordDraft {
-    RecordDraft {
-        kind: KIND_EPOCH,
-        time_us,
-        ..RecordDraft::default()
-    }
+    RecordDraft { kind: KIND_EPOCH, time_us, ..RecordDraft::default() }
 }

@@ -7,15 +7,7 @@
 //! **Invariant:** bytes read from disk are parsed by total functions; no input can end the process.
 //! **Invariant:** a failed sync is never counted as a success.
 #![forbid(unsafe_code)]
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::indexing_slicing,
-        clippy::panic
-    )
-)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 pub mod checkpoint;
 pub mod disk;

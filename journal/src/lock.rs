@@ -28,14 +28,8 @@ pub struct Holder {
 impl Holder {
     fn this_process() -> Self {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        let since_s = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |d| d.as_secs());
-        Self {
-            host: host.trim().to_owned(),
-            pid: std::process::id(),
-            since_s,
-        }
+        let since_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        Self { host: host.trim().to_owned(), pid: std::process::id(), since_s }
     }
 
     fn parse(text: &str) -> Self {
@@ -54,24 +48,14 @@ fn utc_text(seconds: u64) -> String {
     let days = i64::try_from(seconds / 86_400).unwrap_or(0) + 719_468;
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_index = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_index + 2) / 5 + 1;
-    let month = if month_index < 10 {
-        month_index + 3
-    } else {
-        month_index - 9
-    };
+    let month = if month_index < 10 { month_index + 3 } else { month_index - 9 };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     let s = seconds % 86_400;
-    format!(
-        "{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02} UTC",
-        s / 3600,
-        s / 60 % 60,
-        s % 60
-    )
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02} UTC", s / 3600, s / 60 % 60, s % 60)
 }
 
 impl fmt::Display for Holder {
@@ -79,13 +63,7 @@ impl fmt::Display for Holder {
         if self.pid == 0 {
             return write!(f, "another process");
         }
-        write!(
-            f,
-            "process {} on host {} since {}",
-            self.pid,
-            self.host,
-            utc_text(self.since_s)
-        )
+        write!(f, "process {} on host {} since {}", self.pid, self.host, utc_text(self.since_s))
     }
 }
 
@@ -123,21 +101,16 @@ impl Lock {
             Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();
                 let read = (&file).take(HOLDER_BYTES_MAX).read_to_string(&mut text);
-                return Err(LockError::Held(
-                    read.map_or_else(|_| Holder::default(), |_| Holder::parse(&text)),
-                ));
+                return Err(LockError::Held(read.map_or_else(|_| Holder::default(), |_| Holder::parse(&text))));
             }
             Err(TryLockError::Error(e)) => return Err(LockError::Io(e)),
         }
-        file.set_permissions(Permissions::from_mode(0o600))
-            .map_err(LockError::Io)?;
+        file.set_permissions(Permissions::from_mode(0o600)).map_err(LockError::Io)?;
         let holder = Holder::this_process();
         let text = format!("{} {} {}\n", holder.host, holder.pid, holder.since_s);
         // The name only informs; on a full disk the lock itself still holds.
-        let _informed = file
-            .set_len(0)
-            .and_then(|()| file.seek(SeekFrom::Start(0)))
-            .and_then(|_| file.write_all(text.as_bytes()));
+        let _informed =
+            file.set_len(0).and_then(|()| file.seek(SeekFrom::Start(0))).and_then(|_| file.write_all(text.as_bytes()));
         Ok(Self { _file: file })
     }
 }
@@ -171,9 +144,6 @@ mod tests {
 
     #[test]
     fn garbage_in_the_lock_file_names_nobody() {
-        assert_eq!(
-            Holder::parse("\u{1b}[31m x y").to_string(),
-            "another process"
-        );
+        assert_eq!(Holder::parse("\u{1b}[31m x y").to_string(), "another process");
     }
 }

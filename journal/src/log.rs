@@ -25,13 +25,8 @@ const ENTRY_END: u64 = 1 << 60;
 /// Turns a store's error into ours.
 pub(crate) fn store_error(what: &'static str) -> impl Fn(StoreError) -> Error {
     move |e| match e {
-        StoreError::Io(e) if crate::error::is_full(&e) => Error::Full {
-            path: PathBuf::from("the page store"),
-        },
-        other => Error::Store {
-            what,
-            detail: other.to_string(),
-        },
+        StoreError::Io(e) if crate::error::is_full(&e) => Error::Full { path: PathBuf::from("the page store") },
+        other => Error::Store { what, detail: other.to_string() },
     }
 }
 
@@ -133,16 +128,11 @@ impl Log {
     /// # Errors
     /// [`Error::Store`].
     pub fn end_before(&self, extent: &Extent, entry: u64) -> Result<Point, Error> {
-        let mut end = Point {
-            seq: extent.first_seq.saturating_sub(1),
-            ..Point::default()
-        };
+        let mut end = Point { seq: extent.first_seq.saturating_sub(1), ..Point::default() };
         let (from, to) = (extent.first_entry.to_be_bytes(), entry.to_be_bytes());
         if extent.first_entry < entry {
             self.store
-                .range(&from, &to, true, &mut |_, value| match Page::parse(value)
-                    .and_then(|p| p.end())
-                {
+                .range(&from, &to, true, &mut |_, value| match Page::parse(value).and_then(|p| p.end()) {
                     Some(found) => {
                         end = found;
                         false
@@ -161,15 +151,10 @@ impl Log {
     pub fn cut(&self, entry: u64) -> Result<u64, Error> {
         let mut keys: Vec<Vec<u8>> = Vec::new();
         self.store
-            .range(
-                &entry.to_be_bytes(),
-                &ENTRY_END.to_be_bytes(),
-                false,
-                &mut |key, _| {
-                    keys.push(key.to_vec());
-                    true
-                },
-            )
+            .range(&entry.to_be_bytes(), &ENTRY_END.to_be_bytes(), false, &mut |key, _| {
+                keys.push(key.to_vec());
+                true
+            })
             .map_err(store_error("be read"))?;
         for key in &keys {
             self.store.remove(key).map_err(store_error("be cut"))?;
@@ -178,10 +163,7 @@ impl Log {
     }
 
     fn first_seq_at(&self, entry: u64) -> Result<Option<u64>, Error> {
-        let value = self
-            .store
-            .get(&entry.to_be_bytes())
-            .map_err(store_error("be read"))?;
+        let value = self.store.get(&entry.to_be_bytes()).map_err(store_error("be read"))?;
         Ok(value.and_then(|v| Page::parse(&v).map(|p| p.first_seq)))
     }
 
@@ -220,43 +202,30 @@ impl Log {
         }
         let from_seq = from_seq.max(extent.first_seq);
         let start = self.entry_before(extent, from_seq)?;
-        let mut reader = PageReader {
-            entry: start,
-            after: None,
-            wanted: from_seq,
-            before,
-            partial: Vec::new(),
-        };
+        let mut reader = PageReader { entry: start, after: None, wanted: from_seq, before, partial: Vec::new() };
         let mut broken = None;
         let mut stopped = false;
         self.store
-            .range(
-                &start.to_be_bytes(),
-                &extent.next_entry.to_be_bytes(),
-                false,
-                &mut |key, value| match reader.page(key, value, f) {
-                    Ok(true) => true,
-                    Ok(false) => {
-                        stopped = true;
-                        false
-                    }
-                    Err(why) => {
-                        broken = Some(why);
-                        false
-                    }
-                },
-            )
+            .range(&start.to_be_bytes(), &extent.next_entry.to_be_bytes(), false, &mut |key, value| match reader
+                .page(key, value, f)
+            {
+                Ok(true) => true,
+                Ok(false) => {
+                    stopped = true;
+                    false
+                }
+                Err(why) => {
+                    broken = Some(why);
+                    false
+                }
+            })
             .map_err(store_error("be read"))?;
         let after = reader.after.or(before).unwrap_or_default();
         if broken.is_none() && !stopped && after.seq < extent.end.seq {
             broken = Some("entries are missing");
         }
         Ok(match broken {
-            Some(why) => Walk::Broken(LogBreak {
-                entry: reader.entry,
-                after,
-                why,
-            }),
+            Some(why) => Walk::Broken(LogBreak { entry: reader.entry, after, why }),
             None if stopped => Walk::Stopped,
             None => Walk::Done(after),
         })
@@ -266,52 +235,31 @@ impl Log {
     ///
     /// # Errors
     /// [`Error::Damaged`] when a listed page is not intact, [`Error::Store`].
-    pub fn history(
-        &self,
-        extent: &Extent,
-        job: u32,
-        f: &mut dyn FnMut(RecordRef<'_>) -> bool,
-    ) -> Result<bool, Error> {
+    pub fn history(&self, extent: &Extent, job: u32, f: &mut dyn FnMut(RecordRef<'_>) -> bool) -> Result<bool, Error> {
         let (low, high) = (extent.first_entry, extent.next_entry);
         let mut runs = index::entries_of(&*self.store, job, low, high)?;
         runs.extend(index::entries_of(&*self.store, SHARED_JOB, low, high)?);
         for (first, number) in index::merged(runs) {
             let mut wanted = |r: RecordRef<'_>| !r.concerns(job) || f(r);
-            let mut reader = PageReader {
-                entry: first,
-                after: None,
-                wanted: 0,
-                before: None,
-                partial: Vec::new(),
-            };
+            let mut reader = PageReader { entry: first, after: None, wanted: 0, before: None, partial: Vec::new() };
             let mut result = Ok(true);
             let last = first + number;
             self.store
-                .range(
-                    &first.to_be_bytes(),
-                    &high.to_be_bytes(),
-                    false,
-                    &mut |key, value| {
-                        // A large record goes on behind the entry that is listed.
-                        if reader.entry >= last && reader.partial.is_empty() {
-                            return false;
-                        }
-                        result = reader.page(key, value, &mut wanted);
-                        matches!(result, Ok(true))
-                    },
-                )
+                .range(&first.to_be_bytes(), &high.to_be_bytes(), false, &mut |key, value| {
+                    // A large record goes on behind the entry that is listed.
+                    if reader.entry >= last && reader.partial.is_empty() {
+                        return false;
+                    }
+                    result = reader.page(key, value, &mut wanted);
+                    matches!(result, Ok(true))
+                })
                 .map_err(store_error("be read"))?;
             match result {
                 Ok(true) => {}
                 Ok(false) => return Ok(false),
                 Err(why) => {
                     let (path, from) = (PathBuf::from("the page store"), reader.entry);
-                    return Err(Error::Damaged {
-                        path,
-                        from,
-                        to: from + 1,
-                        why: why.to_owned(),
-                    });
+                    return Err(Error::Damaged { path, from, to: from + 1, why: why.to_owned() });
                 }
             }
         }
@@ -340,9 +288,7 @@ impl Log {
         let keep = self.entry_before(extent, seq)?;
         index::prune(&*self.store, keep)?;
         for entry in extent.first_entry..keep {
-            self.store
-                .remove(&entry.to_be_bytes())
-                .map_err(store_error("be pruned"))?;
+            self.store.remove(&entry.to_be_bytes()).map_err(store_error("be pruned"))?;
         }
         self.extent()
     }
@@ -402,30 +348,20 @@ impl PageReader {
         Ok(more)
     }
 
-    fn records(
-        &mut self,
-        mut rest: &[u8],
-        f: &mut dyn FnMut(RecordRef<'_>) -> bool,
-    ) -> Result<bool, &'static str> {
+    fn records(&mut self, mut rest: &[u8], f: &mut dyn FnMut(RecordRef<'_>) -> bool) -> Result<bool, &'static str> {
         while !rest.is_empty() {
             let header = Header::parse(rest).map_err(|_| "a record in the page is not intact")?;
             let bytes = HEADER_BYTES + header.body_bytes as usize;
             let body = rest.get(HEADER_BYTES..bytes).ok_or("a record is cut")?;
             // The page's checksum covers the body; a piece of a large record has its own pages' checksums.
-            let expected = self
-                .after
-                .or(self.before.filter(|b| b.seq + 1 == header.seq));
+            let expected = self.after.or(self.before.filter(|b| b.seq + 1 == header.seq));
             if expected.is_some_and(|e| header.seq != e.seq + 1 || header.prev != e.chain) {
                 return Err("the chain of records is broken");
             }
             if self.after.is_none() && self.wanted > 0 && header.seq > self.wanted {
                 return Err("records are missing");
             }
-            self.after = Some(Point {
-                seq: header.seq,
-                epoch: header.epoch,
-                chain: header.chain,
-            });
+            self.after = Some(Point { seq: header.seq, epoch: header.epoch, chain: header.chain });
             if header.seq >= self.wanted && !f(RecordRef { header, body }) {
                 return Ok(false);
             }
@@ -463,11 +399,7 @@ impl Appender {
         } else if header.job != 0 {
             self.lists.add(header.job, self.next_page_entry());
         }
-        let point = Point {
-            seq: header.seq,
-            epoch: header.epoch,
-            chain: header.chain,
-        };
+        let point = Point { seq: header.seq, epoch: header.epoch, chain: header.chain };
         if bytes > PAGE_BODY_BYTES_MAX {
             self.push_large(record, point);
         } else {
@@ -478,11 +410,7 @@ impl Appender {
             self.records += 1;
             self.end = point;
         }
-        if self.pages.len() >= BATCH_PAGES_MAX {
-            self.put()
-        } else {
-            Ok(())
-        }
+        if self.pages.len() >= BATCH_PAGES_MAX { self.put() } else { Ok(()) }
     }
 
     fn next_page_entry(&self) -> u64 {
@@ -501,14 +429,7 @@ impl Appender {
                 self.end = point;
             }
             let Point { epoch, chain, .. } = self.end;
-            let page = Page {
-                piece,
-                records: u16::from(last),
-                first_seq: point.seq,
-                epoch,
-                chain,
-                body,
-            };
+            let page = Page { piece, records: u16::from(last), first_seq: point.seq, epoch, chain, body };
             self.pages.push(page.encode());
             piece = Piece::Middle;
         }
@@ -520,17 +441,7 @@ impl Appender {
         }
         let (piece, records, first_seq) = (Piece::Whole, self.records, self.first_seq);
         let Point { epoch, chain, .. } = self.end;
-        self.pages.push(
-            Page {
-                piece,
-                records,
-                first_seq,
-                epoch,
-                chain,
-                body: &self.body,
-            }
-            .encode(),
-        );
+        self.pages.push(Page { piece, records, first_seq, epoch, chain, body: &self.body }.encode());
         self.body.clear();
         self.records = 0;
     }
@@ -540,9 +451,7 @@ impl Appender {
         self.finish_page();
         std::mem::take(&mut self.lists).insert_into(&*self.store)?;
         for page in std::mem::take(&mut self.pages) {
-            self.store
-                .insert(&self.entry.to_be_bytes(), &page)
-                .map_err(store_error("be written"))?;
+            self.store.insert(&self.entry.to_be_bytes(), &page).map_err(store_error("be written"))?;
             self.entry += 1;
         }
         Ok(())

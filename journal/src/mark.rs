@@ -65,23 +65,11 @@ impl Mark {
         if !intact || slot[4] != 1 {
             return None;
         }
-        let u64_at = |at: usize| {
-            slot.get(at..)
-                .and_then(|s| s.first_chunk())
-                .map(|b| u64::from_le_bytes(*b))
-        };
-        let u32_at = |at: usize| {
-            slot.get(at..)
-                .and_then(|s| s.first_chunk())
-                .map(|b| u32::from_le_bytes(*b))
-        };
+        let u64_at = |at: usize| slot.get(at..).and_then(|s| s.first_chunk()).map(|b| u64::from_le_bytes(*b));
+        let u32_at = |at: usize| slot.get(at..).and_then(|s| s.first_chunk()).map(|b| u32::from_le_bytes(*b));
         Some(Self {
             counter: u64_at(8)?,
-            durable: Point {
-                seq: u64_at(16)?,
-                epoch: u32_at(32)?,
-                chain: u32_at(36)?,
-            },
+            durable: Point { seq: u64_at(16)?, epoch: u32_at(32)?, chain: u32_at(36)? },
             base_seq: u64_at(24)?,
             clean: slot[5] == 1,
         })
@@ -110,11 +98,9 @@ impl MarkFile {
         let mut newest: Option<Mark> = None;
         for slot in 0..2 {
             let mut bytes = [0u8; SLOT_BYTES];
-            read_full(&*file, slot * SLOT_DISTANCE_BYTES, &mut bytes)
-                .map_err(|e| Error::io("read", &path, e))?;
+            read_full(&*file, slot * SLOT_DISTANCE_BYTES, &mut bytes).map_err(|e| Error::io("read", &path, e))?;
             if let Some(mark) = Mark::parse(&bytes) {
-                newest =
-                    Some(newest.map_or(mark, |n| if mark.counter > n.counter { mark } else { n }));
+                newest = Some(newest.map_or(mark, |n| if mark.counter > n.counter { mark } else { n }));
             }
         }
         Ok(newest)
@@ -129,9 +115,7 @@ impl MarkFile {
         let file = match disk.open(&path, Access::Write) {
             Ok(file) => file,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                let file = disk
-                    .open(&path, Access::CreateNew)
-                    .map_err(|e| Error::io("create", &path, e))?;
+                let file = disk.open(&path, Access::CreateNew).map_err(|e| Error::io("create", &path, e))?;
                 // Full length at once, so that later marks need no space.
                 file.write_at(0, &[0; FILE_BYTES])
                     .and_then(|()| file.sync_data())
@@ -141,11 +125,7 @@ impl MarkFile {
             }
             Err(e) => return Err(Error::io("open", &path, e)),
         };
-        Ok(Self {
-            file,
-            path,
-            counter,
-        })
+        Ok(Self { file, path, counter })
     }
 
     /// Writes a mark into the older slot and syncs it.
@@ -154,12 +134,7 @@ impl MarkFile {
     /// The system's error; the other slot is then still intact.
     pub fn write(&mut self, durable: Point, base_seq: u64, clean: bool) -> Result<(), Error> {
         self.counter += 1;
-        let mark = Mark {
-            counter: self.counter,
-            durable,
-            base_seq,
-            clean,
-        };
+        let mark = Mark { counter: self.counter, durable, base_seq, clean };
         self.file
             .write_at(self.counter % 2 * SLOT_DISTANCE_BYTES, &mark.encode())
             .and_then(|()| self.file.sync_data())
@@ -177,18 +152,11 @@ mod tests {
         let disk = ModelDisk::new();
         let dir = Path::new("/j");
         let mut file = MarkFile::open(&disk, dir, 0).unwrap();
-        let point = |seq| Point {
-            seq,
-            epoch: 1,
-            chain: 5,
-        };
+        let point = |seq| Point { seq, epoch: 1, chain: 5 };
         file.write(point(10), 1, false).unwrap();
         file.write(point(20), 1, true).unwrap();
         let read = || MarkFile::read(&disk, dir).unwrap().unwrap();
-        assert_eq!(
-            (read().durable, read().clean, read().base_seq),
-            (point(20), true, 1)
-        );
+        assert_eq!((read().durable, read().clean, read().base_seq), (point(20), true, 1));
         for at in 0..SLOT_BYTES {
             disk.edit(&dir.join(MARK_NAME), |b| b[at] ^= 4);
             assert_eq!(read().durable, point(10), "byte {at}");
@@ -196,14 +164,6 @@ mod tests {
         }
         let mut again = MarkFile::open(&disk, dir, read().counter).unwrap();
         again.write(point(30), 2, false).unwrap();
-        assert_eq!(
-            read(),
-            Mark {
-                counter: 3,
-                durable: point(30),
-                base_seq: 2,
-                clean: false
-            }
-        );
+        assert_eq!(read(), Mark { counter: 3, durable: point(30), base_seq: 2, clean: false });
     }
 }

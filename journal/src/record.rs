@@ -114,14 +114,8 @@ impl fmt::Display for HeaderFault {
         match self {
             Self::NoMagic => write!(f, "no record begins here"),
             Self::Checksum => write!(f, "the record's header is damaged"),
-            Self::Layout(v) => write!(
-                f,
-                "record layout {v} is unknown; this program reads layout {LAYOUT}"
-            ),
-            Self::TooLong(n) => write!(
-                f,
-                "the record's body of {n} bytes is over the limit of {BODY_BYTES_MAX}"
-            ),
+            Self::Layout(v) => write!(f, "record layout {v} is unknown; this program reads layout {LAYOUT}"),
+            Self::TooLong(n) => write!(f, "the record's body of {n} bytes is over the limit of {BODY_BYTES_MAX}"),
         }
     }
 }
@@ -129,21 +123,15 @@ impl fmt::Display for HeaderFault {
 impl std::error::Error for HeaderFault {}
 
 fn u16_at(h: &[u8; HEADER_BYTES], at: usize) -> u16 {
-    h.get(at..)
-        .and_then(|s| s.first_chunk())
-        .map_or(0, |b| u16::from_le_bytes(*b))
+    h.get(at..).and_then(|s| s.first_chunk()).map_or(0, |b| u16::from_le_bytes(*b))
 }
 
 fn u32_at(h: &[u8; HEADER_BYTES], at: usize) -> u32 {
-    h.get(at..)
-        .and_then(|s| s.first_chunk())
-        .map_or(0, |b| u32::from_le_bytes(*b))
+    h.get(at..).and_then(|s| s.first_chunk()).map_or(0, |b| u32::from_le_bytes(*b))
 }
 
 fn u64_at(h: &[u8; HEADER_BYTES], at: usize) -> u64 {
-    h.get(at..)
-        .and_then(|s| s.first_chunk())
-        .map_or(0, |b| u64::from_le_bytes(*b))
+    h.get(at..).and_then(|s| s.first_chunk()).map_or(0, |b| u64::from_le_bytes(*b))
 }
 
 impl Header {
@@ -210,10 +198,7 @@ pub fn encode_into(out: &mut Vec<u8>, header: &Header, body: &[u8]) -> u32 {
         (6, &header.kind.to_le_bytes()),
         (8, &header.flags.to_le_bytes()),
         (10, &header.tag.to_le_bytes()),
-        (
-            12,
-            &u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes(),
-        ),
+        (12, &u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes()),
         (16, &header.seq.to_le_bytes()),
         (24, &header.time_us.to_le_bytes()),
         (32, &header.epoch.to_le_bytes()),
@@ -250,16 +235,12 @@ pub struct RecordRef<'a> {
 impl RecordRef<'_> {
     /// A copy that owns its body.
     pub fn to_record(&self) -> Record {
-        Record {
-            header: self.header,
-            body: self.body.to_vec(),
-        }
+        Record { header: self.header, body: self.body.to_vec() }
     }
 
     /// Whether the record belongs to the history of `job`.
     pub fn concerns(&self, job: u32) -> bool {
-        self.header.kind < KIND_OWN_MIN
-            && (self.header.job == job || self.header.flags & FLAG_SHARED != 0)
+        self.header.kind < KIND_OWN_MIN && (self.header.job == job || self.header.flags & FLAG_SHARED != 0)
     }
 }
 
@@ -275,10 +256,7 @@ pub struct Record {
 impl Record {
     /// The record as a reference.
     pub fn as_ref(&self) -> RecordRef<'_> {
-        RecordRef {
-            header: self.header,
-            body: &self.body,
-        }
+        RecordRef { header: self.header, body: &self.body }
     }
 }
 
@@ -348,15 +326,9 @@ mod tests {
     fn header_returns_what_was_written() {
         let (bytes, chain) = sample();
         let h = Header::parse(&bytes).unwrap();
-        assert_eq!(
-            (h.kind, h.flags, h.channel, h.seq, h.epoch),
-            (7, 1, 1, 0x0102_0304_0506_0708, 9)
-        );
+        assert_eq!((h.kind, h.flags, h.channel, h.seq, h.epoch), (7, 1, 1, 0x0102_0304_0506_0708, 9));
         assert_eq!((h.time_us, h.job, h.task, h.attempt), (10, 11, 12, 13));
-        assert_eq!(
-            (h.tag, h.group_index, h.prev, h.body_bytes, h.chain),
-            (14, 15, 16, 4, chain)
-        );
+        assert_eq!((h.tag, h.group_index, h.prev, h.body_bytes, h.chain), (14, 15, 16, 4, chain));
         assert!(h.body_intact(b"body") && !h.body_intact(b"bodx") && !h.body_intact(b"bod"));
         assert_eq!(bytes.len(), HEADER_BYTES + 4);
     }
@@ -385,9 +357,6 @@ mod tests {
             Header::parse(&copy)
         };
         assert_eq!(resealed(4, &[2]), Err(HeaderFault::Layout(2)));
-        assert_eq!(
-            resealed(12, &u32::MAX.to_le_bytes()),
-            Err(HeaderFault::TooLong(u32::MAX))
-        );
+        assert_eq!(resealed(12, &u32::MAX.to_le_bytes()), Err(HeaderFault::TooLong(u32::MAX)));
     }
 }

@@ -16,9 +16,7 @@ use crate::journal::{LOCK_NAME, LOG_NAME};
 use crate::lock::LockError;
 use crate::log::page::{Page, Piece};
 use crate::mark::MarkFile;
-use crate::record::{
-    HEADER_BYTES, Header, KIND_LOST, KIND_TAIL_HEAD, Point, Record, RecordRef, encode_into,
-};
+use crate::record::{HEADER_BYTES, Header, KIND_LOST, KIND_TAIL_HEAD, Point, Record, RecordRef, encode_into};
 use crate::scan::{Found, Scanner};
 use crate::tail;
 
@@ -65,18 +63,10 @@ pub fn scan(
     f: &mut dyn FnMut(RecordRef<'_>) -> Result<(), Error>,
 ) -> Result<Report, Error> {
     let _lock = disk.lock(&dir.join(LOCK_NAME)).map_err(|e| match e {
-        LockError::Held(holder) => Error::Busy {
-            path: dir.to_path_buf(),
-            holder,
-        },
+        LockError::Held(holder) => Error::Busy { path: dir.to_path_buf(), holder },
         LockError::Io(e) => Error::io("lock", dir, e),
     })?;
-    let mut collector = Collector {
-        report: Report::default(),
-        last: None,
-        newer: BTreeMap::new(),
-        f,
-    };
+    let mut collector = Collector { report: Report::default(), last: None, newer: BTreeMap::new(), f };
     read_tails(disk, dir, &mut collector)?;
     read_store(disk, dir, &mut collector)?;
     let rest = std::mem::take(&mut collector.newer);
@@ -87,12 +77,7 @@ pub fn scan(
     let (mut report, last) = (collector.report, collector.last.unwrap_or_default());
     if marked > last.seq {
         let (from_seq, to_seq, job_before) = (last.seq + 1, marked, last.job);
-        report.lost.push(Lost {
-            from_seq,
-            to_seq,
-            job_before,
-            job_after: 0,
-        });
+        report.lost.push(Lost { from_seq, to_seq, job_before, job_after: 0 });
     }
     Ok(report)
 }
@@ -108,11 +93,7 @@ struct Collector<'a> {
 impl Collector<'_> {
     /// A record of the store: those of the tail files that belong before it, or replace it, come first.
     fn take_older(&mut self, record: RecordRef<'_>) -> Result<(), Error> {
-        while let Some(entry) = self
-            .newer
-            .first_entry()
-            .filter(|e| *e.key() <= record.header.seq)
-        {
+        while let Some(entry) = self.newer.first_entry().filter(|e| *e.key() <= record.header.seq) {
             let newer = entry.remove();
             self.take(newer.as_ref())?;
         }
@@ -126,12 +107,7 @@ impl Collector<'_> {
             Some(last) if header.seq > last.seq + 1 => {
                 let (job_before, job_after) = (last.job, header.job);
                 let (from_seq, to_seq) = (last.seq + 1, header.seq - 1);
-                self.report.lost.push(Lost {
-                    from_seq,
-                    to_seq,
-                    job_before,
-                    job_after,
-                });
+                self.report.lost.push(Lost { from_seq, to_seq, job_before, job_after });
             }
             Some(_) => {}
             None => self.report.first_seq = header.seq,
@@ -153,9 +129,7 @@ fn read_tails(disk: &dyn Disk, dir: &Path, collector: &mut Collector<'_>) -> Res
         while let Some(found) = scanner.next().map_err(io)? {
             match found {
                 Found::Valid { record, .. } if record.header.kind != KIND_TAIL_HEAD => {
-                    collector
-                        .newer
-                        .insert(record.header.seq, record.to_record());
+                    collector.newer.insert(record.header.seq, record.to_record());
                 }
                 Found::Valid { .. } => {}
                 Found::Damaged { from, to } | Found::TornTail { from, to } => {
@@ -173,10 +147,7 @@ fn read_store(disk: &dyn Disk, dir: &Path, collector: &mut Collector<'_>) -> Res
     let store = match disk.open_store(&path) {
         Ok(store) => store,
         Err(e) => {
-            collector
-                .report
-                .damaged
-                .push(format!("{} cannot be opened: {e}", path.display()));
+            collector.report.damaged.push(format!("{} cannot be opened: {e}", path.display()));
             return Ok(());
         }
     };
@@ -186,10 +157,7 @@ fn read_store(disk: &dyn Disk, dir: &Path, collector: &mut Collector<'_>) -> Res
     let walked = store.range(&[0], &[0x10], false, &mut |key, value| {
         let Some(page) = Page::parse(value) else {
             partial.clear();
-            damaged.push(format!(
-                "{}: the entry {key:02x?} is not intact",
-                path.display()
-            ));
+            damaged.push(format!("{}: the entry {key:02x?} is not intact", path.display()));
             return true;
         };
         match page.piece {
@@ -214,10 +182,7 @@ fn read_store(disk: &dyn Disk, dir: &Path, collector: &mut Collector<'_>) -> Res
 fn take_all(mut rest: &[u8], collector: &mut Collector<'_>) -> Result<(), Error> {
     while let Ok(header) = Header::parse(rest) {
         let bytes = HEADER_BYTES + header.body_bytes as usize;
-        let Some(body) = rest
-            .get(HEADER_BYTES..bytes)
-            .filter(|b| header.body_intact(b))
-        else {
+        let Some(body) = rest.get(HEADER_BYTES..bytes).filter(|b| header.body_intact(b)) else {
             break;
         };
         collector.take_older(RecordRef { header, body })?;
@@ -232,30 +197,18 @@ fn take_all(mut rest: &[u8], collector: &mut Collector<'_>) -> Result<(), Error>
 /// # Errors
 /// As [`scan`]; [`Error::Refused`] if `to` is not empty or nothing can be saved.
 pub fn rebuild(disk: &Arc<dyn Disk>, from: &Path, to: &Path) -> Result<Report, Error> {
-    disk.create_dir(to)
-        .map_err(|e| Error::io("create", to, e))?;
-    if !disk
-        .list(to)
-        .map_err(|e| Error::io("list", to, e))?
-        .is_empty()
-    {
-        return Err(Error::Refused {
-            why: format!("{} is not empty; give a new directory", to.display()),
-        });
+    disk.create_dir(to).map_err(|e| Error::io("create", to, e))?;
+    if !disk.list(to).map_err(|e| Error::io("list", to, e))?.is_empty() {
+        return Err(Error::Refused { why: format!("{} is not empty; give a new directory", to.display()) });
     }
-    let mut builder = Rebuilder {
-        disk: &**disk,
-        dir: to,
-        generation: 1,
-        before: None,
-        end: Point::default(),
-        bytes: Vec::new(),
-    };
+    let mut builder =
+        Rebuilder { disk: &**disk, dir: to, generation: 1, before: None, end: Point::default(), bytes: Vec::new() };
     let report = scan(&**disk, from, &mut |record| builder.take(record))?;
     if report.intact == 0 {
-        return Err(Error::Refused {
-            why: format!("no intact record was found in {}", from.display()),
-        });
+        return Err(Error::Refused { why: format!("no intact record was found in {}", from.display()) });
+    }
+    if let Some(lost) = report.lost.last() {
+        builder.fill(lost.to_seq, 0)?;
     }
     builder.finish_part()?;
     let mut mark = MarkFile::open(&**disk, to, 0)?;
@@ -277,62 +230,36 @@ impl Rebuilder<'_> {
     fn take(&mut self, record: RecordRef<'_>) -> Result<(), Error> {
         let header = record.header;
         if self.before.is_none() {
-            self.end = Point {
-                seq: header.seq - 1,
-                epoch: header.epoch,
-                chain: header.prev,
-            };
+            self.end = Point { seq: header.seq - 1, epoch: header.epoch, chain: header.prev };
             self.before = Some(self.end);
         }
-        if header.seq - self.end.seq > GAP_MAX {
-            return Err(Error::Refused {
-                why: format!(
-                    "more than {GAP_MAX} records are missing before {}",
-                    header.seq
-                ),
-            });
+        self.fill(header.seq - 1, header.time_us)?;
+        self.put(header, record.body)
+    }
+
+    /// Stands in for what is lost up to `to_seq`.
+    fn fill(&mut self, to_seq: u64, time_us: u64) -> Result<(), Error> {
+        if to_seq.saturating_sub(self.end.seq) > GAP_MAX {
+            return Err(Error::Refused { why: format!("more than {GAP_MAX} records are missing before {to_seq}") });
         }
-        while self.end.seq + 1 < header.seq {
-            let filler = Header {
-                kind: KIND_LOST,
-                time_us: header.time_us,
-                epoch: self.end.epoch,
-                ..Header::default()
-            };
+        while self.end.seq < to_seq {
+            let filler = Header { kind: KIND_LOST, time_us, epoch: self.end.epoch, ..Header::default() };
             self.put(filler, &[])?;
         }
-        self.put(header, record.body)
+        Ok(())
     }
 
     fn put(&mut self, header: Header, body: &[u8]) -> Result<(), Error> {
         let (seq, epoch) = (self.end.seq + 1, header.epoch);
-        let header = Header {
-            seq,
-            prev: self.end.chain,
-            tag: 1,
-            group_index: 0,
-            ..header
-        };
+        let header = Header { seq, prev: self.end.chain, tag: 1, group_index: 0, ..header };
         let chain = encode_into(&mut self.bytes, &header, body);
         self.end = Point { seq, epoch, chain };
-        if self.bytes.len() >= PART_BYTES {
-            self.finish_part()
-        } else {
-            Ok(())
-        }
+        if self.bytes.len() >= PART_BYTES { self.finish_part() } else { Ok(()) }
     }
 
     fn finish_part(&mut self) -> Result<(), Error> {
         let before = self.before.unwrap_or_default();
-        tail::create(
-            self.disk,
-            self.dir,
-            self.generation,
-            1,
-            before,
-            self.end,
-            &self.bytes,
-        )?;
+        tail::create(self.disk, self.dir, self.generation, 1, before, self.end, &self.bytes)?;
         self.generation += 1;
         self.before = Some(self.end);
         self.bytes.clear();
@@ -342,10 +269,7 @@ impl Rebuilder<'_> {
 
 fn copy_checkpoints(disk: &dyn Disk, from: &Path, to: &Path) -> Result<(), Error> {
     let names = disk.list(from).map_err(|e| Error::io("list", from, e))?;
-    for name in names
-        .iter()
-        .filter(|n| n.starts_with("checkpoint-") && n.ends_with(".hqc"))
-    {
+    for name in names.iter().filter(|n| n.starts_with("checkpoint-") && n.ends_with(".hqc")) {
         let (source, target): (PathBuf, PathBuf) = (from.join(name), to.join(name));
         let copied = disk.open(&source, Access::Read).and_then(|file| {
             let mut bytes = vec![0; usize::try_from(file.bytes()?).unwrap_or(0)];
@@ -368,13 +292,7 @@ mod tests {
 
     fn options(disk: &ModelDisk) -> Options {
         let disk = Arc::new(disk.clone());
-        Options {
-            disk,
-            rotate_bytes: 3000,
-            background: false,
-            ballast_bytes: 0,
-            ..Options::default()
-        }
+        Options { disk, rotate_bytes: 3000, background: false, ballast_bytes: 0, ..Options::default() }
     }
 
     #[test]
@@ -383,26 +301,18 @@ mod tests {
             let disk = ModelDisk::new();
             let (mut journal, _) = Journal::open(Path::new("/j"), options(&disk)).unwrap();
             for n in 0..60u64 {
-                let draft = RecordDraft {
-                    kind: 1,
-                    job: 1 + n as u32 / 20,
-                    body: vec![n as u8; 40],
-                    ..RecordDraft::default()
-                };
+                let draft =
+                    RecordDraft { kind: 1, job: 1 + n as u32 / 20, body: vec![n as u8; 40], ..RecordDraft::default() };
                 journal.append(&[draft]).unwrap();
                 journal.commit().unwrap();
                 if n == 30 {
                     while journal.migrate_step().unwrap() {}
                 }
             }
-            journal
-                .checkpoint_writer()
-                .write(journal.durable(), 0, [])
-                .unwrap();
+            journal.checkpoint_writer().write(journal.durable(), 0, []).unwrap();
             journal.close().unwrap();
             let names = disk.list(Path::new("/j")).unwrap();
-            let last =
-                Path::new("/j").join(names.iter().rfind(|n| n.starts_with("tail-")).unwrap());
+            let last = Path::new("/j").join(names.iter().rfind(|n| n.starts_with("tail-")).unwrap());
             let mut length = 0;
             disk.edit(&last, |b| {
                 length = b.len();
@@ -426,12 +336,7 @@ mod tests {
                 })
                 .unwrap();
             let lost = report.lost.first().map(|l| (l.from_seq, l.to_seq));
-            assert_eq!(
-                seen,
-                (2..62)
-                    .filter(|s| lost.is_none_or(|l| l.0 != *s))
-                    .collect::<Vec<_>>()
-            );
+            assert_eq!(seen, (2..62).filter(|s| lost.is_none_or(|l| l.0 != *s)).collect::<Vec<_>>());
             assert_eq!(opened.checkpoint.unwrap().at.seq, 61);
             assert!(rebuild(&shared, Path::new("/j"), Path::new("/k")).is_err());
         }

@@ -61,15 +61,7 @@ impl<'f> Scanner<'f> {
     /// The system's error when the length cannot be read.
     pub fn new(file: &'f dyn File, from: u64, end: u64) -> io::Result<Self> {
         let end = end.min(file.bytes()?);
-        Ok(Self {
-            file,
-            pos: from,
-            end,
-            buf: Vec::new(),
-            buf_at: from,
-            tag: None,
-            known_good: false,
-        })
+        Ok(Self { file, pos: from, end, buf: Vec::new(), buf_at: from, tag: None, known_good: false })
     }
 
     /// Accepts only records with this tag when looking for the next record behind damage.
@@ -86,19 +78,13 @@ impl<'f> Scanner<'f> {
 
     /// Makes `at..at + bytes` available; false when the file ends before.
     fn load(&mut self, at: u64, bytes: usize) -> io::Result<bool> {
-        let Some(left) = self
-            .end
-            .checked_sub(at)
-            .filter(|left| *left >= bytes as u64)
-        else {
+        let Some(left) = self.end.checked_sub(at).filter(|left| *left >= bytes as u64) else {
             return Ok(false);
         };
         if at >= self.buf_at && at + bytes as u64 <= self.buf_at + self.buf.len() as u64 {
             return Ok(true);
         }
-        let want = usize::try_from(left)
-            .unwrap_or(usize::MAX)
-            .min(bytes.max(CHUNK_BYTES));
+        let want = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.max(CHUNK_BYTES));
         if self.buf.capacity() > 4 * CHUNK_BYTES && want <= CHUNK_BYTES {
             self.buf = Vec::new();
         }
@@ -111,9 +97,7 @@ impl<'f> Scanner<'f> {
 
     /// The loaded bytes from `at` on.
     fn loaded(&self, at: u64) -> &[u8] {
-        at.checked_sub(self.buf_at)
-            .and_then(|n| self.buf.get(usize::try_from(n).ok()?..))
-            .unwrap_or_default()
+        at.checked_sub(self.buf_at).and_then(|n| self.buf.get(usize::try_from(n).ok()?..)).unwrap_or_default()
     }
 
     fn header_at(&mut self, at: u64) -> io::Result<Option<Header>> {
@@ -168,11 +152,7 @@ impl<'f> Scanner<'f> {
             return Ok(None);
         }
         let from = self.pos;
-        let intact = if self.known_good {
-            self.header_at(from)?
-        } else {
-            None
-        };
+        let intact = if self.known_good { self.header_at(from)? } else { None };
         self.known_good = false;
         let intact = match intact {
             Some(header) => Some(header),
@@ -185,15 +165,8 @@ impl<'f> Scanner<'f> {
             self.load(from, bytes)?;
             let to = from + bytes as u64;
             self.pos = to;
-            let body = self
-                .loaded(from)
-                .get(HEADER_BYTES..bytes)
-                .unwrap_or_default();
-            return Ok(Some(Found::Valid {
-                record: RecordRef { header, body },
-                from,
-                to,
-            }));
+            let body = self.loaded(from).get(HEADER_BYTES..bytes).unwrap_or_default();
+            return Ok(Some(Found::Valid { record: RecordRef { header, body }, from, to }));
         }
         // With an intact header its length tells where the next record is; only the body is bad. Looking inside the body
         // could find records that a task printed.
@@ -228,12 +201,7 @@ mod tests {
         let (mut out, mut starts, mut prev) = (Vec::new(), Vec::new(), 0);
         for (n, body) in bodies.iter().enumerate() {
             starts.push(out.len() as u64);
-            let header = Header {
-                seq: n as u64 + 1,
-                tag: 77,
-                prev,
-                ..Header::default()
-            };
+            let header = Header { seq: n as u64 + 1, tag: 77, prev, ..Header::default() };
             prev = encode_into(&mut out, &header, body);
         }
         (out, starts)
@@ -271,12 +239,7 @@ mod tests {
         let (bytes, starts) = file_of(&[b"one".to_vec(), vec![], vec![9; 300]]);
         for cut in 0..=bytes.len() {
             let (records, damage, torn) = scan(&bytes[..cut].to_vec());
-            let ends: Vec<u64> = starts
-                .iter()
-                .skip(1)
-                .copied()
-                .chain([bytes.len() as u64])
-                .collect();
+            let ends: Vec<u64> = starts.iter().skip(1).copied().chain([bytes.len() as u64]).collect();
             let whole = ends.iter().filter(|e| **e <= cut as u64).count();
             assert_eq!(records.len(), whole, "cut {cut}");
             assert!(damage.is_empty());
@@ -298,11 +261,7 @@ mod tests {
 
     #[test]
     fn bodies_over_the_chunk_size_are_read() {
-        let (bytes, _) = file_of(&[
-            vec![1; 3 * CHUNK_BYTES],
-            b"x".to_vec(),
-            vec![2; CHUNK_BYTES],
-        ]);
+        let (bytes, _) = file_of(&[vec![1; 3 * CHUNK_BYTES], b"x".to_vec(), vec![2; CHUNK_BYTES]]);
         let (records, damage, torn) = scan(&bytes);
         assert_eq!(records.len(), 3);
         assert!(damage.is_empty() && torn.is_none());

@@ -89,17 +89,12 @@ pub struct SledStore {
 
 impl fmt::Debug for SledStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SledStore")
-            .field("dir", &self.dir)
-            .finish_non_exhaustive()
+        f.debug_struct("SledStore").field("dir", &self.dir).finish_non_exhaustive()
     }
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied());
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     format!("sled panicked: {}", text.unwrap_or("without a message"))
 }
 
@@ -129,10 +124,7 @@ fn set_snapshots_aside(dir: &Path) -> io::Result<usize> {
     let mut moved = 0;
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
-        let name = path
-            .file_name()
-            .and_then(|n| n.to_str())
-            .unwrap_or_default();
+        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
         if name.starts_with("snap.") {
             fs::rename(&path, dir.join(format!("damaged-{name}")))?;
             moved += 1;
@@ -170,22 +162,13 @@ impl SledStore {
                 "its blobs folder is not empty, which this program never causes".into(),
             ));
         }
-        let db_file = fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(dir.join("db"))
-            .map_err(StoreError::Io)?;
+        let db_file = fs::OpenOptions::new().read(true).write(true).open(dir.join("db")).map_err(StoreError::Io)?;
         if had_data {
             db_file.sync_data().map_err(StoreError::Io)?;
         } else {
             sync_new_files(dir).map_err(StoreError::Io)?;
         }
-        Ok(Self {
-            db,
-            db_file,
-            dir: dir.to_path_buf(),
-            failed: AtomicBool::new(false),
-        })
+        Ok(Self { db, db_file, dir: dir.to_path_buf(), failed: AtomicBool::new(false) })
     }
 
     fn guarded<T>(&self, f: impl FnOnce() -> Result<T, sled::Error>) -> Result<T, StoreError> {
@@ -217,10 +200,7 @@ fn sync_new_files(dir: &Path) -> io::Result<()> {
 impl Store for SledStore {
     fn insert(&self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
         if value.len() > VALUE_BYTES_MAX {
-            return Err(StoreError::Failed(format!(
-                "a value of {} bytes is over the limit",
-                value.len()
-            )));
+            return Err(StoreError::Failed(format!("a value of {} bytes is over the limit", value.len())));
         }
         self.guarded(|| self.db.insert(key, value).map(drop))
     }
@@ -243,11 +223,7 @@ impl Store for SledStore {
         self.guarded(|| {
             let mut entries = self.db.range::<&[u8], _>(from..to);
             loop {
-                let next = if backwards {
-                    entries.next_back()
-                } else {
-                    entries.next()
-                };
+                let next = if backwards { entries.next_back() } else { entries.next() };
                 let Some(entry) = next else { return Ok(()) };
                 let (key, value) = entry?;
                 if !f(&key, &value) {
@@ -276,9 +252,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = SledStore::open(dir.path()).unwrap();
         for n in 0..500u64 {
-            store
-                .insert(&n.to_be_bytes(), &[7; VALUE_BYTES_MAX])
-                .unwrap();
+            store.insert(&n.to_be_bytes(), &[7; VALUE_BYTES_MAX]).unwrap();
         }
         assert!(store.insert(b"x", &[0; VALUE_BYTES_MAX + 1]).is_err());
         store.sync().unwrap();
@@ -308,29 +282,12 @@ mod tests {
         let mut snapshots = 0;
         for entry in fs::read_dir(dir.path()).unwrap() {
             let path = entry.unwrap().path();
-            if path
-                .file_name()
-                .unwrap()
-                .to_str()
-                .unwrap()
-                .starts_with("snap.")
-            {
-                fs::write(
-                    &path,
-                    b"garbage that is long enough to be read as a snapshot",
-                )
-                .unwrap();
+            if path.file_name().unwrap().to_str().unwrap().starts_with("snap.") {
+                fs::write(&path, b"garbage that is long enough to be read as a snapshot").unwrap();
                 snapshots += 1;
             }
         }
         assert!(snapshots > 0, "sled writes a snapshot when it is opened");
-        assert_eq!(
-            SledStore::open(dir.path())
-                .unwrap()
-                .get(b"k")
-                .unwrap()
-                .unwrap(),
-            b"v"
-        );
+        assert_eq!(SledStore::open(dir.path()).unwrap().get(b"k").unwrap().unwrap(), b"v");
     }
 }

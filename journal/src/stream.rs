@@ -74,15 +74,11 @@ impl StreamHead {
         for (key, value) in value.as_map()? {
             match key.as_integer().and_then(|k| u8::try_from(k).ok()) {
                 Some(0) => value.as_text()?.clone_into(&mut head.server_uid),
-                Some(1) => {
-                    head.worker_id = value.as_integer().and_then(|n| u32::try_from(n).ok())?
-                }
+                Some(1) => head.worker_id = value.as_integer().and_then(|n| u32::try_from(n).ok())?,
                 Some(2) => value.as_text()?.clone_into(&mut head.file_id),
                 Some(3) => {
                     let pairs = value.as_map()?.iter();
-                    let texts = pairs.filter_map(|(k, v)| {
-                        Some((k.as_text()?.to_owned(), v.as_text()?.to_owned()))
-                    });
+                    let texts = pairs.filter_map(|(k, v)| Some((k.as_text()?.to_owned(), v.as_text()?.to_owned())));
                     head.meta = texts.collect();
                 }
                 // Later versions may say more.
@@ -117,11 +113,7 @@ pub enum StreamError {
 
 impl StreamError {
     pub(crate) fn io(what: &'static str, path: &Path, source: io::Error) -> Self {
-        Self::Io {
-            what,
-            path: path.to_path_buf(),
-            source,
-        }
+        Self::Io { what, path: path.to_path_buf(), source }
     }
 }
 
@@ -138,16 +130,11 @@ impl fmt::Display for StreamError {
                 uids.join("\n")
             ),
             Self::Broken(path) => {
-                write!(
-                    f,
-                    "Cannot write to {}: an earlier write failed; a new file is needed",
-                    path.display()
-                )
+                write!(f, "Cannot write to {}: an earlier write failed; a new file is needed", path.display())
             }
-            Self::BadName(name) => write!(
-                f,
-                "A stream file cannot be named {name:?}: only letters and digits are allowed"
-            ),
+            Self::BadName(name) => {
+                write!(f, "A stream file cannot be named {name:?}: only letters and digits are allowed")
+            }
         }
     }
 }

@@ -59,11 +59,7 @@ impl Part {
             let record = match scanner.next().map_err(io)? {
                 Some(Found::Valid { record, .. }) => record,
                 Some(Found::Damaged { from, to } | Found::TornTail { from, to }) => {
-                    return Err(self.damaged(
-                        from,
-                        to,
-                        "the bytes are no longer those that were written",
-                    ));
+                    return Err(self.damaged(from, to, "the bytes are no longer those that were written"));
                 }
                 None => {
                     return Err(self.damaged(at, self.bytes, "the file is shorter than it was"));
@@ -75,11 +71,7 @@ impl Part {
             if record.header.seq != last.seq + 1 || record.header.prev != last.chain {
                 return Err(self.damaged(at, self.bytes, "the chain of records is broken"));
             }
-            last = Point {
-                seq: record.header.seq,
-                epoch: record.header.epoch,
-                chain: record.header.chain,
-            };
+            last = Point { seq: record.header.seq, epoch: record.header.epoch, chain: record.header.chain };
             if last.seq > after && !f(record) {
                 return Ok(());
             }
@@ -88,12 +80,7 @@ impl Part {
     }
 
     fn damaged(&self, from: u64, to: u64, why: &str) -> Error {
-        Error::Damaged {
-            path: self.path.clone(),
-            from,
-            to,
-            why: why.to_owned(),
-        }
+        Error::Damaged { path: self.path.clone(), from, to, why: why.to_owned() }
     }
 }
 
@@ -125,10 +112,7 @@ pub fn part_name(generation: u64) -> String {
 
 /// The generation of a tail file's name.
 pub fn part_generation(name: &str) -> Option<u64> {
-    name.strip_prefix("tail-")?
-        .strip_suffix(".hqt")?
-        .parse()
-        .ok()
+    name.strip_prefix("tail-")?.strip_suffix(".hqt")?.parse().ok()
 }
 
 /// Makes a tail file that starts with `records`, which continue `before`; durable when this returns.
@@ -176,15 +160,7 @@ pub fn create(
             return Err(io(e));
         }
     };
-    Ok(Part {
-        generation,
-        path,
-        file,
-        before,
-        end,
-        bytes: bytes.len() as u64,
-        tag,
-    })
+    Ok(Part { generation, path, file, before, end, bytes: bytes.len() as u64, tag })
 }
 
 /// Reads a tail file from its head on and finds where its intact chain ends.
@@ -194,33 +170,19 @@ pub fn create(
 pub fn scan(disk: &dyn Disk, dir: &Path, generation: u64) -> Result<Scanned, Error> {
     let path = dir.join(part_name(generation));
     let io = |e| Error::io("read", &path, e);
-    let file = disk
-        .open(&path, Access::Write)
-        .or_else(|_| disk.open(&path, Access::Read))
-        .map_err(io)?;
+    let file = disk.open(&path, Access::Write).or_else(|_| disk.open(&path, Access::Read)).map_err(io)?;
     let file_bytes = file.bytes().map_err(io)?;
     let mut scanner = Scanner::new(&*file, 0, file_bytes).map_err(io)?;
     let head = match scanner.next().map_err(io)? {
-        Some(Found::Valid { record, .. })
-            if record.header.kind == KIND_TAIL_HEAD && record.header.seq > 0 =>
-        {
+        Some(Found::Valid { record, .. }) if record.header.kind == KIND_TAIL_HEAD && record.header.seq > 0 => {
             record.header
         }
         _ => {
             let why = "the head of the tail file is not intact".to_owned();
-            return Err(Error::Damaged {
-                path,
-                from: 0,
-                to: file_bytes.min(64),
-                why,
-            });
+            return Err(Error::Damaged { path, from: 0, to: file_bytes.min(64), why });
         }
     };
-    let before = Point {
-        seq: head.seq - 1,
-        epoch: head.epoch,
-        chain: head.prev,
-    };
+    let before = Point { seq: head.seq - 1, epoch: head.epoch, chain: head.prev };
     let mut end = before;
     let mut good = scanner.position();
     let mut broken: Option<Break> = None;
@@ -229,49 +191,24 @@ pub fn scan(disk: &dyn Disk, dir: &Path, generation: u64) -> Result<Scanned, Err
             (Found::Valid { record, to, .. }, None)
                 if record.header.seq == end.seq + 1 && record.header.prev == end.chain =>
             {
-                end = Point {
-                    seq: record.header.seq,
-                    epoch: record.header.epoch,
-                    chain: record.header.chain,
-                };
+                end = Point { seq: record.header.seq, epoch: record.header.epoch, chain: record.header.chain };
                 good = to;
             }
             (Found::Valid { record, from, to }, broken) => {
-                let b = broken.get_or_insert(Break {
-                    from,
-                    to,
-                    proven_seq: 0,
-                });
+                let b = broken.get_or_insert(Break { from, to, proven_seq: 0 });
                 let h = record.header;
                 if h.tag == head.tag && h.seq > end.seq {
-                    b.proven_seq = b
-                        .proven_seq
-                        .max(h.seq.saturating_sub(u64::from(h.group_index) + 1));
+                    b.proven_seq = b.proven_seq.max(h.seq.saturating_sub(u64::from(h.group_index) + 1));
                 }
             }
             (Found::Damaged { from, to } | Found::TornTail { from, to }, broken) => {
-                broken.get_or_insert(Break {
-                    from,
-                    to,
-                    proven_seq: 0,
-                });
+                broken.get_or_insert(Break { from, to, proven_seq: 0 });
             }
         }
     }
-    let part = Part {
-        generation,
-        path: path.clone(),
-        file: Arc::clone(&file),
-        before,
-        end,
-        bytes: good,
-        tag: head.tag,
-    };
-    Ok(Scanned {
-        part,
-        broken,
-        file_bytes,
-    })
+    let part =
+        Part { generation, path: path.clone(), file: Arc::clone(&file), before, end, bytes: good, tag: head.tag };
+    Ok(Scanned { part, broken, file_bytes })
 }
 
 #[cfg(test)]
@@ -285,21 +222,9 @@ mod tests {
         let mut last = Point::default();
         for seq in 1..=6u64 {
             let group_index = u32::try_from((seq - 1) % 2).unwrap();
-            let header = Header {
-                kind: 1,
-                seq,
-                epoch: 1,
-                prev: last.chain,
-                tag: 9,
-                group_index,
-                ..Header::default()
-            };
+            let header = Header { kind: 1, seq, epoch: 1, prev: last.chain, tag: 9, group_index, ..Header::default() };
             let chain = encode_into(&mut out, &header, &[seq as u8; 10]);
-            last = Point {
-                seq,
-                epoch: 1,
-                chain,
-            };
+            last = Point { seq, epoch: 1, chain };
             ends.push(64 + out.len());
         }
         (out, ends, last)
@@ -319,11 +244,7 @@ mod tests {
             assert_eq!(found.part.end.seq, hit as u64);
             let broken = found.broken.unwrap();
             // A record of the last group proves groups one and two; a record of the second proves the first.
-            let proven = if hit < 4 {
-                4
-            } else {
-                found.part.end.seq.min(4)
-            };
+            let proven = if hit < 4 { 4 } else { found.part.end.seq.min(4) };
             if hit < 4 {
                 assert_eq!(broken.proven_seq, proven, "byte {at}");
             } else {

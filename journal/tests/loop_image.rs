@@ -19,10 +19,7 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let has = |name: &str| args.iter().any(|a| a == name);
     if let Some(at) = args.iter().position(|a| a == "--child") {
-        child(
-            Path::new(&args[at + 1]),
-            args[at + 2].parse().expect("a group size"),
-        );
+        child(Path::new(&args[at + 1]), args[at + 2].parse().expect("a group size"));
     }
     // The part of the test protocol that cargo test and nextest speak.
     if has("--list") {
@@ -35,11 +32,7 @@ fn main() -> ExitCode {
         println!("SKIPPED {NAME}: {why}");
         return ExitCode::SUCCESS;
     }
-    let rounds = if std::env::var_os("HQ_CAMPAIGN").is_some() {
-        60
-    } else {
-        3
-    };
+    let rounds = if std::env::var_os("HQ_CAMPAIGN").is_some() { 60 } else { 3 };
     for round in 0..rounds {
         let base = tempfile::tempdir().expect("a temporary directory");
         let acked = one_round(base.path(), round);
@@ -49,15 +42,8 @@ fn main() -> ExitCode {
 }
 
 fn unfit() -> Option<String> {
-    let tool = |name: &str| {
-        ["/usr/sbin", "/sbin", "/usr/bin", "/bin"]
-            .iter()
-            .any(|d| Path::new(d).join(name).exists())
-    };
-    if let Some(missing) = ["mkfs.ext4", "losetup", "mount", "umount"]
-        .iter()
-        .find(|t| !tool(t))
-    {
+    let tool = |name: &str| ["/usr/sbin", "/sbin", "/usr/bin", "/bin"].iter().any(|d| Path::new(d).join(name).exists());
+    if let Some(missing) = ["mkfs.ext4", "losetup", "mount", "umount"].iter().find(|t| !tool(t)) {
         return Some(format!("{missing} is not installed"));
     }
     let base = tempfile::tempdir().ok()?;
@@ -78,14 +64,7 @@ fn run(program: &str, args: &[&str]) -> Result<(), String> {
         .env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin")
         .output()
         .map_err(|e| format!("{program}: {e}"))?;
-    if done.status.success() {
-        Ok(())
-    } else {
-        Err(format!(
-            "{program}: {}",
-            String::from_utf8_lossy(&done.stderr)
-        ))
-    }
+    if done.status.success() { Ok(()) } else { Err(format!("{program}: {}", String::from_utf8_lossy(&done.stderr))) }
 }
 
 fn text(path: &Path) -> &str {
@@ -108,11 +87,7 @@ fn umount(at: &Path) {
 }
 
 fn options() -> Options {
-    Options {
-        rotate_bytes: 200_000,
-        ballast_bytes: 1_000_000,
-        ..Options::default()
-    }
+    Options { rotate_bytes: 200_000, ballast_bytes: 1_000_000, ..Options::default() }
 }
 
 /// Appends and commits for ever; one line on stdout per committed group.
@@ -132,9 +107,7 @@ fn child(dir: &Path, group: u64) -> ! {
         next += group;
         journal.append(&drafts).expect("appending");
         journal.commit().expect("committing");
-        writeln!(out, "{next}")
-            .and_then(|()| out.flush())
-            .expect("reporting");
+        writeln!(out, "{next}").and_then(|()| out.flush()).expect("reporting");
     }
 }
 
@@ -165,10 +138,7 @@ fn one_round(base: &Path, round: u64) -> u64 {
     let mut line = String::new();
     while acked < least || begin.elapsed() < wait {
         line.clear();
-        assert!(
-            lines.read_line(&mut line).expect("reading reports") > 0,
-            "the writer ended by itself"
-        );
+        assert!(lines.read_line(&mut line).expect("reading reports") > 0, "the writer ended by itself");
         acked = line.trim().parse().expect("a number");
     }
     run("kill", &["-STOP", &writer.0.id().to_string()]).expect("stopping the writer");
@@ -178,10 +148,7 @@ fn one_round(base: &Path, round: u64) -> u64 {
     let mut rest = String::new();
     lines.read_to_string(&mut rest).expect("reading reports");
     let complete = rest.rfind('\n').map_or("", |end| &rest[..end]);
-    acked = complete
-        .lines()
-        .filter_map(|l| l.parse().ok())
-        .fold(acked, u64::max);
+    acked = complete.lines().filter_map(|l| l.parse().ok()).fold(acked, u64::max);
     umount(&mnt);
     mount(&copy, &mnt).expect("mounting the copy");
     let checked = std::panic::catch_unwind(|| check(&mnt.join("journal"), acked));
@@ -201,15 +168,8 @@ fn check(dir: &Path, acked: u64) {
         .replay::<String>(0, &mut |r| {
             let expected = next.to_le_bytes().repeat(8);
             next += 1;
-            if r.body == expected {
-                Ok(())
-            } else {
-                Err(format!("record {} is wrong", r.header.seq))
-            }
+            if r.body == expected { Ok(()) } else { Err(format!("record {} is wrong", r.header.seq)) }
         })
         .expect("replaying");
-    assert!(
-        next >= acked,
-        "{next} of {acked} committed records are there"
-    );
+    assert!(next >= acked, "{next} of {acked} committed records are there");
 }

@@ -143,8 +143,7 @@ fn apply_torn(content: &mut Vec<u8>, change: &Change, chance: u64, seed: &mut u6
         Change::Write(offset, bytes) => {
             let mut at = 0;
             while let Some(rest) = bytes.get(at..).filter(|r| !r.is_empty()) {
-                let inside =
-                    usize::try_from((offset + at as u64) % SECTOR_BYTES as u64).unwrap_or(0);
+                let inside = usize::try_from((offset + at as u64) % SECTOR_BYTES as u64).unwrap_or(0);
                 let piece = rest.get(..SECTOR_BYTES - inside).unwrap_or(rest);
                 if random(seed) % 4 < chance {
                     write_into(content, offset + at as u64, piece);
@@ -179,11 +178,7 @@ impl State {
 
     fn used_bytes(&self) -> u64 {
         let live: BTreeSet<u64> = self.names.values().copied().collect();
-        self.inodes
-            .iter()
-            .filter(|(n, _)| live.contains(n))
-            .map(|(_, i)| i.current.len() as u64)
-            .sum()
+        self.inodes.iter().filter(|(n, _)| live.contains(n)).map(|(_, i)| i.current.len() as u64).sum()
     }
 
     fn rename_now(&mut self, change: NameChange) -> io::Result<()> {
@@ -287,9 +282,7 @@ impl ModelDisk {
 
     /// Forgets everything in the page store, as sled does after some damage.
     pub fn empty_store(&self, path: &Path) {
-        self.state()
-            .stores
-            .insert(path.to_path_buf(), StoreState::default());
+        self.state().stores.insert(path.to_path_buf(), StoreState::default());
     }
 }
 
@@ -317,16 +310,12 @@ impl ModelFile {
             return Err(eio());
         }
         let last = state.step()?;
-        let room = state
-            .capacity_bytes
-            .map(|c| c.saturating_sub(state.used_bytes()));
+        let room = state.capacity_bytes.map(|c| c.saturating_sub(state.used_bytes()));
         let inode = state.inodes.entry(self.inode).or_default();
         let change = match (room, change) {
             // A full disk takes what fits and then fails, as write(2) does.
             (Some(room), Change::Write(at, bytes)) if growth > room => {
-                let fits = bytes
-                    .len()
-                    .saturating_sub(usize::try_from(growth - room).unwrap_or(usize::MAX));
+                let fits = bytes.len().saturating_sub(usize::try_from(growth - room).unwrap_or(usize::MAX));
                 let part = Change::Write(at, bytes.into_iter().take(fits).collect());
                 apply(&mut inode.current, &part);
                 inode.pending.push(part);
@@ -346,10 +335,7 @@ impl File for ModelFile {
         if state.boot != self.boot || state.powerless {
             return Err(eio());
         }
-        state
-            .inodes
-            .get(&self.inode)
-            .map_or(Ok(0), |inode| inode.current.read_at(offset, buf))
+        state.inodes.get(&self.inode).map_or(Ok(0), |inode| inode.current.read_at(offset, buf))
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
@@ -372,9 +358,7 @@ impl File for ModelFile {
         };
         match step {
             Ok(false) => {
-                let Inode {
-                    durable, pending, ..
-                } = inode;
+                let Inode { durable, pending, .. } = inode;
                 for change in pending.drain(..) {
                     apply(durable, &change);
                 }
@@ -393,10 +377,7 @@ impl File for ModelFile {
         if state.boot != self.boot {
             return Err(eio());
         }
-        Ok(state
-            .inodes
-            .get(&self.inode)
-            .map_or(0, |i| i.current.len() as u64))
+        Ok(state.inodes.get(&self.inode).map_or(0, |i| i.current.len() as u64))
     }
 }
 
@@ -409,19 +390,14 @@ impl Disk for ModelDisk {
             (Some(_), Access::CreateNew) => return Err(io::ErrorKind::AlreadyExists.into()),
             (Some(inode), _) => inode,
             (None, Access::CreateNew) => {
-                if state
-                    .capacity_bytes
-                    .is_some_and(|c| state.used_bytes() >= c)
-                {
+                if state.capacity_bytes.is_some_and(|c| state.used_bytes() >= c) {
                     return Err(io::ErrorKind::StorageFull.into());
                 }
                 state.inode_next += 1;
                 let inode = state.inode_next;
                 state.inodes.insert(inode, Inode::default());
                 state.names.insert(path.to_path_buf(), inode);
-                state
-                    .names_pending
-                    .push(NameChange::Link(path.to_path_buf(), inode));
+                state.names_pending.push(NameChange::Link(path.to_path_buf(), inode));
                 inode
             }
             (None, _) => return Err(io::ErrorKind::NotFound.into()),
@@ -429,11 +405,7 @@ impl Disk for ModelDisk {
         if last {
             return Err(eio());
         }
-        Ok(Arc::new(ModelFile {
-            disk: self.clone(),
-            inode,
-            boot: state.boot,
-        }))
+        Ok(Arc::new(ModelFile { disk: self.clone(), inode, boot: state.boot }))
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
@@ -485,36 +457,22 @@ impl Disk for ModelDisk {
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {
         let state = self.state();
         let inside = state.names.keys().filter(|p| p.parent() == Some(path));
-        Ok(inside
-            .filter_map(|p| p.file_name()?.to_str().map(str::to_owned))
-            .collect())
+        Ok(inside.filter_map(|p| p.file_name()?.to_str().map(str::to_owned)).collect())
     }
 
     fn open_store(&self, path: &Path) -> Result<Arc<dyn Store>, StoreError> {
         let mut state = self.state();
         state.step().map_err(StoreError::Io)?;
         state.stores.entry(path.to_path_buf()).or_default();
-        Ok(Arc::new(ModelStore {
-            disk: self.clone(),
-            path: path.to_path_buf(),
-            boot: state.boot,
-        }))
+        Ok(Arc::new(ModelStore { disk: self.clone(), path: path.to_path_buf(), boot: state.boot }))
     }
 
     fn lock(&self, path: &Path) -> Result<Box<dyn Any + Send + Sync>, LockError> {
         let mut state = self.state();
         if !state.locks.insert(path.to_path_buf()) {
-            return Err(LockError::Held(Holder {
-                host: "model".to_owned(),
-                pid: 1,
-                since_s: 1,
-            }));
+            return Err(LockError::Held(Holder { host: "model".to_owned(), pid: 1, since_s: 1 }));
         }
-        Ok(Box::new(ModelLock {
-            disk: self.clone(),
-            path: path.to_path_buf(),
-            boot: state.boot,
-        }))
+        Ok(Box::new(ModelLock { disk: self.clone(), path: path.to_path_buf(), boot: state.boot }))
     }
 }
 
@@ -547,9 +505,7 @@ impl ModelStore {
         }
         match state.stores.get_mut(&self.path) {
             Some(store) if !store.failed => Ok(f(store)),
-            _ => Err(StoreError::Failed(
-                "the model store failed earlier".to_owned(),
-            )),
+            _ => Err(StoreError::Failed("the model store failed earlier".to_owned())),
         }
     }
 
@@ -557,9 +513,7 @@ impl ModelStore {
         self.disk.state().step().map_err(StoreError::Io)?;
         self.with(|store| {
             put(&mut store.current, key.to_vec(), value.map(<[u8]>::to_vec));
-            store
-                .pending
-                .push((key.to_vec(), value.map(<[u8]>::to_vec)));
+            store.pending.push((key.to_vec(), value.map(<[u8]>::to_vec)));
         })
     }
 }
@@ -585,19 +539,11 @@ impl Store for ModelStore {
         f: &mut dyn FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), StoreError> {
         let found: Vec<_> = self.with(|store| {
-            store
-                .current
-                .range(from.to_vec()..to.to_vec())
-                .map(|(k, v)| (k.clone(), v.clone()))
-                .collect()
+            store.current.range(from.to_vec()..to.to_vec()).map(|(k, v)| (k.clone(), v.clone())).collect()
         })?;
         let mut forwards = found.iter();
         loop {
-            let next = if backwards {
-                forwards.next_back()
-            } else {
-                forwards.next()
-            };
+            let next = if backwards { forwards.next_back() } else { forwards.next() };
             match next {
                 Some((key, value)) if f(key, value) => {}
                 _ => return Ok(()),
@@ -617,11 +563,7 @@ impl Store for ModelStore {
                 }
             }
         })?;
-        if failed {
-            Err(StoreError::Io(eio()))
-        } else {
-            Ok(())
-        }
+        if failed { Err(StoreError::Io(eio())) } else { Ok(()) }
     }
 }
 
@@ -665,12 +607,6 @@ mod tests {
         assert!(file.sync_data().is_err());
         file.sync_data().unwrap();
         disk.crash(1);
-        assert_eq!(
-            disk.open(Path::new("/d/f"), Access::Read)
-                .unwrap()
-                .bytes()
-                .unwrap(),
-            0
-        );
+        assert_eq!(disk.open(Path::new("/d/f"), Access::Read).unwrap().bytes().unwrap(), 0);
     }
 }

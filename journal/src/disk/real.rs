@@ -96,21 +96,10 @@ impl Disk for RealDisk {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        let path = if path.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            path
-        };
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         match fs::File::open(path)?.sync_all() {
             // Some network file systems cannot sync a directory; names there are durable by the server's rules.
-            Err(e)
-                if matches!(
-                    e.kind(),
-                    io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
-                ) =>
-            {
-                Ok(())
-            }
+            Err(e) if matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
             other => other,
         }
     }
@@ -151,10 +140,7 @@ mod tests {
         }
         let file = dir.join("f");
         RealDisk.open(&file, Access::CreateNew).unwrap();
-        assert_eq!(
-            fs::metadata(&file).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(RealDisk.open(&file, Access::CreateNew).is_err());
         assert_eq!(RealDisk.list(&dir).unwrap(), ["f"]);
     }

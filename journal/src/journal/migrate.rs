@@ -24,13 +24,9 @@ impl Migrator {
     /// Starts the thread; it looks for work at once.
     pub(super) fn start(shared: Arc<Shared>) -> std::io::Result<Self> {
         let (wake, woken) = sync_channel(1);
-        let thread = std::thread::Builder::new()
-            .name("hq-journal-log".to_owned())
-            .spawn(move || run(&shared, &woken))?;
-        let migrator = Self {
-            wake: Some(wake),
-            thread: Some(thread),
-        };
+        let thread =
+            std::thread::Builder::new().name("hq-journal-log".to_owned()).spawn(move || run(&shared, &woken))?;
+        let migrator = Self { wake: Some(wake), thread: Some(thread) };
         migrator.wake();
         Ok(migrator)
     }
@@ -64,19 +60,11 @@ fn run(shared: &Arc<Shared>, woken: &Receiver<()>) {
 
 /// Migrates the oldest full tail file that the log lacks; false when there is none.
 pub(super) fn step(shared: &Shared) -> Result<bool, Error> {
-    let _one = shared
-        .migrating
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
+    let _one = shared.migrating.lock().unwrap_or_else(PoisonError::into_inner);
     let (extent, part) = {
         let view = shared.view();
         let sealed = view.parts.len().saturating_sub(1);
-        let part = view
-            .parts
-            .iter()
-            .take(sealed)
-            .find(|p| p.end.seq > view.extent.end.seq)
-            .cloned();
+        let part = view.parts.iter().take(sealed).find(|p| p.end.seq > view.extent.end.seq).cloned();
         (view.extent, part)
     };
     let Some(part) = part else {
@@ -112,39 +100,20 @@ fn migrate(shared: &Shared, old: Extent, part: &Part) -> Result<Extent, Error> {
     let (next_entry, end) = appender.finish()?;
     shared.log.sync()?;
     let from_seq = old.end.seq.max(part.before.seq) + 1;
-    let first_seq = if old.is_empty() {
-        from_seq
-    } else {
-        old.first_seq
-    };
-    let extent = Extent {
-        first_entry: old.first_entry,
-        first_seq,
-        next_entry,
-        end,
-    };
-    let before = if old.end.seq == part.before.seq {
-        Some(part.before)
-    } else {
-        Some(old.end)
-    };
+    let first_seq = if old.is_empty() { from_seq } else { old.first_seq };
+    let extent = Extent { first_entry: old.first_entry, first_seq, next_entry, end };
+    let before = if old.end.seq == part.before.seq { Some(part.before) } else { Some(old.end) };
     let before = before.filter(|b| b.seq + 1 == from_seq);
     match shared.log.walk(&extent, from_seq, before, &mut |_| true)? {
         Walk::Done(read) if read == part.end && end == part.end => Ok(extent),
         Walk::Broken(broken) => {
             let path = shared.dir.join(LOG_NAME);
             let why = format!("it does not return what was put into it: {}", broken.why);
-            Err(Error::Damaged {
-                path,
-                from: broken.entry,
-                to: broken.entry + 1,
-                why,
-            })
+            Err(Error::Damaged { path, from: broken.entry, to: broken.entry + 1, why })
         }
-        Walk::Done(_) | Walk::Stopped => Err(Error::Store {
-            what: "hold a tail file",
-            detail: "another end was read back".to_owned(),
-        }),
+        Walk::Done(_) | Walk::Stopped => {
+            Err(Error::Store { what: "hold a tail file", detail: "another end was read back".to_owned() })
+        }
     }
 }
 
@@ -153,26 +122,14 @@ fn remove_old(shared: &Shared) -> Result<(), Error> {
     let old: Vec<Part> = {
         let mut view = shared.view();
         let sealed = view.parts.len().saturating_sub(1);
-        let held = view
-            .parts
-            .iter()
-            .take_while(|p| p.end.seq <= view.extent.end.seq)
-            .count();
-        view.parts
-            .drain(..held.min(sealed.saturating_sub(SEALED_KEPT)))
-            .collect()
+        let held = view.parts.iter().take_while(|p| p.end.seq <= view.extent.end.seq).count();
+        view.parts.drain(..held.min(sealed.saturating_sub(SEALED_KEPT))).collect()
     };
     for part in &old {
-        shared
-            .disk
-            .remove(&part.path)
-            .map_err(|e| Error::io("remove", &part.path, e))?;
+        shared.disk.remove(&part.path).map_err(|e| Error::io("remove", &part.path, e))?;
     }
     if old.is_empty() {
         return Ok(());
     }
-    shared
-        .disk
-        .sync_dir(&shared.dir)
-        .map_err(|e| Error::io("sync", &shared.dir, e))
+    shared.disk.sync_dir(&shared.dir).map_err(|e| Error::io("sync", &shared.dir, e))
 }

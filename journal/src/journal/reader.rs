@@ -60,29 +60,16 @@ impl Reader {
         stopped.map_or(Ok(end), |e| Err(ReplayError::Stopped(e)))
     }
 
-    fn read_from(
-        &self,
-        view: &View,
-        from_seq: u64,
-        f: &mut dyn FnMut(RecordRef<'_>) -> bool,
-    ) -> Result<Point, Error> {
+    fn read_from(&self, view: &View, from_seq: u64, f: &mut dyn FnMut(RecordRef<'_>) -> bool) -> Result<Point, Error> {
         let mut last: Option<Point> = None;
         let mut stopped = false;
         let mut take = |record: RecordRef<'_>| {
-            last = Some(Point {
-                seq: record.header.seq,
-                epoch: record.header.epoch,
-                chain: record.header.chain,
-            });
+            last = Some(Point { seq: record.header.seq, epoch: record.header.epoch, chain: record.header.chain });
             stopped = !f(record);
             !stopped
         };
         let walk = if view.extent.end.seq >= from_seq {
-            Some(
-                self.shared
-                    .log
-                    .walk(&view.extent, from_seq, None, &mut take)?,
-            )
+            Some(self.shared.log.walk(&view.extent, from_seq, None, &mut take)?)
         } else {
             None
         };
@@ -92,19 +79,11 @@ impl Reader {
             Some(Walk::Stopped) => return Ok(last.unwrap_or_default()),
             Some(Walk::Broken(broken)) => {
                 after = after.max(broken.after.seq);
-                let covered = view
-                    .parts
-                    .iter()
-                    .any(|p| p.before.seq <= after && after < p.end.seq);
+                let covered = view.parts.iter().any(|p| p.before.seq <= after && after < p.end.seq);
                 if !covered {
                     let path = self.shared.dir.join(LOG_NAME);
                     let why = format!("after record {after}: {}", broken.why);
-                    return Err(Error::Damaged {
-                        path,
-                        from: broken.entry,
-                        to: broken.entry + 1,
-                        why,
-                    });
+                    return Err(Error::Damaged { path, from: broken.entry, to: broken.entry + 1, why });
                 }
             }
             None => {}
@@ -115,36 +94,21 @@ impl Reader {
             }
             if part.before.seq > after {
                 let why = "neither the log nor a tail file has them".to_owned();
-                return Err(Error::Missing {
-                    from_seq: after + 1,
-                    to_seq: part.before.seq,
-                    why,
-                });
+                return Err(Error::Missing { from_seq: after + 1, to_seq: part.before.seq, why });
             }
             let mut joined = true;
             part.read(after, &mut |record| {
-                joined = last.is_none_or(|l| {
-                    l.seq + 1 == record.header.seq && l.chain == record.header.prev
-                });
+                joined = last.is_none_or(|l| l.seq + 1 == record.header.seq && l.chain == record.header.prev);
                 if !joined {
                     return false;
                 }
-                last = Some(Point {
-                    seq: record.header.seq,
-                    epoch: record.header.epoch,
-                    chain: record.header.chain,
-                });
+                last = Some(Point { seq: record.header.seq, epoch: record.header.epoch, chain: record.header.chain });
                 stopped = !f(record);
                 !stopped
             })?;
             if !joined {
                 let why = format!("its records do not continue record {after} of the log");
-                return Err(Error::Damaged {
-                    path: part.path.clone(),
-                    from: 0,
-                    to: part.bytes,
-                    why,
-                });
+                return Err(Error::Damaged { path: part.path.clone(), from: 0, to: part.bytes, why });
             }
             if stopped {
                 return Ok(last.unwrap_or_default());

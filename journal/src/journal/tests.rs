@@ -23,11 +23,7 @@ pub(super) fn options(disk: &ModelDisk, rotate_bytes: u64, mark_always: bool) ->
     Options {
         disk: Arc::new(disk.clone()),
         rotate_bytes,
-        mark_every: if mark_always {
-            Duration::ZERO
-        } else {
-            Duration::from_secs(1_000_000)
-        },
+        mark_every: if mark_always { Duration::ZERO } else { Duration::from_secs(1_000_000) },
         ballast_bytes: 0,
         background: false,
         time_us: Some(7),
@@ -42,13 +38,7 @@ pub(super) fn open(disk: &ModelDisk, rotate_bytes: u64) -> (Journal, Opened) {
 pub(super) fn draft(job: u32, n: u64, bytes: usize) -> RecordDraft {
     let mut body = n.to_le_bytes().to_vec();
     body.resize(bytes.max(8), n as u8);
-    RecordDraft {
-        kind: 1,
-        job,
-        time_us: n,
-        body,
-        ..RecordDraft::default()
-    }
+    RecordDraft { kind: 1, job, time_us: n, body, ..RecordDraft::default() }
 }
 
 /// The numbers in the bodies of all records from the beginning on.
@@ -76,9 +66,5 @@ pub(super) fn in_dir(name: &str) -> PathBuf {
 }
 
 pub(super) fn campaign(rounds: u64) -> u64 {
-    if std::env::var_os("HQ_CAMPAIGN").is_some() {
-        rounds * 50
-    } else {
-        rounds
-    }
+    if std::env::var_os("HQ_CAMPAIGN").is_some() { rounds * 50 } else { rounds }
 }

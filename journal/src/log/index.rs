@@ -61,9 +61,7 @@ impl Lists {
                     at = from + number;
                     taken += 1;
                 }
-                store
-                    .insert(&key(job, *first), &value)
-                    .map_err(store_error("write the index"))?;
+                store.insert(&key(job, *first), &value).map_err(store_error("write the index"))?;
                 rest = rest.get(taken..).unwrap_or_default();
             }
         }
@@ -73,11 +71,7 @@ impl Lists {
 
 fn key(job: u32, entry: u64) -> [u8; 13] {
     let mut key = [0; 13];
-    let parts: [(usize, &[u8]); 3] = [
-        (0, &[KEY_TAG]),
-        (1, &job.to_be_bytes()),
-        (5, &entry.to_be_bytes()),
-    ];
+    let parts: [(usize, &[u8]); 3] = [(0, &[KEY_TAG]), (1, &job.to_be_bytes()), (5, &entry.to_be_bytes())];
     for (at, bytes) in parts {
         if let Some(place) = key.get_mut(at..at + bytes.len()) {
             place.copy_from_slice(bytes);
@@ -111,12 +105,7 @@ fn take_leb(bytes: &mut &[u8]) -> Option<u64> {
 ///
 /// # Errors
 /// [`Error::Store`], also for a list that cannot be read.
-pub fn entries_of(
-    store: &dyn Store,
-    job: u32,
-    entry_min: u64,
-    entry_end: u64,
-) -> Result<Runs, Error> {
+pub fn entries_of(store: &dyn Store, job: u32, entry_min: u64, entry_end: u64) -> Result<Runs, Error> {
     let mut runs = Runs::new();
     let mut damaged = false;
     let to = key(job, u64::MAX);
@@ -142,10 +131,7 @@ pub fn entries_of(
         })
         .map_err(store_error("read the index"))?;
     if damaged {
-        return Err(Error::Store {
-            what: "read the index",
-            detail: format!("the list of job {job} is damaged"),
-        });
+        return Err(Error::Store { what: "read the index", detail: format!("the list of job {job} is damaged") });
     }
     Ok(merged(runs))
 }

@@ -55,11 +55,7 @@ impl<'a> Page<'a> {
         if !covered.starts_with(&MAGIC) || crc != computed.to_le_bytes() {
             return None;
         }
-        let u32_at = |at: usize| {
-            head.get(at..)
-                .and_then(|s| s.first_chunk())
-                .map(|b| u32::from_le_bytes(*b))
-        };
+        let u32_at = |at: usize| head.get(at..).and_then(|s| s.first_chunk()).map(|b| u32::from_le_bytes(*b));
         let piece = match head[4] {
             0 => Piece::Whole,
             1 => Piece::Begin,
@@ -73,10 +69,7 @@ impl<'a> Page<'a> {
         Some(Self {
             piece,
             records: u16::from_le_bytes([head[6], head[7]]),
-            first_seq: head
-                .get(8..)
-                .and_then(|s| s.first_chunk())
-                .map(|b| u64::from_le_bytes(*b))?,
+            first_seq: head.get(8..).and_then(|s| s.first_chunk()).map(|b| u64::from_le_bytes(*b))?,
             epoch: u32_at(16)?,
             chain: u32_at(20)?,
             body,
@@ -100,11 +93,7 @@ impl<'a> Page<'a> {
         out.extend_from_slice(&self.first_seq.to_le_bytes());
         out.extend_from_slice(&self.epoch.to_le_bytes());
         out.extend_from_slice(&self.chain.to_le_bytes());
-        out.extend_from_slice(
-            &u32::try_from(self.body.len())
-                .unwrap_or(u32::MAX)
-                .to_le_bytes(),
-        );
+        out.extend_from_slice(&u32::try_from(self.body.len()).unwrap_or(u32::MAX).to_le_bytes());
         let crc = crc32c::crc32c_append(crc32c::crc32c(&out), self.body);
         out.extend_from_slice(&crc.to_le_bytes());
         out.extend_from_slice(self.body);
@@ -115,11 +104,7 @@ impl<'a> Page<'a> {
     pub fn end(&self) -> Option<Point> {
         let records = u64::from(self.records);
         let seq = self.first_seq.checked_add(records.checked_sub(1)?)?;
-        Some(Point {
-            seq,
-            epoch: self.epoch,
-            chain: self.chain,
-        })
+        Some(Point { seq, epoch: self.epoch, chain: self.chain })
     }
 }
 
@@ -129,24 +114,10 @@ mod tests {
 
     #[test]
     fn pages_return_and_any_flip_is_noticed() {
-        let page = Page {
-            piece: Piece::End,
-            records: 1,
-            first_seq: 70,
-            epoch: 3,
-            chain: 4,
-            body: b"body",
-        };
+        let page = Page { piece: Piece::End, records: 1, first_seq: 70, epoch: 3, chain: 4, body: b"body" };
         let bytes = page.encode();
         assert_eq!(Page::parse(&bytes), Some(page));
-        assert_eq!(
-            page.end(),
-            Some(Point {
-                seq: 70,
-                epoch: 3,
-                chain: 4
-            })
-        );
+        assert_eq!(page.end(), Some(Point { seq: 70, epoch: 3, chain: 4 }));
         for bit in 0..bytes.len() * 8 {
             let mut copy = bytes.clone();
             copy[bit / 8] ^= 1 << (bit % 8);

@@ -18,21 +18,10 @@ fn records(sizes: &[(u32, usize)]) -> Vec<Record> {
         let mut bytes = Vec::new();
         let seq = n as u64 + 1;
         let flags = if *job == 9 { FLAG_SHARED } else { 0 };
-        let header = Header {
-            kind: 1,
-            flags,
-            seq,
-            epoch: 3,
-            job: *job,
-            prev,
-            ..Header::default()
-        };
+        let header = Header { kind: 1, flags, seq, epoch: 3, job: *job, prev, ..Header::default() };
         prev = encode_into(&mut bytes, &header, &vec![seq as u8; *size]);
         let header = Header::parse(&bytes).unwrap();
-        out.push(Record {
-            header,
-            body: bytes[HEADER_BYTES..].to_vec(),
-        });
+        out.push(Record { header, body: bytes[HEADER_BYTES..].to_vec() });
     }
     out
 }
@@ -89,17 +78,7 @@ proptest! {
 
 #[test]
 fn every_damaged_or_missing_entry_is_named() {
-    let all = records(&[
-        (1, 900),
-        (1, 900),
-        (1, 900),
-        (1, 900),
-        (2, 9000),
-        (1, 1500),
-        (1, 1500),
-        (1, 1500),
-        (1, 10),
-    ]);
+    let all = records(&[(1, 900), (1, 900), (1, 900), (1, 900), (2, 9000), (1, 1500), (1, 1500), (1, 1500), (1, 10)]);
     let (log, store, extent) = log_of(&all);
     for entry in 0..extent.next_entry {
         let key = entry.to_be_bytes();
@@ -108,10 +87,7 @@ fn every_damaged_or_missing_entry_is_named() {
         bad[40] ^= 1;
         store.insert(&key, &bad).unwrap();
         let (end, seen) = walk(&log, &extent, 1);
-        assert!(
-            matches!(end, Walk::Broken(ref b) if b.entry == entry && b.after.seq == seen.len() as u64),
-            "{end:?}"
-        );
+        assert!(matches!(end, Walk::Broken(ref b) if b.entry == entry && b.after.seq == seen.len() as u64), "{end:?}");
         assert_eq!(seen[..], all[..seen.len()]);
         store.remove(&key).unwrap();
         let (end, seen) = walk(&log, &extent, 1);

@@ -40,12 +40,7 @@ pub struct Key {
 
 impl Key {
     pub(super) fn of(header: &Header) -> Self {
-        Self {
-            job: header.job,
-            task: header.task,
-            epoch: header.epoch,
-            attempt: header.attempt,
-        }
+        Self { job: header.job, task: header.task, epoch: header.epoch, attempt: header.attempt }
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
@@ -55,12 +50,7 @@ impl Key {
     }
 
     fn take(rest: &mut &[u8]) -> Option<Self> {
-        Some(Self {
-            job: take_u32(rest)?,
-            task: take_u32(rest)?,
-            epoch: take_u32(rest)?,
-            attempt: take_u32(rest)?,
-        })
+        Some(Self { job: take_u32(rest)?, task: take_u32(rest)?, epoch: take_u32(rest)?, attempt: take_u32(rest)? })
     }
 }
 
@@ -105,26 +95,13 @@ pub(super) struct Entry {
 impl Entry {
     fn new(key: Key, channel: u8, time_us: u64) -> Self {
         let (flags, chunks, bytes) = (0, 0, 0);
-        Self {
-            key,
-            channel,
-            flags,
-            chunks,
-            bytes,
-            first_us: time_us,
-            last_us: time_us,
-            extents: Vec::new(),
-        }
+        Self { key, channel, flags, chunks, bytes, first_us: time_us, last_us: time_us, extents: Vec::new() }
     }
 
     fn encode(&self, out: &mut Vec<u8>, extent_at: u32) {
         self.key.encode(out);
         out.extend_from_slice(&[self.channel, self.flags, 0, 0]);
-        out.extend_from_slice(
-            &u32::try_from(self.extents.len())
-                .unwrap_or(u32::MAX)
-                .to_le_bytes(),
-        );
+        out.extend_from_slice(&u32::try_from(self.extents.len()).unwrap_or(u32::MAX).to_le_bytes());
         out.extend_from_slice(&extent_at.to_le_bytes());
         out.extend_from_slice(&self.chunks.to_le_bytes());
         for n in [self.bytes, self.first_us, self.last_us] {
@@ -142,27 +119,10 @@ impl Entry {
         let mut raw = extents.get(from..from.checked_add(number.checked_mul(EXTENT_BYTES)?)?)?;
         let mut extents = Vec::with_capacity(number);
         while !raw.is_empty() {
-            let (offset, bytes, records) = (
-                take_u64(&mut raw)?,
-                take_u32(&mut raw)?,
-                take_u32(&mut raw)?,
-            );
-            extents.push(Extent {
-                offset,
-                bytes,
-                records,
-            });
+            let (offset, bytes, records) = (take_u64(&mut raw)?, take_u32(&mut raw)?, take_u32(&mut raw)?);
+            extents.push(Extent { offset, bytes, records });
         }
-        Some(Self {
-            key,
-            channel,
-            flags,
-            chunks,
-            bytes,
-            first_us,
-            last_us,
-            extents,
-        })
+        Some(Self { key, channel, flags, chunks, bytes, first_us, last_us, extents })
     }
 }
 
@@ -195,13 +155,7 @@ pub(super) fn parse_footer(mut body: &[u8]) -> Option<Vec<BlockRef>> {
     let rest = &mut body;
     while !rest.is_empty() {
         let (offset, bytes, entries) = (take_u64(rest)?, take_u32(rest)?, take_u32(rest)?);
-        blocks.push(BlockRef {
-            offset,
-            bytes,
-            entries,
-            min: Key::take(rest)?,
-            max: Key::take(rest)?,
-        });
+        blocks.push(BlockRef { offset, bytes, entries, min: Key::take(rest)?, max: Key::take(rest)? });
     }
     Some(blocks)
 }
@@ -219,8 +173,7 @@ pub(super) fn parse_block(mut body: &[u8]) -> Option<Vec<Entry>> {
     for _ in 0..entries {
         out.push(Entry::take(&mut raw, extents)?);
     }
-    out.is_sorted_by(|a, b| (a.key, a.channel) < (b.key, b.channel))
-        .then_some(out)
+    out.is_sorted_by(|a, b| (a.key, a.channel) < (b.key, b.channel)).then_some(out)
 }
 
 /// Collects entries while records are written or scanned.
@@ -248,30 +201,19 @@ impl Builder {
         entry.first_us = entry.first_us.min(header.time_us);
         entry.last_us = entry.last_us.max(header.time_us);
         if header.kind == KIND_STREAM_END {
-            entry.flags |= if header.channel == CHANNEL_ALL {
-                FLAG_FINISHED
-            } else {
-                FLAG_ENDED
-            };
+            entry.flags |= if header.channel == CHANNEL_ALL { FLAG_FINISHED } else { FLAG_ENDED };
             return;
         }
         entry.chunks = entry.chunks.saturating_add(1);
         entry.bytes += u64::from(header.body_bytes);
         let bytes = u32::try_from(header.record_bytes()).unwrap_or(u32::MAX);
         match entry.extents.last_mut() {
-            Some(last)
-                if last.offset + u64::from(last.bytes) == offset
-                    && last.bytes.checked_add(bytes).is_some() =>
-            {
+            Some(last) if last.offset + u64::from(last.bytes) == offset && last.bytes.checked_add(bytes).is_some() => {
                 last.bytes += bytes;
                 last.records += 1;
             }
             _ => {
-                entry.extents.push(Extent {
-                    offset,
-                    bytes,
-                    records: 1,
-                });
+                entry.extents.push(Extent { offset, bytes, records: 1 });
                 self.extents += 1;
             }
         }
@@ -288,8 +230,7 @@ impl Builder {
         let (max, _) = *self.entries.keys().next_back()?;
         let entries = u32::try_from(self.entries.len()).ok()?;
         let extents: usize = self.entries.values().map(|e| e.extents.len()).sum();
-        let mut out =
-            Vec::with_capacity(8 + self.entries.len() * ENTRY_BYTES + extents * EXTENT_BYTES);
+        let mut out = Vec::with_capacity(8 + self.entries.len() * ENTRY_BYTES + extents * EXTENT_BYTES);
         out.extend_from_slice(&entries.to_le_bytes());
         out.extend_from_slice(&u32::try_from(extents).ok()?.to_le_bytes());
         let mut at = 0;
@@ -303,15 +244,6 @@ impl Builder {
             out.extend_from_slice(&extent.records.to_le_bytes());
         }
         let bytes = u32::try_from(out.len()).ok()?;
-        Some((
-            out,
-            BlockRef {
-                offset: 0,
-                bytes,
-                entries,
-                min,
-                max,
-            },
-        ))
+        Some((out, BlockRef { offset: 0, bytes, entries, min, max }))
     }
 }

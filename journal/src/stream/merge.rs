@@ -15,8 +15,7 @@ use super::index::{BlockRef, Builder, Entry, Key, parse_block, parse_footer};
 use super::{StreamError, StreamHead};
 use crate::disk::{Access, Disk, File, read_full};
 use crate::record::{
-    HEADER_BYTES, Header, KIND_STREAM_FOOTER, KIND_STREAM_INDEX, KIND_STREAM_OPEN,
-    KIND_STREAM_TRAILER,
+    HEADER_BYTES, Header, KIND_STREAM_FOOTER, KIND_STREAM_INDEX, KIND_STREAM_OPEN, KIND_STREAM_TRAILER,
 };
 use crate::scan::{Found, Scanner};
 
@@ -63,30 +62,17 @@ impl StreamFile {
         let Some((header, body)) = record_at(&*file, 0).map_err(fail)? else {
             return Ok(None);
         };
-        let Some(head) = StreamHead::parse(&body).filter(|_| header.kind == KIND_STREAM_OPEN)
-        else {
+        let Some(head) = StreamHead::parse(&body).filter(|_| header.kind == KIND_STREAM_OPEN) else {
             return Ok(None);
         };
         let bytes = file.bytes().map_err(fail)?;
         let (blocks, loose, notes) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(Some(Self {
-            path: path.to_path_buf(),
-            file,
-            head,
-            bytes,
-            tag: header.tag,
-            blocks,
-            loose,
-            notes,
-        }))
+        Ok(Some(Self { path: path.to_path_buf(), file, head, bytes, tag: header.tag, blocks, loose, notes }))
     }
 
     /// Finds the index: by the footer, or by scanning the headers.
     pub(super) fn load_index(&mut self) -> Result<(), StreamError> {
-        match self
-            .footer()
-            .map_err(|e| StreamError::io("read stream", &self.path, e))?
-        {
+        match self.footer().map_err(|e| StreamError::io("read stream", &self.path, e))? {
             Some(blocks) => self.blocks = blocks,
             None => self.scan(true)?,
         }
@@ -103,8 +89,7 @@ impl StreamFile {
         let Some(offset) = offset else {
             return Ok(None);
         };
-        let footer = record_at(&*self.file, offset)?
-            .filter(|(h, _)| h.kind == KIND_STREAM_FOOTER && h.tag == self.tag);
+        let footer = record_at(&*self.file, offset)?.filter(|(h, _)| h.kind == KIND_STREAM_FOOTER && h.tag == self.tag);
         Ok(footer.and_then(|(_, body)| parse_footer(&body)))
     }
 
@@ -112,12 +97,7 @@ impl StreamFile {
     fn scan(&mut self, use_blocks: bool) -> Result<(), StreamError> {
         let path = self.path.clone();
         let fail = |e| StreamError::io("read stream", &path, e);
-        let mut headers = Headers {
-            file: Arc::clone(&self.file),
-            buf: Vec::new(),
-            buf_at: 0,
-            end: self.bytes,
-        };
+        let mut headers = Headers { file: Arc::clone(&self.file), buf: Vec::new(), buf_at: 0, end: self.bytes };
         let mut builder = Builder::default();
         self.blocks.clear();
         let mut at = 0;
@@ -126,11 +106,7 @@ impl StreamFile {
             match header {
                 Some(header) if at + header.record_bytes() <= self.bytes => {
                     let indexed = use_blocks && header.kind == KIND_STREAM_INDEX;
-                    let block = if indexed {
-                        self.block_at(at).map_err(fail)?
-                    } else {
-                        None
-                    };
+                    let block = if indexed { self.block_at(at).map_err(fail)? } else { None };
                     if let Some(block) = block {
                         self.blocks.push(block);
                         builder = Builder::default();
@@ -144,10 +120,7 @@ impl StreamFile {
                     let Some(next) = self.next_intact(at).map_err(fail)? else {
                         break;
                     };
-                    self.notes.push(format!(
-                        "{}: bytes {at} to {next} are damaged",
-                        self.path.display()
-                    ));
+                    self.notes.push(format!("{}: bytes {at} to {next} are damaged", self.path.display()));
                     at = next;
                 }
             }
@@ -176,18 +149,11 @@ impl StreamFile {
             return Ok(None);
         };
         let number = u32::try_from(entries.len()).unwrap_or(u32::MAX);
-        Ok(Some(BlockRef {
-            offset,
-            bytes: header.body_bytes,
-            entries: number,
-            min: first.key,
-            max: last.key,
-        }))
+        Ok(Some(BlockRef { offset, bytes: header.body_bytes, entries: number, min: first.key, max: last.key }))
     }
 
     fn load_block(&self, block: &BlockRef) -> Result<Option<Vec<Entry>>, StreamError> {
-        let record = record_at(&*self.file, block.offset)
-            .map_err(|e| StreamError::io("read stream", &self.path, e))?;
+        let record = record_at(&*self.file, block.offset).map_err(|e| StreamError::io("read stream", &self.path, e))?;
         let body = record.filter(|(h, _)| h.kind == KIND_STREAM_INDEX && h.tag == self.tag);
         Ok(body.and_then(|(_, body)| parse_block(&body)))
     }
@@ -195,9 +161,7 @@ impl StreamFile {
     /// The entries of one task.
     pub(super) fn entries_of(&mut self, job: u32, task: u32) -> Result<Vec<Entry>, StreamError> {
         let mine = |k: &Key| (k.job, k.task) == (job, task);
-        let spans = |b: &&BlockRef| {
-            (b.min.job, b.min.task) <= (job, task) && (job, task) <= (b.max.job, b.max.task)
-        };
+        let spans = |b: &&BlockRef| (b.min.job, b.min.task) <= (job, task) && (job, task) <= (b.max.job, b.max.task);
         let mut out = Vec::new();
         let blocks: Vec<BlockRef> = self.blocks.iter().filter(spans).copied().collect();
         for block in &blocks {
@@ -209,26 +173,14 @@ impl StreamFile {
                 }
             }
         }
-        let from = self
-            .loose
-            .partition_point(|e| (e.key.job, e.key.task) < (job, task));
-        out.extend(
-            self.loose
-                .iter()
-                .skip(from)
-                .take_while(|e| mine(&e.key))
-                .cloned(),
-        );
+        let from = self.loose.partition_point(|e| (e.key.job, e.key.task) < (job, task));
+        out.extend(self.loose.iter().skip(from).take_while(|e| mine(&e.key)).cloned());
         Ok(out)
     }
 
     /// Drops a damaged index and reads the headers instead.
     fn rebuild(&mut self, block: &BlockRef) -> Result<(), StreamError> {
-        self.notes.push(format!(
-            "{}: the index at byte {} is damaged",
-            self.path.display(),
-            block.offset
-        ));
+        self.notes.push(format!("{}: the index at byte {} is damaged", self.path.display(), block.offset));
         self.scan(false)
     }
 
@@ -253,15 +205,11 @@ struct Headers {
 
 impl Headers {
     fn at(&mut self, at: u64) -> io::Result<Option<Header>> {
-        let inside = at
-            .checked_sub(self.buf_at)
-            .and_then(|n| usize::try_from(n).ok());
+        let inside = at.checked_sub(self.buf_at).and_then(|n| usize::try_from(n).ok());
         if let Some(bytes) = inside.and_then(|n| self.buf.get(n..n + HEADER_BYTES)) {
             return Ok(Header::parse(bytes).ok());
         }
-        let want = usize::try_from(self.end - at)
-            .unwrap_or(usize::MAX)
-            .min(SCAN_BYTES);
+        let want = usize::try_from(self.end - at).unwrap_or(usize::MAX).min(SCAN_BYTES);
         self.buf.resize(want, 0);
         let got = read_full(&*self.file, at, &mut self.buf)?;
         self.buf.truncate(got);
@@ -287,28 +235,17 @@ pub(super) struct Merge<'f> {
 impl<'f> Merge<'f> {
     /// All entries of `files`, or of one job only.
     pub(super) fn new(files: &'f [StreamFile], job: Option<u32>) -> Self {
-        let mut merge = Self {
-            runs: Vec::new(),
-            heap: BinaryHeap::new(),
-        };
+        let mut merge = Self { runs: Vec::new(), heap: BinaryHeap::new() };
         for (n, file) in files.iter().enumerate() {
             for block in &file.blocks {
                 if job.is_none_or(|j| block.min.job <= j && j <= block.max.job) {
                     merge.heap.push(Reverse((block.min, merge.runs.len())));
-                    merge.runs.push(Run {
-                        file: n,
-                        block: Some((file, *block)),
-                        entries: Vec::new().into_iter(),
-                    });
+                    merge.runs.push(Run { file: n, block: Some((file, *block)), entries: Vec::new().into_iter() });
                 }
             }
             if let Some(first) = file.loose.first() {
                 merge.heap.push(Reverse((first.key, merge.runs.len())));
-                merge.runs.push(Run {
-                    file: n,
-                    block: None,
-                    entries: file.loose.clone().into_iter(),
-                });
+                merge.runs.push(Run { file: n, block: None, entries: file.loose.clone().into_iter() });
             }
         }
         merge

@@ -122,24 +122,11 @@ impl StreamDir {
     /// # Errors
     /// [`StreamError::NoFiles`], [`StreamError::SeveralServers`] unless one was chosen, or the system's error. Files without
     /// a readable head are skipped (see `skipped`).
-    pub fn open(
-        disk: &dyn Disk,
-        path: &Path,
-        server_uid: Option<&str>,
-    ) -> Result<Self, StreamError> {
-        let names = disk
-            .list(path)
-            .map_err(|e| StreamError::io("open stream directory", path, e))?;
-        let mut dir = Self {
-            files: Vec::new(),
-            skipped: Vec::new(),
-            notes: Vec::new(),
-        };
+    pub fn open(disk: &dyn Disk, path: &Path, server_uid: Option<&str>) -> Result<Self, StreamError> {
+        let names = disk.list(path).map_err(|e| StreamError::io("open stream directory", path, e))?;
+        let mut dir = Self { files: Vec::new(), skipped: Vec::new(), notes: Vec::new() };
         let mut any = false;
-        for name in names
-            .iter()
-            .filter(|n| Path::new(n).extension().is_some_and(|e| e == EXTENSION))
-        {
+        for name in names.iter().filter(|n| Path::new(n).extension().is_some_and(|e| e == EXTENSION)) {
             any = true;
             match StreamFile::open(disk, &path.join(name)) {
                 Ok(Some(file)) => dir.files.push(file),
@@ -155,12 +142,9 @@ impl StreamDir {
         }
         let uids: BTreeSet<&String> = dir.files.iter().map(|f| &f.head.server_uid).collect();
         if server_uid.is_none() && uids.len() > 1 {
-            return Err(StreamError::SeveralServers(
-                uids.into_iter().cloned().collect(),
-            ));
+            return Err(StreamError::SeveralServers(uids.into_iter().cloned().collect()));
         }
-        dir.files
-            .retain(|f| server_uid.is_none_or(|uid| f.head.server_uid == uid));
+        dir.files.retain(|f| server_uid.is_none_or(|uid| f.head.server_uid == uid));
         dir.drop_copies();
         for file in &mut dir.files {
             file.load_index()?;
@@ -170,18 +154,12 @@ impl StreamDir {
 
     /// Keeps the longest of several copies of a file; a shorter one may have been copied while it was written.
     fn drop_copies(&mut self) {
-        self.files.sort_by(|a, b| {
-            (&a.head.file_id, b.bytes, &a.path).cmp(&(&b.head.file_id, a.bytes, &b.path))
-        });
+        self.files.sort_by(|a, b| (&a.head.file_id, b.bytes, &a.path).cmp(&(&b.head.file_id, a.bytes, &b.path)));
         let notes = &mut self.notes;
         self.files.dedup_by(|copy, kept| {
             let same = copy.head.file_id == kept.head.file_id;
             if same {
-                notes.push(format!(
-                    "{} is a copy of {}",
-                    copy.path.display(),
-                    kept.path.display()
-                ));
+                notes.push(format!("{} is a copy of {}", copy.path.display(), kept.path.display()));
             }
             same
         });
@@ -204,11 +182,7 @@ impl StreamDir {
 
     /// Copies and damage that were met so far, one sentence each.
     pub fn notes(&self) -> Vec<String> {
-        self.notes
-            .iter()
-            .chain(self.files.iter().flat_map(|f| &f.notes))
-            .cloned()
-            .collect()
+        self.notes.iter().chain(self.files.iter().flat_map(|f| &f.notes)).cloned().collect()
     }
 
     /// Calls `f` with the instances of each task, oldest first, in the order of jobs and tasks; `f` ends it by returning
@@ -231,9 +205,7 @@ impl StreamDir {
             if job.is_some_and(|j| j != entry.key.job) {
                 continue;
             }
-            let same = group
-                .first()
-                .is_none_or(|(_, first)| task_of(first) == task_of(&entry));
+            let same = group.first().is_none_or(|(_, first)| task_of(first) == task_of(&entry));
             if !same && !f(&instances(std::mem::take(&mut group))) {
                 return Ok(());
             }
@@ -296,10 +268,7 @@ impl StreamDir {
     /// # Errors
     /// The system's error.
     pub fn summary(&mut self) -> Result<Summary, StreamError> {
-        let mut sum = Summary {
-            files: self.files.len() as u64,
-            ..Summary::default()
-        };
+        let mut sum = Summary { files: self.files.len() as u64, ..Summary::default() };
         let mut job = None;
         self.for_each_task(None, &mut |all| {
             let Some((newest, old)) = all.split_last() else {
@@ -330,20 +299,12 @@ impl StreamDir {
         f: &mut dyn FnMut(u64, &[u8]) -> io::Result<()>,
     ) -> Result<ReadReport, StreamError> {
         let mut report = ReadReport::default();
-        let (Some(file), Some(output)) = (self.files.get(instance.file), instance.output(channel))
-        else {
+        let (Some(file), Some(output)) = (self.files.get(instance.file), instance.output(channel)) else {
             return Ok(report);
         };
         for extent in &output.extents {
-            read_extent(
-                file,
-                &instance.key,
-                channel,
-                extent,
-                &mut report,
-                &mut |_, time_us, body| f(time_us, body),
-            )
-            .map_err(|e| StreamError::io("read stream", &file.path, e))?;
+            read_extent(file, &instance.key, channel, extent, &mut report, &mut |_, time_us, body| f(time_us, body))
+                .map_err(|e| StreamError::io("read stream", &file.path, e))?;
         }
         Ok(report)
     }
@@ -352,34 +313,17 @@ impl StreamDir {
     ///
     /// # Errors
     /// The system's error.
-    pub fn chunks(
-        &self,
-        instance: &Instance,
-        channel: u8,
-    ) -> Result<(Vec<Chunk>, ReadReport), StreamError> {
+    pub fn chunks(&self, instance: &Instance, channel: u8) -> Result<(Vec<Chunk>, ReadReport), StreamError> {
         let (mut chunks, mut report) = (Vec::new(), ReadReport::default());
-        let (Some(file), Some(output)) = (self.files.get(instance.file), instance.output(channel))
-        else {
+        let (Some(file), Some(output)) = (self.files.get(instance.file), instance.output(channel)) else {
             return Ok((chunks, report));
         };
         for extent in &output.extents {
-            read_extent(
-                file,
-                &instance.key,
-                channel,
-                extent,
-                &mut report,
-                &mut |offset, time_us, body| {
-                    let bytes = u32::try_from(body.len()).unwrap_or(u32::MAX);
-                    chunks.push(Chunk {
-                        time_us,
-                        file: instance.file,
-                        offset,
-                        bytes,
-                    });
-                    Ok(())
-                },
-            )
+            read_extent(file, &instance.key, channel, extent, &mut report, &mut |offset, time_us, body| {
+                let bytes = u32::try_from(body.len()).unwrap_or(u32::MAX);
+                chunks.push(Chunk { time_us, file: instance.file, offset, bytes });
+                Ok(())
+            })
             .map_err(|e| StreamError::io("read stream", &file.path, e))?;
         }
         Ok((chunks, report))
@@ -395,9 +339,7 @@ impl StreamDir {
         };
         let fail = |e| StreamError::io("read stream", &file.path, e);
         let mut bytes = vec![0; chunk.bytes as usize];
-        if crate::disk::read_full(&*file.file, chunk.offset, &mut bytes).map_err(fail)?
-            < bytes.len()
-        {
+        if crate::disk::read_full(&*file.file, chunk.offset, &mut bytes).map_err(fail)? < bytes.len() {
             return Err(fail(io::ErrorKind::UnexpectedEof.into()));
         }
         Ok(bytes)
@@ -417,10 +359,7 @@ fn read_extent(
     let data: &Arc<dyn File> = &file.file;
     let end = extent.offset.saturating_add(u64::from(extent.bytes));
     let mut damaged = |from: u64, to: u64| {
-        report.damaged.push(format!(
-            "{}: bytes {from} to {to} are damaged and left out",
-            file.path.display()
-        ));
+        report.damaged.push(format!("{}: bytes {from} to {to} are damaged and left out", file.path.display()));
     };
     let mut scanner = Scanner::new(&**data, extent.offset, end)?;
     while let Some(found) = scanner.next()? {
@@ -445,37 +384,13 @@ fn read_extent(
 
 /// Joins the entries of one task into its instances, oldest first.
 fn instances(mut entries: Vec<(usize, Entry)>) -> Vec<Instance> {
-    entries.sort_by_key(|(file, e)| {
-        (
-            *file,
-            e.key,
-            e.channel,
-            e.extents.first().map(|x| x.offset),
-            e.first_us,
-        )
-    });
+    entries.sort_by_key(|(file, e)| (*file, e.key, e.channel, e.extents.first().map(|x| x.offset), e.first_us));
     let mut out: Vec<Instance> = Vec::new();
     for (file, entry) in entries {
-        let Entry {
-            key,
-            channel,
-            flags,
-            chunks,
-            bytes,
-            first_us,
-            last_us,
-            extents,
-        } = entry;
+        let Entry { key, channel, flags, chunks, bytes, first_us, last_us, extents } = entry;
         let same = out.last().is_some_and(|i| i.file == file && i.key == key);
         if !same {
-            out.push(Instance {
-                key,
-                file,
-                finished: false,
-                first_us,
-                last_us,
-                outputs: Vec::new(),
-            });
+            out.push(Instance { key, file, finished: false, first_us, last_us, outputs: Vec::new() });
         }
         let Some(instance) = out.last_mut() else {
             continue;
@@ -487,10 +402,7 @@ fn instances(mut entries: Vec<(usize, Entry)>) -> Vec<Instance> {
             continue;
         }
         if instance.outputs.last().is_none_or(|o| o.channel != channel) {
-            instance.outputs.push(Output {
-                channel,
-                ..Output::default()
-            });
+            instance.outputs.push(Output { channel, ..Output::default() });
         }
         if let Some(output) = instance.outputs.last_mut() {
             output.bytes += bytes;

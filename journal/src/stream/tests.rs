@@ -14,12 +14,7 @@ use crate::disk::{Access, Disk, Fault, ModelDisk};
 const DIR: &str = "/out";
 
 fn head(uid: &str, id: &str) -> StreamHead {
-    StreamHead {
-        server_uid: uid.into(),
-        worker_id: 3,
-        file_id: id.into(),
-        meta: vec![("host".into(), "n1".into())],
-    }
+    StreamHead { server_uid: uid.into(), worker_id: 3, file_id: id.into(), meta: vec![("host".into(), "n1".into())] }
 }
 
 fn writer(disk: &ModelDisk, id: &str) -> StreamWriter {
@@ -27,12 +22,7 @@ fn writer(disk: &ModelDisk, id: &str) -> StreamWriter {
 }
 
 fn key(job: u32, task: u32, attempt: u32) -> Key {
-    Key {
-        job,
-        task,
-        epoch: 1,
-        attempt,
-    }
+    Key { job, task, epoch: 1, attempt }
 }
 
 fn open(disk: &ModelDisk) -> StreamDir {
@@ -55,9 +45,7 @@ fn fill(writer: &mut StreamWriter, steps: u32) -> BTreeMap<(Key, u8), Vec<u8>> {
         let k = key(1 + n % 2, n % 7, n % 3);
         let channel = (n % 5 == 0) as u8;
         let bytes = format!("chunk {n} ").into_bytes();
-        writer
-            .append_chunk(u64::from(n), k, channel, &bytes)
-            .unwrap();
+        writer.append_chunk(u64::from(n), k, channel, &bytes).unwrap();
         expected.entry((k, channel)).or_default().extend(bytes);
     }
     let keys: Vec<Key> = expected.keys().map(|(k, _)| *k).collect();
@@ -85,14 +73,8 @@ fn check(dir: &mut StreamDir, expected: &BTreeMap<(Key, u8), Vec<u8>>) {
         }
         for channel in [0, 1] {
             let (bytes, report) = text(dir, instance, channel);
-            assert_eq!(
-                Some(&bytes).filter(|b| !b.is_empty()),
-                expected.get(&(instance.key, channel))
-            );
-            assert_eq!(
-                instance.output(channel).map_or(0, |o| o.bytes),
-                bytes.len() as u64
-            );
+            assert_eq!(Some(&bytes).filter(|b| !b.is_empty()), expected.get(&(instance.key, channel)));
+            assert_eq!(instance.output(channel).map_or(0, |o| o.bytes), bytes.len() as u64);
             assert!(report.damaged.is_empty());
             seen += usize::from(!bytes.is_empty());
         }
@@ -109,8 +91,7 @@ fn closed_growing_and_many_block_files_read_the_same() {
         let mut expected = fill(&mut w, steps);
         // More attempts than one block holds.
         for task in 0..steps {
-            w.append_chunk(5000, key(3, task * 3, 0), 0, &task.to_le_bytes())
-                .unwrap();
+            w.append_chunk(5000, key(3, task * 3, 0), 0, &task.to_le_bytes()).unwrap();
             w.append_finished(5000, key(3, task * 3, 0)).unwrap();
             expected.insert((key(3, task * 3, 0), 0), task.to_le_bytes().to_vec());
         }
@@ -123,10 +104,7 @@ fn closed_growing_and_many_block_files_read_the_same() {
         assert_eq!(dir.jobs().unwrap(), [1, 2, 3]);
         assert_eq!(dir.tasks(3).unwrap().len(), steps as usize);
         let sum = dir.summary().unwrap();
-        assert_eq!(
-            (sum.files, sum.jobs, sum.tasks),
-            (1, 3, 14 + u64::from(steps))
-        );
+        assert_eq!((sum.files, sum.jobs, sum.tasks), (1, 3, 14 + u64::from(steps)));
         assert_eq!((sum.streams, sum.superseded), (42 + u64::from(steps), 28));
         assert_eq!(sum.opened, 8);
         assert!(dir.notes().is_empty());
@@ -149,16 +127,10 @@ fn nothing_is_visible_before_the_first_flush() {
 #[test]
 fn newest_is_by_epoch_then_attempt_and_files_are_not_mixed() {
     let disk = ModelDisk::new();
-    let at = |epoch, attempt| Key {
-        job: 1,
-        task: 0,
-        epoch,
-        attempt,
-    };
+    let at = |epoch, attempt| Key { job: 1, task: 0, epoch, attempt };
     for (id, epoch, attempt, time) in [("a", 1, 5, 10), ("b", 2, 0, 20), ("c", 2, 0, 30)] {
         let mut w = writer(&disk, id);
-        w.append_chunk(time, at(epoch, attempt), 0, id.as_bytes())
-            .unwrap();
+        w.append_chunk(time, at(epoch, attempt), 0, id.as_bytes()).unwrap();
         w.close().unwrap();
     }
     let mut dir = open(&disk);
@@ -167,13 +139,7 @@ fn newest_is_by_epoch_then_attempt_and_files_are_not_mixed() {
     assert_eq!(texts, [b"a", b"b", b"c"]);
     let sum = dir.summary().unwrap();
     assert_eq!(
-        (
-            sum.tasks,
-            sum.streams,
-            sum.superseded,
-            sum.stdout_bytes,
-            sum.superseded_stdout_bytes
-        ),
+        (sum.tasks, sum.streams, sum.superseded, sum.stdout_bytes, sum.superseded_stdout_bytes),
         (1, 3, 2, 1, 2)
     );
 }
@@ -182,25 +148,14 @@ fn newest_is_by_epoch_then_attempt_and_files_are_not_mixed() {
 fn directories_follow_the_opening_rules() {
     let disk = ModelDisk::new();
     disk.create_dir(Path::new(DIR)).unwrap();
-    disk.open(Path::new("/out/notes.txt"), Access::CreateNew)
-        .unwrap();
+    disk.open(Path::new("/out/notes.txt"), Access::CreateNew).unwrap();
     let open_with = |uid| StreamDir::open(&disk, Path::new(DIR), uid);
     assert!(matches!(open_with(None), Err(StreamError::NoFiles)));
-    let foreign = disk
-        .open(Path::new("/out/foreign.hqs"), Access::CreateNew)
-        .unwrap();
-    foreign
-        .write_at(
-            0,
-            b"not ours at all, but long enough to look like something to a careless reader.....",
-        )
-        .unwrap();
+    let foreign = disk.open(Path::new("/out/foreign.hqs"), Access::CreateNew).unwrap();
+    foreign.write_at(0, b"not ours at all, but long enough to look like something to a careless reader.....").unwrap();
     assert_eq!(open_with(None).unwrap().files(), 0);
     for uid in ["zz", "aa"] {
-        StreamWriter::create(&disk, Path::new(DIR), &head(uid, uid), 1)
-            .unwrap()
-            .close()
-            .unwrap();
+        StreamWriter::create(&disk, Path::new(DIR), &head(uid, uid), 1).unwrap().close().unwrap();
     }
     match open_with(None) {
         Err(e @ StreamError::SeveralServers(_)) => assert_eq!(
@@ -211,10 +166,7 @@ fn directories_follow_the_opening_rules() {
     }
     assert_eq!(open_with(Some("zz")).unwrap().files(), 1);
     assert_eq!(open_with(Some("none")).unwrap().files(), 0);
-    assert_eq!(
-        open_with(Some("aa")).unwrap().head(0),
-        Some(&head("aa", "aa"))
-    );
+    assert_eq!(open_with(Some("aa")).unwrap().head(0), Some(&head("aa", "aa")));
     for bad in ["", "../x", "a b", "a/b"] {
         assert!(matches!(
             StreamWriter::create(&disk, Path::new(DIR), &head("u", bad), 1),
@@ -239,14 +191,8 @@ fn copies_count_once_and_the_longest_wins() {
     let early = bytes_of(&disk, &path);
     w.append_chunk(1, key(1, 0, 0), 0, b" second").unwrap();
     w.close().unwrap();
-    for (name, bytes) in [
-        ("/out/aaa.hqs", early),
-        ("/out/zzz.hqs", bytes_of(&disk, &path)),
-    ] {
-        disk.open(Path::new(name), Access::CreateNew)
-            .unwrap()
-            .write_at(0, &bytes)
-            .unwrap();
+    for (name, bytes) in [("/out/aaa.hqs", early), ("/out/zzz.hqs", bytes_of(&disk, &path))] {
+        disk.open(Path::new(name), Access::CreateNew).unwrap().write_at(0, &bytes).unwrap();
     }
     let mut dir = open(&disk);
     assert_eq!((dir.files(), dir.notes().len()), (1, 2));
@@ -261,24 +207,13 @@ fn a_failed_write_breaks_the_writer_for_good() {
     w.flush().unwrap();
     w.append_chunk(1, key(1, 0, 0), 0, b"x").unwrap();
     disk.fault_at(disk.operations() + 1, Fault::Full);
-    assert!(
-        w.flush()
-            .unwrap_err()
-            .to_string()
-            .starts_with("Cannot write to stream /out/abc.hqs: ")
-    );
+    assert!(w.flush().unwrap_err().to_string().starts_with("Cannot write to stream /out/abc.hqs: "));
     assert!(matches!(w.flush(), Err(StreamError::Broken(_))));
-    assert!(matches!(
-        w.append_chunk(1, key(1, 0, 0), 0, b"x"),
-        Err(StreamError::Broken(_))
-    ));
+    assert!(matches!(w.append_chunk(1, key(1, 0, 0), 0, b"x"), Err(StreamError::Broken(_))));
 }
 
 /// Reads everything and checks that each attempt's bytes are those written, less whole chunks.
-fn read_damaged(
-    disk: &ModelDisk,
-    expected: &BTreeMap<(Key, u8), Vec<u8>>,
-) -> (usize, usize, usize) {
+fn read_damaged(disk: &ModelDisk, expected: &BTreeMap<(Key, u8), Vec<u8>>) -> (usize, usize, usize) {
     let mut dir = open(disk);
     let mut all: Vec<Instance> = Vec::new();
     dir.for_each_task(None, &mut |i| {
@@ -297,10 +232,7 @@ fn read_damaged(
             let full = &expected[&(instance.key, channel)];
             whole += usize::from(bytes == *full);
             let mut left = full.as_slice();
-            for chunk in bytes
-                .split_inclusive(|b| *b == b' ')
-                .filter(|c| c[0].is_ascii_digit())
-            {
+            for chunk in bytes.split_inclusive(|b| *b == b' ').filter(|c| c[0].is_ascii_digit()) {
                 let at = left.windows(chunk.len()).position(|w| w == chunk);
                 left = &left[at.expect("bytes that were never written")..];
             }
@@ -326,10 +258,7 @@ fn every_flip_and_cut_costs_at_most_what_it_touched() {
             let (whole, named, all) = read_damaged(&disk, &expected);
             let head = at < 160;
             assert!(head || whole + 1 >= all, "flip at {at}: {whole} of {all}");
-            assert!(
-                whole == all || named > 0 || at + 200 > original.len(),
-                "flip at {at} unnoticed"
-            );
+            assert!(whole == all || named > 0 || at + 200 > original.len(), "flip at {at} unnoticed");
             disk.edit(&path, |b| b[at] ^= 1 << (at % 8));
         }
         for cut in 0..original.len() {

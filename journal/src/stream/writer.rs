@@ -12,8 +12,8 @@ use super::index::{BlockRef, Builder, Key, encode_footer};
 use super::{CHANNEL_ALL, EXTENSION, StreamError, StreamHead};
 use crate::disk::{Access, Disk, File};
 use crate::record::{
-    HEADER_BYTES, Header, KIND_STREAM_CHUNK, KIND_STREAM_END, KIND_STREAM_FOOTER,
-    KIND_STREAM_INDEX, KIND_STREAM_OPEN, KIND_STREAM_TRAILER, encode_into,
+    HEADER_BYTES, Header, KIND_STREAM_CHUNK, KIND_STREAM_END, KIND_STREAM_FOOTER, KIND_STREAM_INDEX, KIND_STREAM_OPEN,
+    KIND_STREAM_TRAILER, encode_into,
 };
 
 /// Bytes collected before they are handed to the system.
@@ -42,24 +42,15 @@ impl StreamWriter {
     ///
     /// # Errors
     /// [`StreamError::BadName`], or the system's error.
-    pub fn create(
-        disk: &dyn Disk,
-        dir: &Path,
-        head: &StreamHead,
-        time_us: u64,
-    ) -> Result<Self, StreamError> {
+    pub fn create(disk: &dyn Disk, dir: &Path, head: &StreamHead, time_us: u64) -> Result<Self, StreamError> {
         let name = &head.file_id;
         if name.is_empty() || name.len() > 64 || !name.chars().all(|c| c.is_ascii_alphanumeric()) {
             return Err(StreamError::BadName(name.clone()));
         }
-        disk.create_dir(dir)
-            .map_err(|e| StreamError::io("create stream directory", dir, e))?;
+        disk.create_dir(dir).map_err(|e| StreamError::io("create stream directory", dir, e))?;
         let path = dir.join(format!("{name}.{EXTENSION}"));
-        let file = disk
-            .open(&path, Access::CreateNew)
-            .map_err(|e| StreamError::io("create stream file", &path, e))?;
-        let crc =
-            crc32c::crc32c_append(crc32c::crc32c(name.as_bytes()), head.server_uid.as_bytes());
+        let file = disk.open(&path, Access::CreateNew).map_err(|e| StreamError::io("create stream file", &path, e))?;
+        let crc = crc32c::crc32c_append(crc32c::crc32c(name.as_bytes()), head.server_uid.as_bytes());
         let mut writer = Self {
             file,
             path,
@@ -72,14 +63,7 @@ impl StreamWriter {
             blocks: Vec::new(),
             broken: false,
         };
-        writer.put(
-            Header {
-                kind: KIND_STREAM_OPEN,
-                time_us,
-                ..Header::default()
-            },
-            &head.encode(),
-        );
+        writer.put(Header { kind: KIND_STREAM_OPEN, time_us, ..Header::default() }, &head.encode());
         Ok(writer)
     }
 
@@ -90,34 +74,17 @@ impl StreamWriter {
 
     fn put(&mut self, header: Header, body: &[u8]) -> u64 {
         let offset = self.written_bytes + self.buffer.len() as u64;
-        let header = Header {
-            seq: self.seq,
-            tag: self.tag,
-            prev: self.prev,
-            ..header
-        };
+        let header = Header { seq: self.seq, tag: self.tag, prev: self.prev, ..header };
         self.prev = encode_into(&mut self.buffer, &header, body);
         self.seq += 1;
         let bytes = u32::try_from(body.len()).unwrap_or(u32::MAX);
-        self.builder.add(
-            &Header {
-                body_bytes: bytes,
-                ..header
-            },
-            offset,
-        );
+        self.builder.add(&Header { body_bytes: bytes, ..header }, offset);
         offset
     }
 
     fn put_index(&mut self) {
         if let Some((body, block)) = std::mem::take(&mut self.builder).encode() {
-            let offset = self.put(
-                Header {
-                    kind: KIND_STREAM_INDEX,
-                    ..Header::default()
-                },
-                &body,
-            );
+            let offset = self.put(Header { kind: KIND_STREAM_INDEX, ..Header::default() }, &body);
             self.blocks.push(BlockRef { offset, ..block });
         }
     }
@@ -129,24 +96,14 @@ impl StreamWriter {
         if self.builder.is_full() {
             self.put_index();
         }
-        if self.buffer.len() >= BUFFER_BYTES {
-            self.flush()
-        } else {
-            Ok(())
-        }
+        if self.buffer.len() >= BUFFER_BYTES { self.flush() } else { Ok(()) }
     }
 
     /// Appends what an attempt wrote to a channel (0 stdout, 1 stderr); kept in the buffer until it is full or `flush`.
     ///
     /// # Errors
     /// The system's error when the buffer had to be written; [`StreamError::Broken`] ever after.
-    pub fn append_chunk(
-        &mut self,
-        time_us: u64,
-        key: Key,
-        channel: u8,
-        bytes: &[u8],
-    ) -> Result<(), StreamError> {
+    pub fn append_chunk(&mut self, time_us: u64, key: Key, channel: u8, bytes: &[u8]) -> Result<(), StreamError> {
         for part in bytes.chunks(CHUNK_BYTES_MAX) {
             let header = Self::header(KIND_STREAM_CHUNK, time_us, key, channel);
             self.put(header, part);
@@ -173,22 +130,8 @@ impl StreamWriter {
     }
 
     fn header(kind: u16, time_us: u64, key: Key, channel: u8) -> Header {
-        let Key {
-            job,
-            task,
-            epoch,
-            attempt,
-        } = key;
-        Header {
-            kind,
-            time_us,
-            job,
-            task,
-            epoch,
-            attempt,
-            channel,
-            ..Header::default()
-        }
+        let Key { job, task, epoch, attempt } = key;
+        Header { kind, time_us, job, task, epoch, attempt, channel, ..Header::default() }
     }
 
     /// Hands everything to the system (without fsync), so that readers see it.
@@ -223,23 +166,9 @@ impl StreamWriter {
     pub fn close(mut self) -> Result<(), StreamError> {
         self.put_index();
         let footer = encode_footer(&self.blocks);
-        let offset = self.put(
-            Header {
-                kind: KIND_STREAM_FOOTER,
-                ..Header::default()
-            },
-            &footer,
-        );
-        self.put(
-            Header {
-                kind: KIND_STREAM_TRAILER,
-                ..Header::default()
-            },
-            &offset.to_le_bytes(),
-        );
+        let offset = self.put(Header { kind: KIND_STREAM_FOOTER, ..Header::default() }, &footer);
+        self.put(Header { kind: KIND_STREAM_TRAILER, ..Header::default() }, &offset.to_le_bytes());
         self.flush()?;
-        self.file
-            .sync_data()
-            .map_err(|e| StreamError::io("sync stream", &self.path, e))
+        self.file.sync_data().map_err(|e| StreamError::io("sync stream", &self.path, e))
     }
 }

@@ -13,23 +13,11 @@ fn records_epochs_and_sequences_continue_over_openings() {
     for round in 0..5u64 {
         let (mut journal, opened) = open(&disk, 1 << 20);
         assert_eq!(opened.epoch, round as u32 + 1);
-        assert!(
-            opened.clean && opened.notes.is_empty(),
-            "{:?}",
-            opened.notes
-        );
-        let range = journal
-            .append(&[draft(1, round * 2, 10), draft(2, round * 2 + 1, 10)])
-            .unwrap();
-        assert_eq!(
-            (range.first_seq, range.last.seq),
-            (opened.next_seq, opened.next_seq + 1)
-        );
+        assert!(opened.clean && opened.notes.is_empty(), "{:?}", opened.notes);
+        let range = journal.append(&[draft(1, round * 2, 10), draft(2, round * 2 + 1, 10)]).unwrap();
+        assert_eq!((range.first_seq, range.last.seq), (opened.next_seq, opened.next_seq + 1));
         assert_eq!(journal.commit().unwrap(), range.last.seq);
-        assert_eq!(
-            numbers(&journal.reader()).unwrap(),
-            (0..round * 2 + 2).collect::<Vec<_>>()
-        );
+        assert_eq!(numbers(&journal.reader()).unwrap(), (0..round * 2 + 2).collect::<Vec<_>>());
         journal.close().unwrap();
     }
 }
@@ -53,10 +41,7 @@ fn full_tail_files_move_into_the_log_and_two_are_kept() {
         append_commit(&mut journal, n * 10..n * 10 + 10);
     }
     let before = journal.stats();
-    assert!(
-        before.tail_files > 20 && before.log_end_seq == 0,
-        "{before:?}"
-    );
+    assert!(before.tail_files > 20 && before.log_end_seq == 0, "{before:?}");
     while journal.migrate_step().unwrap() {}
     let stats = journal.stats();
     assert_eq!(stats.tail_files, SEALED_KEPT + 1);
@@ -101,16 +86,9 @@ fn replay_starts_where_it_is_told() {
         assert_eq!(first, (from <= 151).then_some(from));
     }
     let stopped = journal.reader().replay(2, &mut |r| {
-        if r.header.seq == 40 {
-            Err("enough")
-        } else {
-            Ok(())
-        }
+        if r.header.seq == 40 { Err("enough") } else { Ok(()) }
     });
-    assert!(matches!(
-        stopped,
-        Err(crate::ReplayError::Stopped("enough"))
-    ));
+    assert!(matches!(stopped, Err(crate::ReplayError::Stopped("enough"))));
 }
 
 #[test]
@@ -118,9 +96,7 @@ fn large_records_pass_through_tail_and_log() {
     let disk = ModelDisk::new();
     let (mut journal, _) = open(&disk, 10_000);
     for n in 0..6 {
-        journal
-            .append(&[draft(1, n, 50_000), draft(2, 100 + n, 9)])
-            .unwrap();
+        journal.append(&[draft(1, n, 50_000), draft(2, 100 + n, 9)]).unwrap();
         journal.commit().unwrap();
     }
     while journal.migrate_step().unwrap() {}
@@ -133,18 +109,9 @@ fn large_records_pass_through_tail_and_log() {
         })
         .unwrap();
     assert_eq!(sizes, [50_000; 6]);
-    let too_long = RecordDraft {
-        body: vec![0; crate::record::BODY_BYTES_MAX + 1],
-        ..RecordDraft::default()
-    };
-    assert!(matches!(
-        journal.append(&[too_long]),
-        Err(Error::Refused { .. })
-    ));
-    let own = RecordDraft {
-        kind: KIND_EPOCH,
-        ..RecordDraft::default()
-    };
+    let too_long = RecordDraft { body: vec![0; crate::record::BODY_BYTES_MAX + 1], ..RecordDraft::default() };
+    assert!(matches!(journal.append(&[too_long]), Err(Error::Refused { .. })));
+    let own = RecordDraft { kind: KIND_EPOCH, ..RecordDraft::default() };
     assert!(matches!(journal.append(&[own]), Err(Error::Refused { .. })));
 }
 
@@ -178,14 +145,9 @@ fn checkpoints_shorten_the_replay_and_two_are_kept() {
     let writer = journal.checkpoint_writer();
     for n in 0..4u64 {
         let last = journal.append(&[draft(1, n, 10)]).unwrap().last;
-        assert!(matches!(
-            writer.write(last, 0, []),
-            Err(Error::Refused { .. })
-        ));
+        assert!(matches!(writer.write(last, 0, []), Err(Error::Refused { .. })));
         journal.commit().unwrap();
-        writer
-            .write(last, 55, (0..=n).map(|k| draft(9, k, 100)))
-            .unwrap();
+        writer.write(last, 55, (0..=n).map(|k| draft(9, k, 100))).unwrap();
     }
     drop((journal, writer));
     let mut names = disk.list(Path::new(DIR)).unwrap();
@@ -207,9 +169,7 @@ fn checkpoints_shorten_the_replay_and_two_are_kept() {
     for at in 0..200 {
         disk.edit(&newest, |b| b[at] ^= 1);
         let mut notes = Vec::new();
-        let image = checkpoint::newest(&disk, Path::new(DIR), &mut notes)
-            .unwrap()
-            .unwrap();
+        let image = checkpoint::newest(&disk, Path::new(DIR), &mut notes).unwrap().unwrap();
         assert_eq!((image.at.seq, notes.len()), (4, 1), "byte {at}");
         disk.edit(&newest, |b| b[at] ^= 1);
     }
@@ -224,22 +184,13 @@ fn pruning_needs_a_checkpoint_and_survives_a_restart() {
     }
     while journal.migrate_step().unwrap() {}
     assert!(matches!(journal.prune(300), Err(Error::Refused { .. })));
-    journal
-        .checkpoint_writer()
-        .write(journal.durable(), 0, [])
-        .unwrap();
+    journal.checkpoint_writer().write(journal.durable(), 0, []).unwrap();
     journal.prune(300).unwrap();
-    assert_eq!(
-        numbers(&journal.reader()).unwrap(),
-        (298..600).collect::<Vec<_>>()
-    );
+    assert_eq!(numbers(&journal.reader()).unwrap(), (298..600).collect::<Vec<_>>());
     drop(journal);
     disk.kill();
     let (journal, opened) = open(&disk, 2000);
     assert_eq!(opened.base_seq, 300);
-    assert_eq!(
-        numbers(&journal.reader()).unwrap(),
-        (298..600).collect::<Vec<_>>()
-    );
+    assert_eq!(numbers(&journal.reader()).unwrap(), (298..600).collect::<Vec<_>>());
     assert!(journal.stats().log_entries < 20);
 }

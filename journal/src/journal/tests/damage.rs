@@ -47,15 +47,8 @@ fn outcome(disk: &ModelDisk, what: &str) -> Result<(usize, Vec<String>), Error> 
 fn with_file(disk: &ModelDisk, path: &Path, bytes: &[u8]) -> ModelDisk {
     let copy = ModelDisk::new();
     for name in disk.list(Path::new(DIR)).unwrap() {
-        let content = if in_dir(&name) == path {
-            bytes.to_vec()
-        } else {
-            bytes_of(disk, &in_dir(&name))
-        };
-        copy.open(&in_dir(&name), Access::CreateNew)
-            .unwrap()
-            .write_at(0, &content)
-            .unwrap();
+        let content = if in_dir(&name) == path { bytes.to_vec() } else { bytes_of(disk, &in_dir(&name)) };
+        copy.open(&in_dir(&name), Access::CreateNew).unwrap().write_at(0, &content).unwrap();
         copy.edit(&in_dir(&name), |_| ());
     }
     copy
@@ -72,11 +65,7 @@ fn every_cut_of_an_unclosed_log_is_a_torn_tail() {
             Ok((n, notes)) => {
                 assert!(n < 12);
                 let boundary = notes.is_empty();
-                let kept = copy
-                    .list(Path::new(DIR))
-                    .unwrap()
-                    .iter()
-                    .any(|n| n.starts_with("cut-"));
+                let kept = copy.list(Path::new(DIR)).unwrap().iter().any(|n| n.starts_with("cut-"));
                 assert_eq!(boundary, !kept, "cut at {cut}: {notes:?}");
             }
             // Without an intact head, or before the record that the first mark names.
@@ -106,17 +95,10 @@ fn a_cut_is_accepted_when_the_loss_is_agreed_to() {
     let path = small(&disk, true);
     disk.edit(&path, |b| b.truncate(b.len() - 5));
     assert!(outcome(&disk, "cut").is_err());
-    let agreed = Options {
-        accept_loss: true,
-        ..options(&disk, 1 << 20, false)
-    };
+    let agreed = Options { accept_loss: true, ..options(&disk, 1 << 20, false) };
     let (journal, opened) = Journal::open(Path::new(DIR), agreed).unwrap();
     assert_eq!(numbers(&journal.reader()).unwrap().len(), 11);
-    assert!(
-        opened.notes.iter().any(|n| n.contains("agreed")),
-        "{:?}",
-        opened.notes
-    );
+    assert!(opened.notes.iter().any(|n| n.contains("agreed")), "{:?}", opened.notes);
 }
 
 #[test]
@@ -132,10 +114,7 @@ fn every_flip_is_cut_as_torn_or_refused_by_name() {
             let copy = with_file(&disk, &path, &bytes);
             match outcome(&copy, &format!("flip at {at}")) {
                 // Only the last group of an unclosed log can be taken for an unfinished write.
-                Ok((n, notes)) => assert!(
-                    !closed && n >= 10 && !notes.is_empty(),
-                    "flip at {at}: {n} {notes:?}"
-                ),
+                Ok((n, notes)) => assert!(!closed && n >= 10 && !notes.is_empty(), "flip at {at}: {n} {notes:?}"),
                 Err(e) => {
                     refused += 1;
                     assert!(e.to_string().contains("damaged between"), "{e}");
@@ -152,10 +131,7 @@ fn flips_in_other_files_never_change_the_records() {
     small(&disk, true);
     for name in ["mark", "checkpoint"] {
         let (mut journal, _) = open(&disk, 1 << 20);
-        journal
-            .checkpoint_writer()
-            .write(journal.durable(), 0, (0..3).map(|n| draft(1, n, 20)))
-            .unwrap();
+        journal.checkpoint_writer().write(journal.durable(), 0, (0..3).map(|n| draft(1, n, 20))).unwrap();
         journal.commit().unwrap();
         journal.close().unwrap();
         let names = disk.list(Path::new(DIR)).unwrap();
@@ -188,12 +164,7 @@ fn moved_and_doubled_blocks_are_noticed() {
             let mut doubled = whole.clone();
             doubled.extend_from_slice(&whole[from..from + block]);
             let copy = with_file(&disk, &path, &doubled);
-            assert_eq!(
-                outcome(&copy, &format!("appended {block} {from}"))
-                    .unwrap()
-                    .0,
-                12
-            );
+            assert_eq!(outcome(&copy, &format!("appended {block} {from}")).unwrap().0, 12);
         }
     }
 }

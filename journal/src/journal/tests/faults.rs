@@ -8,8 +8,7 @@ use crate::disk::Fault;
 
 /// One life of a journal, ended by `fault` at the `at`-th operation; returns the last number known to be durable.
 fn live(disk: &ModelDisk, seed: u64, committed: &mut u64, next: &mut u64) -> Result<(), Error> {
-    let (mut journal, opened) =
-        Journal::open(Path::new(DIR), options(disk, 1500, seed.is_multiple_of(3)))?;
+    let (mut journal, opened) = Journal::open(Path::new(DIR), options(disk, 1500, seed.is_multiple_of(3)))?;
     let seen = numbers(&journal.reader())?;
     check(&seen, *committed, *next, seed);
     // Numbers that were appended but not committed may be there or not; go on behind those that are.
@@ -20,9 +19,7 @@ fn live(disk: &ModelDisk, seed: u64, committed: &mut u64, next: &mut u64) -> Res
     }
     for step in 0..12u64 {
         let count = 1 + (seed.wrapping_mul(31) + step * 7) % 9;
-        let group: Vec<RecordDraft> = (*next..*next + count)
-            .map(|n| draft(1, n, 20 + (n % 50) as usize))
-            .collect();
+        let group: Vec<RecordDraft> = (*next..*next + count).map(|n| draft(1, n, 20 + (n % 50) as usize)).collect();
         *next += count;
         journal.append(&group)?;
         if step % 3 != 1 {
@@ -33,11 +30,7 @@ fn live(disk: &ModelDisk, seed: u64, committed: &mut u64, next: &mut u64) -> Res
             journal.migrate_step()?;
         }
         if step % 6 == 5 {
-            journal.checkpoint_writer().write(
-                journal.durable(),
-                step,
-                (0..step).map(|n| draft(1, n, 90)),
-            )?;
+            journal.checkpoint_writer().write(journal.durable(), step, (0..step).map(|n| draft(1, n, 90)))?;
         }
     }
     if seed.is_multiple_of(2) {
@@ -48,16 +41,9 @@ fn live(disk: &ModelDisk, seed: u64, committed: &mut u64, next: &mut u64) -> Res
 }
 
 fn check(seen: &[u64], committed: u64, next: u64, seed: u64) {
-    assert_eq!(
-        seen,
-        (0..seen.len() as u64).collect::<Vec<_>>(),
-        "seed {seed}"
-    );
+    assert_eq!(seen, (0..seen.len() as u64).collect::<Vec<_>>(), "seed {seed}");
     let n = seen.len() as u64;
-    assert!(
-        n >= committed && n <= next,
-        "seed {seed}: {n} records, {committed} committed, {next} appended"
-    );
+    assert!(n >= committed && n <= next, "seed {seed}: {n} records, {committed} committed, {next} appended");
 }
 
 #[test]
@@ -119,10 +105,7 @@ fn a_failed_sync_is_recovered_into_a_new_file() {
         disk.fault_at(disk.operations() + 1, Fault::Eio);
         assert!(matches!(journal.commit(), Err(Error::SyncFailed { .. })));
         assert!(matches!(journal.commit(), Err(Error::Poisoned)));
-        assert!(matches!(
-            journal.append(&[draft(1, 9, 10)]),
-            Err(Error::Poisoned)
-        ));
+        assert!(matches!(journal.append(&[draft(1, 9, 10)]), Err(Error::Poisoned)));
         assert_eq!(numbers(&journal.reader()).unwrap().len(), 5);
         assert!(journal.stats().poisoned);
         disk.fault_at(disk.operations() + 3, Fault::Eio);
@@ -130,10 +113,7 @@ fn a_failed_sync_is_recovered_into_a_new_file() {
         assert!(matches!(journal.commit(), Err(Error::Poisoned)));
         journal.recover().unwrap();
         append_commit(&mut journal, 6..9);
-        assert_eq!(
-            numbers(&journal.reader()).unwrap(),
-            (0..9).collect::<Vec<_>>()
-        );
+        assert_eq!(numbers(&journal.reader()).unwrap(), (0..9).collect::<Vec<_>>());
         if power_loss {
             disk.crash(3);
         } else {
@@ -141,10 +121,7 @@ fn a_failed_sync_is_recovered_into_a_new_file() {
             disk.kill();
         }
         let (journal, opened) = open(&disk, 1 << 20);
-        assert_eq!(
-            numbers(&journal.reader()).unwrap(),
-            (0..9).collect::<Vec<_>>()
-        );
+        assert_eq!(numbers(&journal.reader()).unwrap(), (0..9).collect::<Vec<_>>());
         assert!(opened.notes.is_empty(), "{:?}", opened.notes);
     }
 }
@@ -173,31 +150,20 @@ fn a_full_disk_takes_the_group_back_and_goes_on_when_there_is_space() {
             }
         }
         assert!(full);
-        assert_eq!(
-            numbers(&journal.reader()).unwrap(),
-            (0..acked).collect::<Vec<_>>(),
-            "room {room}"
-        );
+        assert_eq!(numbers(&journal.reader()).unwrap(), (0..acked).collect::<Vec<_>>(), "room {room}");
         disk.set_capacity(None);
         append_commit(&mut journal, next..next + 4);
         drop(journal);
         disk.crash(room);
         let (journal, _) = open(&disk, 700);
-        assert_eq!(
-            numbers(&journal.reader()).unwrap(),
-            (0..next + 4).collect::<Vec<_>>(),
-            "room {room}"
-        );
+        assert_eq!(numbers(&journal.reader()).unwrap(), (0..next + 4).collect::<Vec<_>>(), "room {room}");
     }
 }
 
 #[test]
 fn the_ballast_is_given_up_once_and_restored() {
     let disk = ModelDisk::new();
-    let with_ballast = Options {
-        ballast_bytes: 5000,
-        ..options(&disk, 1 << 20, false)
-    };
+    let with_ballast = Options { ballast_bytes: 5000, ..options(&disk, 1 << 20, false) };
     let (mut journal, _) = Journal::open(Path::new(DIR), with_ballast).unwrap();
     append_commit(&mut journal, 0..2);
     disk.set_capacity(Some(disk.used_bytes() + 10));
@@ -219,13 +185,7 @@ fn a_killed_process_leaves_what_it_wrote() {
         let (mut journal, opened) = open(&disk, 900);
         assert_eq!(opened.epoch, life as u32 + 1);
         append_commit(&mut journal, life * 6..life * 6 + 3);
-        journal
-            .append(&[
-                draft(1, life * 6 + 3, 9),
-                draft(1, life * 6 + 4, 9),
-                draft(1, life * 6 + 5, 9),
-            ])
-            .unwrap();
+        journal.append(&[draft(1, life * 6 + 3, 9), draft(1, life * 6 + 4, 9), draft(1, life * 6 + 5, 9)]).unwrap();
         if life % 4 == 0 {
             journal.migrate_step().unwrap();
         }
@@ -233,8 +193,5 @@ fn a_killed_process_leaves_what_it_wrote() {
         disk.kill();
     }
     let (journal, _) = open(&disk, 900);
-    assert_eq!(
-        numbers(&journal.reader()).unwrap(),
-        (0..180).collect::<Vec<_>>()
-    );
+    assert_eq!(numbers(&journal.reader()).unwrap(), (0..180).collect::<Vec<_>>());
 }

@@ -10,12 +10,7 @@ use std::fs;
 use super::*;
 
 fn real(rotate_bytes: u64) -> Options {
-    Options {
-        rotate_bytes,
-        background: false,
-        ballast_bytes: 0,
-        ..Options::default()
-    }
+    Options { rotate_bytes, background: false, ballast_bytes: 0, ..Options::default() }
 }
 
 /// A closed journal of 6,000 records whose oldest half is only in the store.
@@ -29,10 +24,7 @@ fn build(dir: &Path, checkpoint: bool) {
     }
     assert!(journal.stats().log_end_seq > 4000, "{:?}", journal.stats());
     if checkpoint {
-        journal
-            .checkpoint_writer()
-            .write(journal.durable(), 0, (0..10).map(|n| draft(1, n, 50)))
-            .unwrap();
+        journal.checkpoint_writer().write(journal.durable(), 0, (0..10).map(|n| draft(1, n, 50))).unwrap();
     }
     journal.close().unwrap();
     // Opening makes sled write its snapshot.
@@ -45,10 +37,7 @@ fn outcome(dir: &Path, what: &str) -> Result<Vec<String>, Error> {
     let first = seen.first().copied().unwrap_or(6000);
     assert_eq!(seen, (first..6000).collect::<Vec<_>>(), "{what}");
     let (base, end) = (opened.base_seq, opened.next_seq);
-    assert!(
-        first == 0 || (base > 1 && !opened.notes.is_empty()),
-        "{what}: from {first}, base {base}"
-    );
+    assert!(first == 0 || (base > 1 && !opened.notes.is_empty()), "{what}: from {first}, base {base}");
     while journal.migrate_step()? {}
     append_commit(&mut journal, 6000..6010);
     assert!(journal.end().seq > end);
@@ -81,10 +70,7 @@ fn campaign_on(checkpoint: bool, rounds: u64, damage: impl Fn(u64, &Path)) -> (u
         match outcome(&dir, &format!("round {round}")) {
             Ok(_) => whole += 1,
             Err(e) => {
-                assert!(
-                    e.is_damage() || matches!(e, Error::Store { .. }),
-                    "round {round}: {e}"
-                );
+                assert!(e.is_damage() || matches!(e, Error::Store { .. }), "round {round}: {e}");
                 refused += 1;
             }
         }
@@ -140,13 +126,7 @@ fn a_damaged_snapshot_costs_nothing() {
         let mut snapshots = 0;
         for entry in fs::read_dir(log).unwrap() {
             let path = entry.unwrap().path();
-            if path
-                .file_name()
-                .unwrap()
-                .to_str()
-                .unwrap()
-                .starts_with("snap.")
-            {
+            if path.file_name().unwrap().to_str().unwrap().starts_with("snap.") {
                 let mut bytes = fs::read(&path).unwrap();
                 let at = somewhere(round, bytes.len());
                 bytes[at] ^= 1;
@@ -162,10 +142,7 @@ fn a_damaged_snapshot_costs_nothing() {
 #[test]
 fn background_migration_and_reading_work_together() {
     let dir = tempfile::tempdir().unwrap();
-    let background = Options {
-        background: true,
-        ..real(100_000)
-    };
+    let background = Options { background: true, ..real(100_000) };
     let (mut journal, _) = Journal::open(dir.path(), background).unwrap();
     let reader = journal.reader();
     for n in 0..100 {
