@@ -1,9 +1,10 @@
 //! Saves every intact record of a damaged journal into a new one, and names what is lost.
 //!
-//! A journal that refuses to open must not be the end of the work that it records: whatever verifies is kept, with its
-//! sequence, and the gaps are filled with records that say so.
+//! A journal that refuses to open must not be the end of the work that it records: whatever verifies is kept, with
+//! its sequence, and the gaps are filled with records that say so.
 //!
-//! **Invariant:** the damaged directory is only read (but for the page store, which cannot be opened without writing).
+//! **Invariant:** the damaged directory is only read (but for the page store, which cannot be opened without
+//! writing).
 //! **Invariant:** a record is saved only if its checksums hold; of two with one sequence the later file's counts.
 
 use std::collections::BTreeMap;
@@ -191,8 +192,8 @@ fn take_all(mut rest: &[u8], collector: &mut Collector<'_>) -> Result<(), Error>
     Ok(())
 }
 
-/// Builds a journal in the empty or new directory `to` from every intact record of `from`, and copies its checkpoints.
-/// Sequences are kept; a lost one becomes a record of the journal's own, which readers skip.
+/// Builds a journal in the empty or new directory `to` from every intact record of `from`, and copies its
+/// checkpoints. Sequences are kept; a lost one becomes a record of the journal's own, which readers skip.
 ///
 /// # Errors
 /// As [`scan`]; [`Error::Refused`] if `to` is not empty or nothing can be saved.
