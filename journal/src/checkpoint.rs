@@ -68,8 +68,8 @@ impl Checkpoint {
     }
 }
 
-/// Reads an image and returns its head and number of records; an error unless all of it is intact. When `f` returns false
-/// the number is that of the records seen.
+/// Reads an image and returns its head and number of records; an error unless all of it is intact. When `f` returns
+/// false the number is that of the records seen.
 fn read_image(file: &dyn File, path: &Path, f: &mut dyn FnMut(RecordRef<'_>) -> bool) -> Result<(Header, u64), Error> {
     let io = |e| Error::io("read", path, e);
     let damaged = |from, to, why: &str| Error::Damaged { path: path.to_path_buf(), from, to, why: why.to_owned() };
@@ -141,8 +141,8 @@ impl CheckpointWriter {
     /// Writes the image of the state after `at`, which must be durable, and removes all but the newest two images.
     ///
     /// # Errors
-    /// [`Error::Refused`] when `at` is not durable yet (commit first), [`Error::Full`] or the system's error; what was
-    /// there before is then still there.
+    /// [`Error::Refused`] when `at` is not durable yet (commit first), [`Error::Full`] or the system's error; what
+    /// was there before is then still there.
     pub fn write(&self, at: Point, time_us: u64, records: impl IntoIterator<Item = RecordDraft>) -> Result<(), Error> {
         let _one = self.one_at_a_time.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let (disk, dir) = (&*self.shared.disk, self.shared.dir.as_path());

@@ -1,10 +1,11 @@
 //! What the journal asks of a disk: real files, or a model that loses and tears what was not synced.
 //!
-//! Power loss cannot be provoked in a unit test; a model of it can be run through thousands of seeds, and the same code runs on
-//! both because it reaches the disk only through these traits.
+//! Power loss cannot be provoked in a unit test; a model of it can be run through thousands of seeds, and the same
+//! code runs on both because it reaches the disk only through these traits.
 //!
 //! **Invariant:** files are created with mode 0600 and directories with 0700, whatever the umask.
-//! **Invariant:** a name is durable only after `sync_dir` of its directory, bytes only after `sync_data` of their file.
+//! **Invariant:** a name is durable only after `sync_dir` of its directory, bytes only after `sync_data` of their
+//! file.
 
 mod model;
 mod real;

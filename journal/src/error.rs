@@ -1,6 +1,7 @@
 //! Errors of the journal, as values that say what the caller can do.
 //!
-//! A server answers its clients from these texts, and decides by the variant whether to wait, to refuse changes or to stop.
+//! A server answers its clients from these texts, and decides by the variant whether to wait, to refuse changes or
+//! to stop.
 //!
 //! **Invariant:** damage, refusal and failures of the system are different variants.
 
@@ -125,8 +126,8 @@ impl fmt::Display for Error {
             ),
             Self::Missing { from_seq, to_seq, why } => write!(
                 f,
-                "records {from_seq} to {to_seq} of the journal are missing: {why}; restore the directory from a copy, or \
-                 use `hq journal repair` to go on without them"
+                "records {from_seq} to {to_seq} of the journal are missing: {why}; restore the directory from a \
+                 copy, or use `hq journal repair` to go on without them"
             ),
             Self::Store { what, detail } => {
                 write!(f, "the journal's page store cannot {what}: {detail}")

@@ -1,6 +1,7 @@
 //! The journal of a server: one writer that appends groups, makes them durable, and moves old records into the log.
 //!
-//! Everything that the server acknowledges waits for `commit`; everything that it knows after a restart comes from `replay`.
+//! Everything that the server acknowledges waits for `commit`; everything that it knows after a restart comes from
+//! `replay`.
 //!
 //! **Invariant:** readers see durable records only.
 //! **Invariant:** after a failed sync nothing is counted as durable until `recover` wrote it into a new file.
@@ -8,6 +9,7 @@
 
 mod migrate;
 mod open;
+mod options;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -15,10 +17,10 @@ mod tests;
 use std::any::Any;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::checkpoint::{Checkpoint, CheckpointWriter};
-use crate::disk::{Access, Disk, File, RealDisk};
+use crate::checkpoint::CheckpointWriter;
+use crate::disk::{Access, Disk, File};
 use crate::error::Error;
 use crate::log::{Extent, Log};
 use crate::mark::MarkFile;
@@ -27,6 +29,7 @@ use crate::record::{
 };
 use crate::tail::{self, Part};
 
+pub use options::{AppendedRange, Opened, Options, Stats};
 pub use reader::Reader;
 
 /// Name of the lock file in the journal directory.
@@ -37,93 +40,6 @@ pub const LOG_NAME: &str = "log";
 pub const BALLAST_NAME: &str = "ballast";
 /// Full tail files that are kept although the log holds their records.
 pub const SEALED_KEPT: usize = 2;
-
-/// How a journal is opened.
-#[derive(Clone)]
-pub struct Options {
-    /// Where it is.
-    pub disk: Arc<dyn Disk>,
-    /// Length in bytes from which on a tail file is full and moves into the log.
-    pub rotate_bytes: u64,
-    /// Largest sum of uncommitted bytes.
-    pub group_bytes_max: usize,
-    /// How long the mark may lag behind the commits.
-    pub mark_every: Duration,
-    /// Size of the ballast file in bytes; 0 for none.
-    pub ballast_bytes: usize,
-    /// Whether full tail files move into the log on a thread of its own; otherwise by `migrate_step`.
-    pub background: bool,
-    /// Open although the mark says that durable records at the end are missing.
-    pub accept_loss: bool,
-    /// Time of the opening in microseconds since 1970; the clock's if `None`.
-    pub time_us: Option<u64>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            disk: Arc::new(RealDisk),
-            rotate_bytes: 8 * 1024 * 1024,
-            group_bytes_max: 256 * 1024 * 1024,
-            mark_every: Duration::from_secs(1),
-            ballast_bytes: 4 * 1024 * 1024,
-            background: true,
-            accept_loss: false,
-            time_us: None,
-        }
-    }
-}
-
-/// What was found when a journal was opened.
-#[derive(Debug)]
-pub struct Opened {
-    /// The newest intact image of the state; the events after `checkpoint.at.seq` complete it.
-    pub checkpoint: Option<Checkpoint>,
-    /// The epoch of this opening, larger than any before and durable.
-    pub epoch: u32,
-    /// Sequence that the next appended record will have.
-    pub next_seq: u64,
-    /// First sequence from which the log is whole (1 unless pruned or rebuilt).
-    pub base_seq: u64,
-    /// Whether the last writer closed it in an orderly way (also true for a new journal).
-    pub clean: bool,
-    /// Things that somebody should read in the server's log, one sentence each.
-    pub notes: Vec<String>,
-}
-
-/// The place that an appended group got.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AppendedRange {
-    /// Sequence of the first record.
-    pub first_seq: u64,
-    /// The last record; durable once `commit` returns a sequence that is not below.
-    pub last: Point,
-}
-
-/// Figures of a journal.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Stats {
-    /// Last durable record.
-    pub durable: Point,
-    /// Last appended record.
-    pub end_seq: u64,
-    /// First sequence from which the log is whole.
-    pub base_seq: u64,
-    /// Last record that the page store holds.
-    pub log_end_seq: u64,
-    /// Entries of the page store that are in use.
-    pub log_entries: u64,
-    /// Tail files, the one being written included.
-    pub tail_files: usize,
-    /// Their length in bytes.
-    pub tail_bytes: u64,
-    /// The disk was full and the ballast was given up: new work should be refused until `low_space` is false again.
-    pub low_space: bool,
-    /// A disk error left the last group in doubt; `recover` is needed.
-    pub poisoned: bool,
-    /// Why the last attempt to move records into the page store failed, if it did.
-    pub migration_error: Option<String>,
-}
 
 /// What readers see: durable records only.
 #[derive(Clone)]
@@ -181,8 +97,8 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens or creates the journal in `dir`: takes the lock, checks what is there, repairs what a crash may leave behind,
-    /// and makes a new epoch durable.
+    /// Opens or creates the journal in `dir`: takes the lock, checks what is there, repairs what a crash may leave
+    /// behind, and makes a new epoch durable.
     ///
     /// # Errors
     /// [`Error::Busy`] with the holder; [`Error::Damaged`] or [`Error::Missing`] naming what is wrong, in which case
@@ -194,8 +110,8 @@ impl Journal {
     /// Assigns sequences to the group, chains it, and writes it to the tail. It is durable only after `commit`.
     ///
     /// # Errors
-    /// [`Error::Full`]: nothing of the group was kept, try again later. [`Error::Refused`] for a record over the limits.
-    /// [`Error::Poisoned`] until `recover`. Otherwise the system's error, and nothing of the group was kept.
+    /// [`Error::Full`]: nothing of the group was kept, try again later. [`Error::Refused`] for a record over the
+    /// limits. [`Error::Poisoned`] until `recover`. Otherwise the system's error, and nothing of the group was kept.
     pub fn append(&mut self, group: &[RecordDraft]) -> Result<AppendedRange, Error> {
         if let Some(bad) = group.iter().find(|d| d.kind >= KIND_OWN_MIN || d.body.len() > BODY_BYTES_MAX) {
             let why = format!("a record of kind {} with {} bytes cannot be appended", bad.kind, bad.body.len());
@@ -232,7 +148,8 @@ impl Journal {
         Ok(AppendedRange { first_seq, last: end })
     }
 
-    /// Writes the pending bytes from `start` on, giving up the ballast if the disk is full; takes a partial write back.
+    /// Writes the pending bytes from `start` on, giving up the ballast if the disk is full; takes a partial write
+    /// back.
     fn write_pending(&mut self, start: usize) -> Result<(), Error> {
         let at = self.durable_bytes + start as u64;
         let mut retried = false;
@@ -326,11 +243,12 @@ impl Journal {
         self.mark.write(durable, base_seq, clean).is_ok()
     }
 
-    /// After a failed sync: checks what was durable before, writes the appended but uncommitted records into a new tail
-    /// file, and makes that durable. Returns the last durable sequence.
+    /// After a failed sync: checks what was durable before, writes the appended but uncommitted records into a new
+    /// tail file, and makes that durable. Returns the last durable sequence.
     ///
     /// # Errors
-    /// [`Error::Damaged`] if durable records can no longer be read; otherwise as `commit`. The journal stays poisoned.
+    /// [`Error::Damaged`] if durable records can no longer be read; otherwise as `commit`. The journal stays
+    /// poisoned.
     pub fn recover(&mut self) -> Result<u64, Error> {
         if !self.poisoned {
             return Ok(self.durable.seq);
@@ -359,7 +277,8 @@ impl Journal {
         self.end = end;
         if let Some(old) = last.filter(Part::is_empty) {
             self.shared.view().parts.pop();
-            // It holds nothing durable and is superseded by its successor; left behind it is cleared at the next start.
+            // It holds nothing durable and is superseded by its successor; left behind it is cleared at the next
+            // start.
             let _gone = self.shared.disk.remove(&old.path);
         }
         self.continue_in(part);
@@ -399,11 +318,13 @@ impl Journal {
             return Ok(());
         }
         // First the promise, then the pages: a crash in between leaves more than is promised.
-        self.shared.view().base_seq = seq.min(extent.end.seq);
+        let seq = seq.min(extent.end.seq);
+        let base_before = std::mem::replace(&mut self.shared.view().base_seq, seq);
         if !self.write_mark(false) {
+            self.shared.view().base_seq = base_before;
             return Err(Error::Refused { why: "the mark could not be written, so nothing was pruned".to_owned() });
         }
-        let pruned = self.shared.log.prune(&extent, seq.min(extent.end.seq))?;
+        let pruned = self.shared.log.prune(&extent, seq)?;
         self.shared.log.sync()?;
         self.shared.view().extent = pruned;
         Ok(())

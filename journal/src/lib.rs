@@ -1,7 +1,8 @@
 //! Bytes that survive: records, the durable event log, checkpoints and the output streams of tasks.
 //!
-//! The scheduler's state is what replaying its log gives, so everything that it promises rests on this crate: what was
-//! committed comes back after `kill -9`, power loss and full disks, and damage is named instead of being read as data.
+//! The scheduler's state is what replaying its log gives, so everything that it promises rests on this crate: what
+//! was committed comes back after `kill -9`, power loss and full disks, and damage is named instead of being read as
+//! data.
 //!
 //! **Invariant:** this crate knows records, not jobs: it never looks into the body of an event.
 //! **Invariant:** bytes read from disk are parsed by total functions; no input can end the process.

@@ -1,7 +1,7 @@
 //! A small file that says how far the log was durable when it was last written.
 //!
-//! A store that opens shorter than it was, or a tail file that lost its end, looks like a journal in good order; only a second
-//! witness tells that something is missing.
+//! A store that opens shorter than it was, or a tail file that lost its end, looks like a journal in good order;
+//! only a second witness tells that something is missing.
 //!
 //! **Invariant:** the two slots are written in turn, so one of them is intact at any moment.
 //! **Invariant:** the mark never names a record that was not durable before.

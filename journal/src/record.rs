@@ -1,13 +1,15 @@
 //! The one record layout of the log, the checkpoints and the output streams.
 //!
-//! A single layout lets one scanner find what is intact in any of these files; this is the only file that knows its offsets.
+//! A single layout lets one scanner find what is intact in any of these files; this is the only file that knows its
+//! offsets.
 //!
 //! **Invariant:** a header verifies by itself, so that whoever filters by task skips bodies without reading them.
-//! **Invariant:** the chain value of a record covers its header, its body and the chain value of the record before it.
+//! **Invariant:** the chain value of a record covers its header, its body and the chain value of the record before
+//! it.
 //!
 //! Layout, little-endian, 64 bytes, followed by the body (`docs/formats.md` describes each field):
-//! `0 magic | 4 layout | 5 channel | 6 kind | 8 flags | 10 tag | 12 body bytes | 16 seq | 24 time | 32 epoch | 36 job |
-//! 40 task | 44 attempt | 48 previous chain | 52 group index | 56 crc32c of body | 60 crc32c of bytes 0..60`.
+//! `0 magic | 4 layout | 5 channel | 6 kind | 8 flags | 10 tag | 12 body bytes | 16 seq | 24 time | 32 epoch | 36
+//! job | 40 task | 44 attempt | 48 previous chain | 52 group index | 56 crc32c of body | 60 crc32c of bytes 0..60`.
 
 use std::fmt;
 
@@ -84,7 +86,8 @@ pub struct Header {
     pub attempt: u32,
     /// Random number of the file or journal; a record with another tag was not written into this one.
     pub tag: u16,
-    /// Position inside its commit group: all records up to `seq - group_index - 1` were durable when this was written.
+    /// Position inside its commit group: all records up to `seq - group_index - 1` were durable when this was
+    /// written.
     pub group_index: u32,
     /// Chain value of the record before.
     pub prev: u32,
@@ -188,8 +191,8 @@ impl Header {
 
 /// Appends header and body to `out`, filling in lengths and checksums, and returns the record's chain value.
 ///
-/// The caller has checked that `body` is at most [`BODY_BYTES_MAX`]; a longer one would be cut by no one and refused by
-/// each reader.
+/// The caller has checked that `body` is at most [`BODY_BYTES_MAX`]; a longer one would be cut by no one and refused
+/// by each reader.
 pub fn encode_into(out: &mut Vec<u8>, header: &Header, body: &[u8]) -> u32 {
     let mut h = [0u8; 60];
     let fields: [(usize, &[u8]); 14] = [

@@ -1,9 +1,10 @@
 //! Saves every intact record of a damaged journal into a new one, and names what is lost.
 //!
-//! A journal that refuses to open must not be the end of the work that it records: whatever verifies is kept, with its
-//! sequence, and the gaps are filled with records that say so.
+//! A journal that refuses to open must not be the end of the work that it records: whatever verifies is kept, with
+//! its sequence, and the gaps are filled with records that say so.
 //!
-//! **Invariant:** the damaged directory is only read (but for the page store, which cannot be opened without writing).
+//! **Invariant:** the damaged directory is only read (but for the page store, which cannot be opened without
+//! writing).
 //! **Invariant:** a record is saved only if its checksums hold; of two with one sequence the later file's counts.
 
 use std::collections::BTreeMap;
@@ -191,8 +192,8 @@ fn take_all(mut rest: &[u8], collector: &mut Collector<'_>) -> Result<(), Error>
     Ok(())
 }
 
-/// Builds a journal in the empty or new directory `to` from every intact record of `from`, and copies its checkpoints.
-/// Sequences are kept; a lost one becomes a record of the journal's own, which readers skip.
+/// Builds a journal in the empty or new directory `to` from every intact record of `from`, and copies its
+/// checkpoints. Sequences are kept; a lost one becomes a record of the journal's own, which readers skip.
 ///
 /// # Errors
 /// As [`scan`]; [`Error::Refused`] if `to` is not empty or nothing can be saved.
@@ -206,6 +207,9 @@ pub fn rebuild(disk: &Arc<dyn Disk>, from: &Path, to: &Path) -> Result<Report, E
     let report = scan(&**disk, from, &mut |record| builder.take(record))?;
     if report.intact == 0 {
         return Err(Error::Refused { why: format!("no intact record was found in {}", from.display()) });
+    }
+    if let Some(lost) = report.lost.last() {
+        builder.fill(lost.to_seq, 0)?;
     }
     builder.finish_part()?;
     let mut mark = MarkFile::open(&**disk, to, 0)?;
@@ -230,17 +234,20 @@ impl Rebuilder<'_> {
             self.end = Point { seq: header.seq - 1, epoch: header.epoch, chain: header.prev };
             self.before = Some(self.end);
         }
-        if header.seq - self.end.seq > GAP_MAX {
-            return Err(Error::Refused {
-                why: format!("more than {GAP_MAX} records are missing before {}", header.seq),
-            });
+        self.fill(header.seq - 1, header.time_us)?;
+        self.put(header, record.body)
+    }
+
+    /// Stands in for what is lost up to `to_seq`.
+    fn fill(&mut self, to_seq: u64, time_us: u64) -> Result<(), Error> {
+        if to_seq.saturating_sub(self.end.seq) > GAP_MAX {
+            return Err(Error::Refused { why: format!("more than {GAP_MAX} records are missing before {to_seq}") });
         }
-        while self.end.seq + 1 < header.seq {
-            let filler =
-                Header { kind: KIND_LOST, time_us: header.time_us, epoch: self.end.epoch, ..Header::default() };
+        while self.end.seq < to_seq {
+            let filler = Header { kind: KIND_LOST, time_us, epoch: self.end.epoch, ..Header::default() };
             self.put(filler, &[])?;
         }
-        self.put(header, record.body)
+        Ok(())
     }
 
     fn put(&mut self, header: Header, body: &[u8]) -> Result<(), Error> {

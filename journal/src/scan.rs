@@ -1,7 +1,7 @@
 //! Turns the bytes of a file into intact records and named ranges of damage.
 //!
-//! After a crash a file may hold anything; whoever reads it needs to know what is certain, what is damaged in the middle, and
-//! what is an unfinished end. The scanner says so and leaves the judgement to its callers.
+//! After a crash a file may hold anything; whoever reads it needs to know what is certain, what is damaged in the
+//! middle, and what is an unfinished end. The scanner says so and leaves the judgement to its callers.
 //!
 //! **Invariant:** a record is returned only when header and body match their checksums; nothing is ever guessed.
 //! **Invariant:** memory is bounded by the largest record, and no length is believed before the header's checksum is.
@@ -168,8 +168,8 @@ impl<'f> Scanner<'f> {
             let body = self.loaded(from).get(HEADER_BYTES..bytes).unwrap_or_default();
             return Ok(Some(Found::Valid { record: RecordRef { header, body }, from, to }));
         }
-        // With an intact header its length tells where the next record is; only the body is bad. Looking inside the body
-        // could find records that a task printed.
+        // With an intact header its length tells where the next record is; only the body is bad. Looking inside the
+        // body could find records that a task printed.
         let behind = self.header_at(from)?.map(|h| from + h.record_bytes());
         let next = match behind {
             Some(at) if at < self.end && self.record_at(at)?.is_some() => Some(at),

@@ -1,11 +1,13 @@
 //! The ordered page store behind the log: sled, guarded against what it was measured to do.
 //!
-//! sled 0.34 is fast as a long-term store but panics on damaged files, does not sync its file, and loses what it spills to
-//! `blobs/`; each of these is dealt with here, so that the rest sees a store that returns errors.
+//! sled 0.34 is fast as a long-term store but panics on damaged files, does not sync its file, and loses what it
+//! spills to `blobs/`; each of these is dealt with here, so that the rest sees a store that returns errors.
 //!
 //! **Invariant:** no value is larger than [`VALUE_BYTES_MAX`], so that nothing is ever spilled to `blobs/`.
-//! **Invariant:** after `sync` returned, everything inserted before is on disk: `flush`, then fdatasync of sled's own file.
-//! **Invariant:** a panic inside sled becomes an error; the store then refuses all further work until it is opened again.
+//! **Invariant:** after `sync` returned, everything inserted before is on disk: `flush`, then fdatasync of sled's
+//! own file.
+//! **Invariant:** a panic inside sled becomes an error; the store then refuses all further work until it is opened
+//! again.
 
 use std::fmt;
 use std::fs;
@@ -13,6 +15,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 /// Largest value in bytes that is ever inserted.
 pub const VALUE_BYTES_MAX: usize = 4000;
@@ -20,6 +23,8 @@ pub const VALUE_BYTES_MAX: usize = 4000;
 const CACHE_BYTES: u64 = 32 * 1024 * 1024;
 /// How often sled's own thread flushes and collects garbage, in milliseconds.
 const FLUSH_EVERY_MS: u64 = 500;
+/// How long sled's lock is waited for.
+const HELD_MAX: Duration = Duration::from_secs(3);
 
 /// What went wrong in the store.
 #[derive(Debug)]
@@ -106,7 +111,26 @@ fn sled_error(e: sled::Error) -> StoreError {
     }
 }
 
+/// Opens sled. A store that this process closed a moment ago may still be held by sled's own threads, so a held lock is
+/// waited for; another process cannot hold it, since the journal's lock comes first.
 fn open_sled(dir: &Path) -> Result<sled::Db, StoreError> {
+    let begin = Instant::now();
+    loop {
+        match open_sled_once(dir) {
+            Err(StoreError::Io(e)) if is_held(&e) && begin.elapsed() < HELD_MAX => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            other => return other,
+        }
+    }
+}
+
+/// sled wraps the lock's error in a text of its own.
+fn is_held(e: &io::Error) -> bool {
+    e.kind() == io::ErrorKind::WouldBlock || e.to_string().contains("could not acquire lock")
+}
+
+fn open_sled_once(dir: &Path) -> Result<sled::Db, StoreError> {
     let config = sled::Config::new()
         .path(dir)
         .mode(sled::Mode::LowSpace)

@@ -3,7 +3,8 @@
 //! A million tasks must not make a million files, and the output of one of them must not cost a scan of all.
 //!
 //! **Invariant:** a stream file is readable at any moment while it is written; an index only makes reading faster.
-//! **Invariant:** an execution is known by (job, task, epoch, attempt) and its file, so that two of them are never mixed.
+//! **Invariant:** an execution is known by (job, task, epoch, attempt) and its file, so that two of them are never
+//! mixed.
 //! **Invariant:** a damaged chunk costs that chunk: it is named, and all other output is still read.
 
 mod index;

@@ -1,12 +1,13 @@
 //! The tail: append-only files that hold the newest records, one fdatasync per commit group.
 //!
-//! Nothing is cheaper to make durable and easier to save than a plain file of self-checking records, so this is the durable
-//! edge of the log; the page store only takes over what is already safe here.
+//! Nothing is cheaper to make durable and easier to save than a plain file of self-checking records, so this is the
+//! durable edge of the log; the page store only takes over what is already safe here.
 //!
 //! **Invariant:** a tail file appears under its name only with an intact, durable head.
-//! **Invariant:** nothing is ever written into a file whose last close was not orderly; its intact part is copied instead.
-//! **Invariant:** damage is taken for an unfinished write only if no record proves that the bytes were durable: each record
-//! tells by its group index up to which sequence everything was durable when it was written.
+//! **Invariant:** nothing is ever written into a file whose last close was not orderly; its intact part is copied
+//! instead.
+//! **Invariant:** damage is taken for an unfinished write only if no record proves that the bytes were durable: each
+//! record tells by its group index up to which sequence everything was durable when it was written.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

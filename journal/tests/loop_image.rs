@@ -1,9 +1,11 @@
 //! Power loss on a real file system: the image under a mounted ext4 is copied while the writer stands still.
 //!
-//! `kill -9` leaves the page cache alone, so only a copy of what reached the "disk" shows a missing fdatasync, sled's included.
-//! It needs root, loop devices and mkfs.ext4; elsewhere it says that it is skipped. `HQ_CAMPAIGN=1` runs more rounds.
+//! `kill -9` leaves the page cache alone, so only a copy of what reached the "disk" shows a missing fdatasync,
+//! sled's included. It needs root, loop devices and mkfs.ext4; elsewhere it says that it is skipped. `HQ_CAMPAIGN=1`
+//! runs more rounds.
 //!
-//! **Invariant:** everything that the writer had reported as committed is in the journal of the copied image, in order.
+//! **Invariant:** everything that the writer had reported as committed is in the journal of the copied image, in
+//! order.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -87,7 +89,7 @@ fn umount(at: &Path) {
 }
 
 fn options() -> Options {
-    Options { rotate_bytes: 200_000, ballast_bytes: 1_000_000, ..Options::default() }
+    Options { rotate_bytes: 30_000, ballast_bytes: 1_000_000, ..Options::default() }
 }
 
 /// Appends and commits for ever; one line on stdout per committed group.

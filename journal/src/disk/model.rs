@@ -1,10 +1,15 @@
 //! A disk in memory that drops, tears and reorders what was not synced, fills up, and fails on request.
 //!
-//! It is the adversary of the journal's tests: after `crash` only those 512-byte sectors of unsynced writes survive that the
-//! seed picks, and of unsynced names only a prefix of the changes.
+//! It is the adversary of the journal's tests: after `crash` only those 512-byte sectors of unsynced writes survive
+//! that the seed picks, and of unsynced names only a prefix of the changes.
 //!
 //! **Invariant:** the same seed and the same operations give the same disk.
 //! **Invariant:** writes that were pending when a sync failed never become durable, though readers go on seeing them.
+
+mod change;
+mod store;
+#[cfg(test)]
+mod tests;
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +21,8 @@ use super::{Access, Disk, File};
 use crate::lock::{Holder, LockError};
 use crate::store::{Store, StoreError};
 
-const SECTOR_BYTES: usize = 512;
+use change::{Change, apply, apply_torn, random};
+use store::{ModelLock, ModelStore};
 
 /// What happens at the chosen operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,12 +33,6 @@ pub enum Fault {
     Full,
     /// The power goes: this operation and all later ones fail until [`ModelDisk::crash`].
     PowerLoss,
-}
-
-#[derive(Debug, Clone)]
-enum Change {
-    Write(u64, Vec<u8>),
-    SetLen(u64),
 }
 
 #[derive(Debug, Default)]
@@ -98,6 +98,7 @@ struct State {
     fault: Option<(u64, Fault)>,
     powerless: bool,
     capacity_bytes: Option<u64>,
+    syncs_lie: bool,
 }
 
 /// The model; clones share the same disk.
@@ -108,52 +109,6 @@ pub struct ModelDisk {
 
 fn eio() -> io::Error {
     io::Error::other("injected I/O error")
-}
-
-/// splitmix64 (Steele, Lea, Flood 2014): small, seedable, good enough to pick sectors.
-fn random(seed: &mut u64) -> u64 {
-    *seed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let mut z = *seed;
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
-}
-
-fn write_into(content: &mut Vec<u8>, offset: u64, bytes: &[u8]) {
-    let at = usize::try_from(offset).unwrap_or(usize::MAX);
-    let end = at.saturating_add(bytes.len());
-    if content.len() < end {
-        content.resize(end, 0);
-    }
-    if let Some(place) = content.get_mut(at..end) {
-        place.copy_from_slice(bytes);
-    }
-}
-
-fn apply(content: &mut Vec<u8>, change: &Change) {
-    match change {
-        Change::Write(offset, bytes) => write_into(content, *offset, bytes),
-        Change::SetLen(bytes) => content.resize(usize::try_from(*bytes).unwrap_or(usize::MAX), 0),
-    }
-}
-
-/// Applies `change` sector by sector, each with a chance of `chance` in 4.
-fn apply_torn(content: &mut Vec<u8>, change: &Change, chance: u64, seed: &mut u64) {
-    match change {
-        Change::Write(offset, bytes) => {
-            let mut at = 0;
-            while let Some(rest) = bytes.get(at..).filter(|r| !r.is_empty()) {
-                let inside = usize::try_from((offset + at as u64) % SECTOR_BYTES as u64).unwrap_or(0);
-                let piece = rest.get(..SECTOR_BYTES - inside).unwrap_or(rest);
-                if random(seed) % 4 < chance {
-                    write_into(content, offset + at as u64, piece);
-                }
-                at += piece.len();
-            }
-        }
-        Change::SetLen(_) if random(seed) % 4 < chance => apply(content, change),
-        Change::SetLen(_) => {}
-    }
 }
 
 impl State {
@@ -217,6 +172,11 @@ impl ModelDisk {
     /// Limits the sum of all file lengths; `None` is without limit.
     pub fn set_capacity(&self, bytes: Option<u64>) {
         self.state().capacity_bytes = bytes;
+    }
+
+    /// Lets `sync_data` report success without doing anything: a disk on which a sound test must see losses.
+    pub fn let_syncs_lie(&self) {
+        self.state().syncs_lie = true;
     }
 
     /// Bytes in all files that have a name.
@@ -353,6 +313,9 @@ impl File for ModelFile {
             return Err(eio());
         }
         let step = state.step();
+        if state.syncs_lie {
+            return Ok(());
+        }
         let Some(inode) = state.inodes.get_mut(&self.inode) else {
             return Ok(());
         };
@@ -473,140 +436,5 @@ impl Disk for ModelDisk {
             return Err(LockError::Held(Holder { host: "model".to_owned(), pid: 1, since_s: 1 }));
         }
         Ok(Box::new(ModelLock { disk: self.clone(), path: path.to_path_buf(), boot: state.boot }))
-    }
-}
-
-struct ModelLock {
-    disk: ModelDisk,
-    path: PathBuf,
-    boot: u64,
-}
-
-impl Drop for ModelLock {
-    fn drop(&mut self) {
-        let mut state = self.disk.state();
-        if state.boot == self.boot {
-            state.locks.remove(&self.path);
-        }
-    }
-}
-
-struct ModelStore {
-    disk: ModelDisk,
-    path: PathBuf,
-    boot: u64,
-}
-
-impl ModelStore {
-    fn with<T>(&self, f: impl FnOnce(&mut StoreState) -> T) -> Result<T, StoreError> {
-        let mut state = self.disk.state();
-        if state.boot != self.boot || state.powerless {
-            return Err(StoreError::Io(eio()));
-        }
-        match state.stores.get_mut(&self.path) {
-            Some(store) if !store.failed => Ok(f(store)),
-            _ => Err(StoreError::Failed("the model store failed earlier".to_owned())),
-        }
-    }
-
-    fn change(&self, key: &[u8], value: Option<&[u8]>) -> Result<(), StoreError> {
-        self.disk.state().step().map_err(StoreError::Io)?;
-        self.with(|store| {
-            put(&mut store.current, key.to_vec(), value.map(<[u8]>::to_vec));
-            store.pending.push((key.to_vec(), value.map(<[u8]>::to_vec)));
-        })
-    }
-}
-
-impl Store for ModelStore {
-    fn insert(&self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
-        self.change(key, Some(value))
-    }
-
-    fn remove(&self, key: &[u8]) -> Result<(), StoreError> {
-        self.change(key, None)
-    }
-
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.with(|store| store.current.get(key).cloned())
-    }
-
-    fn range(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        backwards: bool,
-        f: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-    ) -> Result<(), StoreError> {
-        let found: Vec<_> = self.with(|store| {
-            store.current.range(from.to_vec()..to.to_vec()).map(|(k, v)| (k.clone(), v.clone())).collect()
-        })?;
-        let mut forwards = found.iter();
-        loop {
-            let next = if backwards { forwards.next_back() } else { forwards.next() };
-            match next {
-                Some((key, value)) if f(key, value) => {}
-                _ => return Ok(()),
-            }
-        }
-    }
-
-    fn sync(&self) -> Result<(), StoreError> {
-        let step = self.disk.state().step();
-        let failed = !matches!(step, Ok(false));
-        self.with(|store| {
-            if failed {
-                store.failed = true;
-            } else {
-                for (key, value) in std::mem::take(&mut store.pending) {
-                    put(&mut store.durable, key, value);
-                }
-            }
-        })?;
-        if failed { Err(StoreError::Io(eio())) } else { Ok(()) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_was_synced_is_sure_to_survive() {
-        let (mut lost, mut torn, mut kept) = (0, 0, 0);
-        for seed in 0..200 {
-            let disk = ModelDisk::new();
-            let dir = Path::new("/d");
-            let file = disk.open(&dir.join("f"), Access::CreateNew).unwrap();
-            file.write_at(0, &[1; 600]).unwrap();
-            file.sync_data().unwrap();
-            disk.sync_dir(dir).unwrap();
-            file.write_at(600, &[2; 2000]).unwrap();
-            disk.crash(seed);
-            assert!(file.bytes().is_err(), "an old handle must not work");
-            let content = disk.open(&dir.join("f"), Access::Read).unwrap();
-            let mut buf = vec![0; 4096];
-            let n = content.read_at(0, &mut buf).unwrap();
-            assert_eq!(&buf[..600], &[1; 600]);
-            match buf[..n].iter().filter(|b| **b == 2).count() {
-                0 => lost += 1,
-                2000 => kept += 1,
-                _ => torn += 1,
-            }
-        }
-        assert!(lost > 0 && torn > 0 && kept > 0, "{lost} {torn} {kept}");
-    }
-
-    #[test]
-    fn a_failed_sync_loses_what_was_pending_for_good() {
-        let disk = ModelDisk::new();
-        let file = disk.open(Path::new("/d/f"), Access::CreateNew).unwrap();
-        disk.sync_dir(Path::new("/d")).unwrap();
-        file.write_at(0, b"abc").unwrap();
-        disk.fault_at(disk.operations() + 1, Fault::Eio);
-        assert!(file.sync_data().is_err());
-        file.sync_data().unwrap();
-        disk.crash(1);
-        assert_eq!(disk.open(Path::new("/d/f"), Access::Read).unwrap().bytes().unwrap(), 0);
     }
 }

@@ -1,7 +1,7 @@
 //! The disk of the operating system.
 //!
-//! Modes are set twice, at creation and on the open file, because the umask only takes bits away from the first and an
-//! existing looser file keeps its own.
+//! Modes are set twice, at creation and on the open file, because the umask only takes bits away from the first and
+//! an existing looser file keeps its own.
 //!
 //! **Invariant:** no descriptor is inherited by tasks (std opens with close-on-exec).
 

@@ -1,9 +1,10 @@
 //! Moves full tail files into the log, off the critical path, and removes them when the log is proven to hold them.
 //!
-//! The tail is cheap to write and the log is cheap to search; records are durable in at least one of them at any moment.
+//! The tail is cheap to write and the log is cheap to search; records are durable in at least one of them at any
+//! moment.
 //!
-//! **Invariant:** a tail file is removed only after the log was synced and its records were read back with the right chain,
-//! and only when two newer full files are kept.
+//! **Invariant:** a tail file is removed only after the log was synced and its records were read back with the right
+//! chain, and only when two newer full files are kept.
 
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, PoisonError};

@@ -1,11 +1,12 @@
 //! Opening a journal: what is there, what is missing, and what a crash has left to be put in order.
 //!
-//! A crash leaves at most an unfinished write at the end of the newest tail file; anything else that is wrong is damage, and
-//! a server that started on damage would lose work silently.
+//! A crash leaves at most an unfinished write at the end of the newest tail file; anything else that is wrong is
+//! damage, and a server that started on damage would lose work silently.
 //!
-//! **Invariant:** nothing on disk is changed before everything was checked, but for files whose names say they are unfinished
-//! and for a page store that cannot be opened, which is set aside.
-//! **Invariant:** records that were durable are either all there, or covered by a checkpoint, or the opening is refused.
+//! **Invariant:** nothing on disk is changed before everything was checked, but for files whose names say they are
+//! unfinished and for a page store that cannot be opened, which is set aside.
+//! **Invariant:** records that were durable are either all there, or covered by a checkpoint, or the opening is
+//! refused.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -95,8 +96,8 @@ fn open_store(dir: &Path, options: &Options, repair: bool, notes: &mut Vec<Strin
     }
 }
 
-/// Scans the tail files and drops those that newer ones supersede. Damaged heads of older files become notes: the check for
-/// missing records decides whether they matter.
+/// Scans the tail files and drops those that newer ones supersede. Damaged heads of older files become notes: the
+/// check for missing records decides whether they matter.
 fn scan_parts(survey: &mut Survey, disk: &dyn Disk, dir: &Path, generations: &[u64]) -> Result<Vec<Scanned>, Error> {
     // Newest last; each new one is compared with its younger neighbour at the end of the reversed list.
     let mut kept: Vec<Scanned> = Vec::new();
@@ -185,7 +186,8 @@ fn missing_ranges(base_seq: u64, required: u64, extent: &Extent, parts: &[Part])
     missing
 }
 
-/// Decides whether what is missing matters: a checkpoint may stand for it, or the writer may have agreed to lose the end.
+/// Decides whether what is missing matters: a checkpoint may stand for it, or the writer may have agreed to lose the
+/// end.
 fn judge_missing(survey: &mut Survey, scanned: &[Scanned], options: &Options) -> Result<(), Error> {
     let marked = survey.mark.map_or(0, |m| m.durable.seq);
     let image = survey.checkpoint.as_ref().map_or(Point::default(), |c| c.at);
@@ -194,7 +196,7 @@ fn judge_missing(survey: &mut Survey, scanned: &[Scanned], options: &Options) ->
         if to <= image.seq {
             survey.base_seq = to + 1;
             survey.notes.push(format!(
-                "records {from} to {to} are gone; the state is whole, since a checkpoint covers them, but their history is lost"
+                "records {from} to {to} are gone: the state is whole, since a checkpoint covers them, but not the history"
             ));
             if to > survey.end.seq {
                 survey.end = image;
@@ -304,8 +306,8 @@ fn read_range(part: &Part, from: u64, to: u64) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-/// The tail file to go on with. After a crash it is a copy: what was written but not synced may be in the cache only, and
-/// a sync would not report it a second time.
+/// The tail file to go on with. After a crash it is a copy: what was written but not synced may be in the cache
+/// only, and a sync would not report it a second time.
 fn current_part(survey: &mut Survey, disk: &dyn Disk, dir: &Path, tag: u16) -> Result<Part, Error> {
     let last = survey.parts.last().filter(|p| p.end == survey.end).cloned();
     if let Some(part) = last.as_ref().filter(|_| survey.is_clean()) {

@@ -1,6 +1,7 @@
 //! Reading the durable records: all of them in order, or the history of one job.
 //!
-//! Restart, `hq journal` and the history of tasks read; none of them may stop the writer or see what is not yet durable.
+//! Restart, `hq journal` and the history of tasks read; none of them may stop the writer or see what is not yet
+//! durable.
 //!
 //! **Invariant:** what is handed out continues the chain of what was handed out before.
 
@@ -32,7 +33,8 @@ impl Reader {
         self.shared.view().base_seq
     }
 
-    /// Calls `f` for each record from `from_seq` (or the base, if later) to the last durable one at the time of the call.
+    /// Calls `f` for each record from `from_seq` (or the base, if later) to the last durable one at the time of the
+    /// call.
     ///
     /// The journal's own records are left out, so sequences may skip. Returns the last record read.
     ///

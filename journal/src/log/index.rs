@@ -1,13 +1,15 @@
 //! Which entries of the log concern a job, kept in the store beside the pages.
 //!
-//! The history of one job among a million must not read the log, and one index key per page and job would cost more than
-//! the log itself; so each migrated batch leaves one short list per job.
+//! The history of one job among a million must not read the log, and one index key per page and job would cost more
+//! than the log itself; so each migrated batch leaves one short list per job.
 //!
-//! **Invariant:** a list is inserted before the pages it names, so a page in the store is never missing from the index.
+//! **Invariant:** a list is inserted before the pages it names, so a page in the store is never missing from the
+//! index.
 //! **Invariant:** a list may name entries that do not exist or do not concern the job; readers check the records.
 //!
-//! Key: `F1`, job (u32, big-endian), first entry (u64, big-endian). Value: runs of entries as pairs of LEB128 numbers, the
-//! distance of the run from the end of the one before (from the first entry, for the first run) and its length.
+//! Key: `F1`, job (u32, big-endian), first entry (u64, big-endian). Value: runs of entries as pairs of LEB128
+//! numbers, the distance of the run from the end of the one before (from the first entry, for the first run) and its
+//! length.
 
 use std::collections::BTreeMap;
 
@@ -191,7 +193,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn lists_return_what_was_added(entries in proptest::collection::btree_set(0u64..100_000, 0..3000), job in 1u32..5) {
+        fn lists_return_what_was_added(
+            entries in proptest::collection::btree_set(0u64..100_000, 0..3000),
+            job in 1u32..5,
+        ) {
             let store = ModelDisk::new().open_store(Path::new("/s")).unwrap();
             let mut lists = Lists::default();
             for entry in &entries {

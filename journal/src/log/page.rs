@@ -4,8 +4,9 @@
 //!
 //! **Invariant:** a page verifies by itself, and says which records it completes without its body being parsed.
 //!
-//! Layout, little-endian: `0 magic | 4 part | 5 zero | 6 records completed | 8 first sequence | 16 epoch and 20 chain value of
-//! the last record completed here or before | 24 body bytes | 28 crc32c of bytes 0..28 and body | 32 body`.
+//! Layout, little-endian: `0 magic | 4 part | 5 zero | 6 records completed | 8 first sequence | 16 epoch and 20
+//! chain value of the last record completed here or before | 24 body bytes | 28 crc32c of bytes 0..28 and body | 32
+//! body`.
 
 use crate::record::Point;
 use crate::store::VALUE_BYTES_MAX;

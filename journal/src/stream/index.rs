@@ -1,12 +1,13 @@
 //! The index of a stream file: sorted blocks that say where the output of each attempt is.
 //!
-//! A block is written whenever enough was collected, so neither the writer nor the reader ever holds the index of a whole file
-//! that a million tasks went into.
+//! A block is written whenever enough was collected, so neither the writer nor the reader ever holds the index of a
+//! whole file that a million tasks went into.
 //!
-//! **Invariant:** the entries of a block are sorted by key and channel, and cover every record since the block before.
+//! **Invariant:** the entries of a block are sorted by key and channel, and cover every record since the block
+//! before.
 //!
-//! Block body, little-endian: `0 entries u32 | 4 extents u32 | entries of 56 bytes | extents of 16 bytes`; the offsets inside
-//! an entry are in `Entry::encode`.
+//! Block body, little-endian: `0 entries u32 | 4 extents u32 | entries of 56 bytes | extents of 16 bytes`; the
+//! offsets inside an entry are in `Entry::encode`.
 
 use std::collections::BTreeMap;
 

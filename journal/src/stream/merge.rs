@@ -2,8 +2,8 @@
 //!
 //! Whether a file was closed, is still growing, or was cut by a crash, the rest of the reader sees sorted entries.
 //!
-//! **Invariant:** blocks are loaded when their first key is due and dropped when they are used up, so that walking over a
-//! million tasks holds a few blocks only.
+//! **Invariant:** blocks are loaded when their first key is due and dropped when they are used up, so that walking
+//! over a million tasks holds a few blocks only.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

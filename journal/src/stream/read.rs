@@ -1,10 +1,10 @@
 //! Reading a stream directory: which attempts it holds, and their bytes.
 //!
-//! `hq output-log` is this module with a command line: it must find one task among a million in milliseconds, and must not be
-//! stopped by a damaged file among many good ones.
+//! `hq output-log` is this module with a command line: it must find one task among a million in milliseconds, and
+//! must not be stopped by a damaged file among many good ones.
 //!
-//! **Invariant:** attempts of different files or epochs are never joined; the newest is the one with the largest (epoch,
-//! attempt), then the latest beginning.
+//! **Invariant:** attempts of different files or epochs are never joined; the newest is the one with the largest
+//! (epoch, attempt), then the latest beginning.
 //! **Invariant:** a file that is there twice counts once.
 
 use std::collections::BTreeSet;
@@ -120,8 +120,8 @@ impl StreamDir {
     /// Opens all `.hqs` files of a directory, or those of one server only.
     ///
     /// # Errors
-    /// [`StreamError::NoFiles`], [`StreamError::SeveralServers`] unless one was chosen, or the system's error. Files without
-    /// a readable head are skipped (see `skipped`).
+    /// [`StreamError::NoFiles`], [`StreamError::SeveralServers`] unless one was chosen, or the system's error. Files
+    /// without a readable head are skipped (see `skipped`).
     pub fn open(disk: &dyn Disk, path: &Path, server_uid: Option<&str>) -> Result<Self, StreamError> {
         let names = disk.list(path).map_err(|e| StreamError::io("open stream directory", path, e))?;
         let mut dir = Self { files: Vec::new(), skipped: Vec::new(), notes: Vec::new() };
@@ -185,8 +185,8 @@ impl StreamDir {
         self.notes.iter().chain(self.files.iter().flat_map(|f| &f.notes)).cloned().collect()
     }
 
-    /// Calls `f` with the instances of each task, oldest first, in the order of jobs and tasks; `f` ends it by returning
-    /// false.
+    /// Calls `f` with the instances of each task, oldest first, in the order of jobs and tasks; `f` ends it by
+    /// returning false.
     ///
     /// # Errors
     /// The system's error.

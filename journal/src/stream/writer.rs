@@ -1,6 +1,7 @@
 //! Writes one stream file: chunks as they come, blocks of the index now and then, a footer at the end.
 //!
-//! A worker keeps one per stream directory; a task is reported as ended only after its output was handed to the system.
+//! A worker keeps one per stream directory; a task is reported as ended only after its output was handed to the
+//! system.
 //!
 //! **Invariant:** after a failed write nothing more goes into the file, since its length is in doubt.
 //! **Invariant:** memory is bounded: the buffer, one index block, and 48 bytes per block written before.
@@ -37,8 +38,9 @@ pub struct StreamWriter {
 }
 
 impl StreamWriter {
-    /// Makes `dir` if needed (mode 0700) and in it the new file `NAME.hqs`, where the name is `head.file_id`: random letters
-    /// and digits, so that files of different workers never collide. The first write happens with the first `flush`.
+    /// Makes `dir` if needed (mode 0700) and in it the new file `NAME.hqs`, where the name is `head.file_id`: random
+    /// letters and digits, so that files of different workers never collide. The first write happens with the first
+    /// `flush`.
     ///
     /// # Errors
     /// [`StreamError::BadName`], or the system's error.
@@ -99,7 +101,8 @@ impl StreamWriter {
         if self.buffer.len() >= BUFFER_BYTES { self.flush() } else { Ok(()) }
     }
 
-    /// Appends what an attempt wrote to a channel (0 stdout, 1 stderr); kept in the buffer until it is full or `flush`.
+    /// Appends what an attempt wrote to a channel (0 stdout, 1 stderr); kept in the buffer until it is full or
+    /// `flush`.
     ///
     /// # Errors
     /// The system's error when the buffer had to be written; [`StreamError::Broken`] ever after.

@@ -1,6 +1,8 @@
-//! Cuts and flips at every byte: a torn tail is cut and kept, other damage is refused by name, wrong data never appears.
+//! Cuts and flips at every byte: a torn tail is cut and kept, other damage is refused by name, wrong data never
+//! appears.
 //!
-//! **Invariant:** the outcome of each case is one of: everything, a prefix that ends at an unacknowledged group, a refusal.
+//! **Invariant:** the outcome of each case is one of: everything, a prefix that ends at an unacknowledged group, a
+//! refusal.
 
 use super::*;
 

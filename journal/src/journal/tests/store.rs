@@ -1,7 +1,7 @@
 //! What becomes of a journal whose page store is damaged, on real files with sled.
 //!
-//! sled panics, opens empty, or loses its end silently when its files are damaged; none of that may cost a record that the tail
-//! still holds, and what is lost must be named.
+//! sled panics, opens empty, or loses its end silently when its files are damaged; none of that may cost a record
+//! that the tail still holds, and what is lost must be named.
 //!
 //! **Invariant:** after each kind of damage the journal holds all records, or is refused by name.
 
