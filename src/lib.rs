@@ -6,9 +6,11 @@ pub mod access;
 pub mod client;
 pub mod eventlog;
 pub mod grammar;
+pub mod launch;
 pub mod platform;
 pub mod server;
 pub mod wire;
+pub mod worker;
 
 /// Version of the program: that of the crate, with `-dev` unless HQ_RELEASE was set when it was built.
 pub const VERSION: &str = match option_env!("HQ_RELEASE") {

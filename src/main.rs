@@ -5,9 +5,9 @@
 //! Holds: a wrong command line ends with exit code 2 before anything else happens.
 
 use clap::Parser;
-use hyperqueue::client;
-use hyperqueue::client::arguments::Cli;
+use hyperqueue::client::arguments::{Cli, Command, GlobalOptions, ServerCommand, WorkerCommand};
 use hyperqueue::client::render::log;
+use hyperqueue::{client, launch};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -18,6 +18,21 @@ fn main() -> ExitCode {
     log::init(&log::LogOptions::from_env(cli.global.debug));
     match client::run(&cli.global, &cli.command) {
         Some(code) => code,
-        None => ExitCode::FAILURE,
+        None => start(&cli.global, &cli.command),
+    }
+}
+
+/// The two commands that are no client's.
+fn start(global: &GlobalOptions, command: &Command) -> ExitCode {
+    match command {
+        Command::Server(group) => match &group.command {
+            ServerCommand::Start(args) => launch::server(global, args),
+            _ => ExitCode::FAILURE,
+        },
+        Command::Worker(group) => match &group.command {
+            WorkerCommand::Start(args) => launch::worker(global, args),
+            _ => ExitCode::FAILURE,
+        },
+        _ => ExitCode::FAILURE,
     }
 }

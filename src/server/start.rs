@@ -93,7 +93,7 @@ async fn serve(options: &ServerOptions, ready: impl FnOnce(&ServerView, &Path)) 
     dir.publish()?;
     ready(&record, dir.root());
 
-    let ended = tokio::task::spawn_blocking(move || drop(ended.recv()));
+    let ended = tokio::task::spawn_blocking(move || ended.recv().is_ok());
     tokio::pin!(ended);
     tokio::select! {
         _ = &mut ended => {}
@@ -162,7 +162,8 @@ fn set_up(options: &ServerOptions) -> Result<Running, Error> {
         Command::StartServer { server_uid: server_uid.clone(), epoch: Epoch(epoch), version: options.version.clone() };
     let (done, durable) = sync_channel(1);
     turn.begin(start, done);
-    drop(durable.recv());
+    // An error means that the commit thread has ended; the first request will say so.
+    let _ = durable.recv();
     Ok(Running { turn, threads, reader, server_uid, journal_path })
 }
 

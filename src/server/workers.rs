@@ -124,7 +124,7 @@ impl Links {
             let to = DescKey { job, submit: u32::MAX, index: u32::MAX };
             let keys: Vec<DescKey> = link.known.range(from..=to).copied().collect();
             if !keys.is_empty() {
-                keys.iter().for_each(|key| drop(link.known.remove(key)));
+                link.known.retain(|key| key.job != job);
                 link.waits_for = ticket;
                 releases.push(Release::Worker { to: link.to.clone(), message: ToWorker::Forget(keys) });
             }
