@@ -7,6 +7,7 @@ pub mod client;
 pub mod grammar;
 pub mod platform;
 pub mod wire;
+pub mod worker;
 
 /// Version of the program: that of the crate, with `-dev` unless HQ_RELEASE was set when it was built.
 pub const VERSION: &str = match option_env!("HQ_RELEASE") {

@@ -11,6 +11,7 @@
 
 #[macro_use]
 pub mod cbor;
+pub mod agent;
 pub mod attempt;
 pub mod audit;
 pub mod command;

@@ -1,0 +1,216 @@
+//! How attempts end, and how the agent itself does.
+//!
+//! A task is ended by one procedure, whoever wants it: asked by a signal, given a grace, killed with its group.
+//!
+//! What holds: resources come back when the process is gone, never before; an outcome is made exactly once; an
+//! attempt that was dropped makes none.
+
+use super::command::{ProcessEnd, ProcessStatus, Timer};
+use super::effect::{AgentEffect, KillKind};
+use super::held::{Doom, Held, HeldState};
+use super::machine::{Agent, Output};
+use crate::attempt::{Attempt, Ending, Outcome};
+use crate::limits;
+use crate::time::{Span, Time};
+use crate::worker::{LostReason, OnServerLost};
+
+/// How long all tasks together may take to end when the worker ends.
+const SHUTDOWN_SPAN: Span = Span::from_secs(5);
+
+/// The agent is about to exit.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Departure {
+    code: u8,
+    reason: Option<LostReason>,
+    /// Whether running tasks were asked to end.
+    asked: bool,
+}
+
+impl Agent {
+    /// An attempt shall end for a reason.
+    pub(super) fn doom(&mut self, now: Time, attempt: Attempt, why: Doom, out: &mut Output) {
+        let Some(held) = self.held.get_mut(&attempt) else { return };
+        match &mut held.state {
+            HeldState::Queued { .. } => {
+                let variant = held.variant;
+                self.unqueue(attempt, out);
+                if why == Doom::Canceled {
+                    let outcome =
+                        Outcome { attempt, ended: now, ending: Ending::Canceled, variant, ..Outcome::default() };
+                    out.report.ended.push(self.outbox.put(outcome));
+                }
+            }
+            HeldState::Starting { doom, .. } => *doom = (*doom).max(Some(why)),
+            HeldState::Running { doom, limited, .. } => {
+                let asked = doom.is_some();
+                *doom = (*doom).max(Some(why));
+                if std::mem::take(limited) {
+                    out.effects.push(AgentEffect::DisarmTimer(Timer::TimeLimit(attempt)));
+                }
+                if !asked {
+                    Self::ask_to_end(attempt, out);
+                }
+            }
+        }
+    }
+
+    pub(super) fn time_limit_reached(&mut self, now: Time, attempt: Attempt, out: &mut Output) {
+        if let Some(Held { state: HeldState::Running { limited: true, .. }, .. }) = self.held.get(&attempt) {
+            self.doom(now, attempt, Doom::TimeLimit, out);
+        }
+    }
+
+    /// The grace is over.
+    pub(super) fn kill_now(&self, attempt: Attempt, out: &mut Output) {
+        if let Some(Held { state: HeldState::Running { doom: Some(_), .. }, .. }) = self.held.get(&attempt) {
+            out.effects.push(AgentEffect::Kill { attempt, kind: KillKind::Kill });
+        }
+    }
+
+    pub(super) fn spawn_failed(&mut self, attempt: Attempt, text: String, at: Time, out: &mut Output) {
+        if !matches!(self.held.get(&attempt), Some(Held { state: HeldState::Starting { .. }, .. })) {
+            return;
+        }
+        let Some(Held { variant, state: HeldState::Starting { allocation, doom, .. } }) = self.held.remove(&attempt)
+        else {
+            return;
+        };
+        self.started -= 1;
+        self.allocator.release(&allocation);
+        let mut outcome = Outcome { attempt, ended: at, variant, ..Outcome::default() };
+        (outcome.ending, outcome.error) = ending_of(doom, || (Ending::Failed, text));
+        self.conclude(doom, outcome, out);
+    }
+
+    pub(super) fn process_ended(&mut self, attempt: Attempt, end: ProcessEnd, at: Time, out: &mut Output) {
+        if !matches!(self.held.get(&attempt), Some(Held { state: HeldState::Running { .. }, .. })) {
+            return;
+        }
+        let Some(Held { variant, state: HeldState::Running { allocation, started, limited, doom } }) =
+            self.held.remove(&attempt)
+        else {
+            return;
+        };
+        self.started -= 1;
+        self.allocator.release(&allocation);
+        if limited {
+            out.effects.push(AgentEffect::DisarmTimer(Timer::TimeLimit(attempt)));
+        }
+        if doom.is_some() {
+            out.effects.push(AgentEffect::DisarmTimer(Timer::KillGrace(attempt)));
+        }
+        let (exit_code, signal) = match end.status {
+            ProcessStatus::Code(code) => (Some(code), None),
+            ProcessStatus::Signal(signal, _) => (None, Some(signal)),
+            ProcessStatus::Lost => (None, None),
+        };
+        let (ending, error) = ending_of(doom, || judge(end.status, end.error));
+        let outcome = Outcome {
+            number: 0,
+            attempt,
+            started: Some(started),
+            ended: at,
+            ending,
+            error,
+            exit_code,
+            signal,
+            cpu_us: end.cpu_us,
+            memory_kib: end.memory_kib,
+            variant,
+        };
+        self.conclude(doom, outcome, out);
+    }
+
+    fn conclude(&mut self, doom: Option<Doom>, mut outcome: Outcome, out: &mut Output) {
+        if doom != Some(Doom::Dropped) {
+            cut(&mut outcome.error, limits::ERROR_BYTES_MAX);
+            out.report.ended.push(self.outbox.put(outcome));
+        }
+    }
+
+    /// The worker shall end. Asked a second time, it does not wait for its tasks any more.
+    pub(super) fn leave(&mut self, now: Time, reason: LostReason, out: &mut Output) {
+        self.departure.get_or_insert(Departure { code: 0, reason: Some(reason), asked: false });
+        self.end_all(now, out);
+    }
+
+    /// The server stayed away for too long.
+    pub(super) fn lease_expired(&mut self, now: Time, out: &mut Output) {
+        if self.departure.is_some() {
+            return;
+        }
+        self.departure = Some(Departure { code: 1, reason: None, asked: false });
+        if self.config.on_server_lost == OnServerLost::Stop {
+            self.end_all(now, out);
+        }
+    }
+
+    /// Asks all running tasks to end, or when they were asked before, kills them.
+    fn end_all(&mut self, now: Time, out: &mut Output) {
+        let Some(departure) = &mut self.departure else { return };
+        let at_once = std::mem::replace(&mut departure.asked, true);
+        let queued = |held: &Held| matches!(held.state, HeldState::Queued { .. });
+        let started: Vec<Attempt> = self.held.iter().filter(|(_, h)| !queued(h)).map(|(attempt, _)| *attempt).collect();
+        if !at_once && !started.is_empty() {
+            out.effects.push(AgentEffect::ArmTimer { after: SHUTDOWN_SPAN, timer: Timer::Shutdown });
+        }
+        for attempt in started {
+            self.doom(now, attempt, Doom::Interrupted, out);
+            if at_once {
+                self.kill_now(attempt, out);
+            }
+        }
+    }
+
+    /// Exits once nothing runs any more.
+    pub(super) fn depart_when_done(&mut self, out: &mut Output) {
+        if self.departure.is_some() && self.started == 0 {
+            self.depart(out);
+        }
+    }
+
+    /// Exits now; what never started goes back.
+    pub(super) fn depart(&mut self, out: &mut Output) {
+        let Some(Departure { code, reason, .. }) = self.departure else { return };
+        if self.exited {
+            return;
+        }
+        let all: Vec<Attempt> = self.held.keys().copied().collect();
+        for attempt in all {
+            self.retract(attempt, out);
+        }
+        self.exited = true;
+        out.effects.push(AgentEffect::Exit { code, leaving: reason });
+    }
+}
+
+/// The ending by the reason for which the attempt was ended, or else by itself.
+fn ending_of(doom: Option<Doom>, own: impl FnOnce() -> (Ending, String)) -> (Ending, String) {
+    match doom {
+        None => own(),
+        Some(Doom::TimeLimit) => (Ending::Failed, "Time limit reached".to_owned()),
+        Some(Doom::Interrupted) => (Ending::Interrupted, String::new()),
+        Some(Doom::Canceled | Doom::Dropped) => (Ending::Canceled, String::new()),
+    }
+}
+
+/// What a process's end means when nobody asked for it.
+fn judge(status: ProcessStatus, error: Option<String>) -> (Ending, String) {
+    let usual = match status {
+        ProcessStatus::Code(0) if error.is_none() => return (Ending::Finished, String::new()),
+        ProcessStatus::Code(code) => format!("Program terminated with exit code {code}."),
+        ProcessStatus::Signal(signal, name) => {
+            format!("Program terminated with exit code -1. Received signal {signal} ({name}).")
+        }
+        ProcessStatus::Lost => "Program terminated, but its exit code is unknown.".to_owned(),
+    };
+    (Ending::Failed, error.unwrap_or(usual))
+}
+
+/// Cuts a text to at most so many bytes, between characters.
+fn cut(text: &mut String, bytes_max: usize) {
+    if text.len() > bytes_max {
+        let end = (0..=bytes_max).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        text.truncate(end);
+    }
+}

@@ -1,0 +1,321 @@
+//! The agent: takes a command, changes what it holds, says what shall be done.
+//!
+//! The only place where attempts enter and start; how they end is in `ending.rs`.
+//!
+//! What holds: see the module above; `audit` checks it after every step of the tests.
+
+use super::allocate::Allocator;
+use super::command::{AgentCommand, Timer};
+use super::desc::Descs;
+use super::effect::{AgentEffect, KillKind, SpawnOrder};
+use super::ending::Departure;
+use super::held::{Doom, Held, HeldState};
+use super::outbox::Outbox;
+use super::queue::{ClassId, Queue};
+use crate::attempt::{AssignedTask, Assignment, Attempt, HeldAttempt, Outcome, SharedDesc, Started, WorkerReport};
+use crate::id::{Fence, TaskRef};
+use crate::limits;
+use crate::resource::WorkerResources;
+use crate::time::{Span, Time};
+use crate::worker::{LostReason, OnServerLost};
+use std::collections::BTreeMap;
+
+/// Attempts held at a time; what is assigned beyond it is given back.
+const HELD_ATTEMPTS_MAX: usize = 65_536;
+
+/// What an agent has to know about its worker.
+#[derive(Debug, Clone)]
+pub struct AgentConfig {
+    /// What the worker offers.
+    pub resources: WorkerResources,
+    /// What it does when the server stays away.
+    pub on_server_lost: OnServerLost,
+    /// Its lifetime, from the first registration.
+    pub time_limit: Option<Span>,
+}
+
+/// The worker's machine.
+#[derive(Debug, Clone)]
+pub struct Agent {
+    pub(super) config: AgentConfig,
+    pub(super) allocator: Allocator,
+    pub(super) queue: Queue,
+    pub(super) descs: Descs,
+    pub(super) held: BTreeMap<Attempt, Held>,
+    /// How many of `held` were ordered to start.
+    pub(super) started: usize,
+    pub(super) outbox: Outbox,
+    pub(super) departure: Option<Departure>,
+    pub(super) exited: bool,
+    absence: Option<u64>,
+    absences: u64,
+    lifetime_runs: bool,
+}
+
+/// What one command brings about.
+#[derive(Debug, Default)]
+pub(super) struct Output {
+    pub(super) effects: Vec<AgentEffect>,
+    pub(super) report: WorkerReport,
+}
+
+impl Output {
+    /// The report goes first, so that an exit comes after what was reported.
+    fn into_effects(self) -> Vec<AgentEffect> {
+        if self.report == WorkerReport::default() {
+            return self.effects;
+        }
+        let mut effects = Vec::with_capacity(self.effects.len() + 1);
+        effects.push(AgentEffect::Report(self.report));
+        effects.extend(self.effects);
+        effects
+    }
+}
+
+impl Agent {
+    /// An idle agent that has never seen a server.
+    pub fn new(config: AgentConfig) -> Self {
+        Self {
+            allocator: Allocator::new(&config.resources),
+            config,
+            queue: Queue::default(),
+            descs: Descs::default(),
+            held: BTreeMap::new(),
+            started: 0,
+            outbox: Outbox::default(),
+            departure: None,
+            exited: false,
+            absence: None,
+            absences: 0,
+            lifetime_runs: false,
+        }
+    }
+
+    /// Handles one command. After an [`AgentEffect::Exit`] nothing happens any more.
+    pub fn handle(&mut self, now: Time, command: AgentCommand) -> Vec<AgentEffect> {
+        let mut out = Output::default();
+        if self.exited {
+            return out.effects;
+        }
+        match command {
+            AgentCommand::Registered { drop } => self.registered(now, &drop, &mut out),
+            AgentCommand::Disowned => self.disowned(now, &mut out),
+            AgentCommand::Assign { shared, assignment } => self.assign(now, shared, assignment, &mut out),
+            AgentCommand::Cancel(attempts) => {
+                attempts.into_iter().for_each(|attempt| self.doom(now, attempt, Doom::Canceled, &mut out));
+            }
+            AgentCommand::Retract(attempts) => {
+                attempts.into_iter().for_each(|attempt| self.retract(attempt, &mut out));
+            }
+            AgentCommand::Acknowledge(number) => self.outbox.acknowledge(number),
+            AgentCommand::Forget(keys) => {
+                let gone = keys.into_iter().filter(|key| self.descs.release(key));
+                out.effects.extend(gone.map(AgentEffect::ForgetDesc));
+            }
+            AgentCommand::Leave(reason) => self.leave(now, reason, &mut out),
+            AgentCommand::ServerLost => self.server_lost(&mut out),
+            AgentCommand::SpawnSucceeded { attempt, at } => self.spawn_succeeded(attempt, at, &mut out),
+            AgentCommand::SpawnFailed { attempt, text, at } => self.spawn_failed(attempt, text, at, &mut out),
+            AgentCommand::Exited { attempt, end, at } => self.process_ended(attempt, end, at, &mut out),
+            AgentCommand::TimerExpired(timer) => self.timer_expired(now, timer, &mut out),
+        }
+        self.start_queued(&mut out);
+        self.depart_when_done(&mut out);
+        out.into_effects()
+    }
+
+    /// What a registration has to say: the attempts held, and the outcomes that are not acknowledged.
+    pub fn holdings(&self) -> (Vec<HeldAttempt>, Vec<Outcome>) {
+        let wanted = self.held.iter().filter(|(_, held)| !held.is_dropped());
+        let held = wanted.map(|(attempt, held)| {
+            let started = match held.state {
+                HeldState::Running { started, .. } => Some(started),
+                _ => None,
+            };
+            HeldAttempt { attempt: *attempt, started, variant: held.variant }
+        });
+        (held.collect(), self.outbox.waiting().iter().cloned().collect())
+    }
+
+    /// Whether nothing is held and nothing is left to tell.
+    pub fn is_idle(&self) -> bool {
+        self.held.is_empty() && self.outbox.waiting().is_empty()
+    }
+
+    /// Whether the agent is about to exit and takes no new tasks.
+    pub fn is_departing(&self) -> bool {
+        self.departure.is_some() || self.exited
+    }
+
+    fn registered(&mut self, now: Time, drop: &[Attempt], out: &mut Output) {
+        if let Some(absence) = self.absence.take() {
+            out.effects.push(AgentEffect::DisarmTimer(Timer::Lease(absence)));
+        }
+        if !self.lifetime_runs
+            && let Some(after) = self.config.time_limit
+        {
+            self.lifetime_runs = true;
+            out.effects.push(AgentEffect::ArmTimer { after, timer: Timer::Lifetime });
+        }
+        for attempt in drop {
+            self.doom(now, *attempt, Doom::Dropped, out);
+        }
+    }
+
+    fn disowned(&mut self, now: Time, out: &mut Output) {
+        let all: Vec<Attempt> = self.held.keys().copied().collect();
+        for attempt in all {
+            self.doom(now, attempt, Doom::Dropped, out);
+        }
+        self.outbox.clear();
+        out.effects.extend(self.descs.clear().into_iter().map(AgentEffect::ForgetDesc));
+    }
+
+    fn server_lost(&mut self, out: &mut Output) {
+        if self.absence.is_some() || self.departure.is_some() {
+            return;
+        }
+        self.absences += 1;
+        self.absence = Some(self.absences);
+        let timer = Timer::Lease(self.absences);
+        out.effects.push(AgentEffect::ArmTimer { after: limits::SERVER_LOST_LEASE_SPAN, timer });
+    }
+
+    fn timer_expired(&mut self, now: Time, timer: Timer, out: &mut Output) {
+        match timer {
+            Timer::TimeLimit(attempt) => self.time_limit_reached(now, attempt, out),
+            Timer::KillGrace(attempt) => self.kill_now(attempt, out),
+            Timer::Lease(absence) if self.absence == Some(absence) => self.lease_expired(now, out),
+            Timer::Lease(_) => {}
+            Timer::Lifetime => self.leave(now, LostReason::TimeLimitReached, out),
+            Timer::Shutdown => self.depart(out),
+        }
+    }
+
+    fn assign(&mut self, now: Time, shared: Option<SharedDesc>, assignment: Assignment, out: &mut Output) {
+        let Assignment { key, epoch, variant, tasks } = assignment;
+        if let Some(shared) = shared {
+            self.descs.learn(key, shared);
+        }
+        let class = self.descs.class(&key, variant, &self.allocator, &mut self.queue);
+        for AssignedTask { task, attempt, entry } in tasks {
+            let task = TaskRef { job: key.job, task };
+            let attempt = Attempt { task, fence: Fence { epoch, attempt } };
+            if !self.supersede(now, attempt, out) {
+                continue;
+            }
+            let place = class.filter(|_| self.held.len() < HELD_ATTEMPTS_MAX);
+            match place.and_then(|class: ClassId| self.queue.push(class, attempt)) {
+                Some(place) => {
+                    self.descs.hold(&key);
+                    let state = HeldState::Queued { place, key, entry };
+                    self.held.insert(attempt, Held { variant, state });
+                }
+                None => out.report.returned.push(attempt),
+            }
+        }
+    }
+
+    /// Drops older attempts of the same task. `false`: the attempt itself is the older one, or held already.
+    fn supersede(&mut self, now: Time, attempt: Attempt, out: &mut Output) -> bool {
+        let first = Attempt { task: attempt.task, fence: Fence::default() };
+        let of_task = self.held.range(first..).take_while(|(held, _)| held.task == attempt.task);
+        let others: Vec<Attempt> = of_task.map(|(held, _)| *held).collect();
+        if others.last().is_some_and(|last| last.fence >= attempt.fence) {
+            return false;
+        }
+        for other in others {
+            self.doom(now, other, Doom::Dropped, out);
+        }
+        true
+    }
+
+    /// Gives an attempt back if it has not started.
+    pub(super) fn retract(&mut self, attempt: Attempt, out: &mut Output) {
+        if let Some(Held { state: HeldState::Queued { .. }, .. }) = self.held.get(&attempt) {
+            self.unqueue(attempt, out);
+            out.report.returned.push(attempt);
+        }
+    }
+
+    /// Takes a queued attempt out of everything.
+    pub(super) fn unqueue(&mut self, attempt: Attempt, out: &mut Output) {
+        if let Some(Held { state: HeldState::Queued { place, key, .. }, .. }) = self.held.remove(&attempt) {
+            self.queue.remove(place);
+            if self.descs.unhold(&key) {
+                out.effects.push(AgentEffect::ForgetDesc(key));
+            }
+        }
+    }
+
+    /// Starts what fits, in order. Nothing new is started by a worker that ends.
+    fn start_queued(&mut self, out: &mut Output) {
+        while self.departure.is_none()
+            && let Some((attempt, allocation)) = self.queue.pop(&mut self.allocator)
+        {
+            let Some(held) = self.held.get_mut(&attempt) else { continue };
+            let HeldState::Queued { key, entry, .. } = &mut held.state else { continue };
+            let (key, entry, variant) = (*key, entry.take(), held.variant);
+            let Some(shared) = self.descs.get(&key).cloned() else { continue };
+            let labels = self.allocator.labels(&allocation);
+            held.state = HeldState::Starting { allocation, time_limit: shared.desc.time_limit, doom: None };
+            self.started += 1;
+            out.effects.push(AgentEffect::Spawn(SpawnOrder { attempt, key, shared, entry, variant, labels }));
+            if self.descs.unhold(&key) {
+                out.effects.push(AgentEffect::ForgetDesc(key));
+            }
+        }
+    }
+
+    fn spawn_succeeded(&mut self, attempt: Attempt, at: Time, out: &mut Output) {
+        let Some(held) = self.held.get_mut(&attempt) else { return };
+        let HeldState::Starting { allocation, time_limit, doom } = &held.state else { return };
+        let (allocation, time_limit, doom) = (allocation.clone(), *time_limit, *doom);
+        let limited = doom.is_none() && time_limit.is_some();
+        held.state = HeldState::Running { allocation, started: at, limited, doom };
+        if doom != Some(Doom::Dropped) {
+            out.report.started.push(Started { attempt, at, variant: held.variant });
+        }
+        match (doom, time_limit) {
+            (Some(_), _) => Self::ask_to_end(attempt, out),
+            (None, Some(after)) => {
+                out.effects.push(AgentEffect::ArmTimer { after, timer: Timer::TimeLimit(attempt) });
+            }
+            (None, None) => {}
+        }
+    }
+
+    /// The signal, and the time until it is not a request any more.
+    pub(super) fn ask_to_end(attempt: Attempt, out: &mut Output) {
+        out.effects.push(AgentEffect::Kill { attempt, kind: KillKind::Ask });
+        let timer = Timer::KillGrace(attempt);
+        out.effects.push(AgentEffect::ArmTimer { after: limits::KILL_GRACE_SPAN, timer });
+    }
+
+    /// Checks the invariants that no single function can hold.
+    ///
+    /// # Errors
+    /// The first one that does not hold, in words.
+    pub fn audit(&self) -> Result<(), String> {
+        let mut rebuilt = Allocator::new(&self.config.resources).free();
+        let mut waiting = 0;
+        for held in self.held.values() {
+            match &held.state {
+                HeldState::Queued { .. } => waiting += 1,
+                HeldState::Starting { allocation, .. } | HeldState::Running { allocation, .. } => {
+                    for (pool, amount) in allocation.amounts() {
+                        let Some(free) = rebuilt.get_mut(pool) else { return Err(format!("no pool {pool}")) };
+                        free.0 = free.0.checked_sub(amount.0).ok_or("more is handed out than there is")?;
+                    }
+                }
+            }
+        }
+        if rebuilt != self.allocator.free() {
+            return Err(format!("free {:?}, but by the attempts {rebuilt:?}", self.allocator.free()));
+        }
+        if (waiting, self.held.len() - waiting) != (self.queue.len(), self.started) {
+            return Err(format!("{waiting} attempts wait, {} in the queue", self.queue.len()));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,301 @@
+//! The connection to the server: made, kept, and made again.
+//!
+//! A server may be started again with another address and other keys, so the access file is read before each try;
+//! what the worker holds is told with each registration, so that nothing is lost between two connections.
+//!
+//! What holds: a registration that was answered once is never given up before the agent says so; heartbeats are
+//! sent whatever the agent does.
+
+use super::error::Error;
+use super::inbox::{Holdings, Inbox, Input};
+use super::options::WorkerOptions;
+use super::outbound::{Departure, Outbound};
+use crate::access::{self, PeerAccess};
+use crate::platform::{clock, random};
+use crate::wire::message::{Empty, Registered, ToServer, ToWorker};
+use crate::wire::{self, Connection, DialError};
+use hq_core::attempt::{Outcome, Registration, WorkerReport};
+use hq_core::time::{Span, Time};
+use hq_core::view::WorkerView;
+use hq_core::worker::WorkerConfig;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
+
+/// First pause between two tries; it doubles up to [`RETRY_MAX`].
+const RETRY_MIN: Duration = Duration::from_millis(50);
+const RETRY_MAX: Duration = Duration::from_secs(2);
+/// How long a new worker tries to find its server.
+const FIRST_CONNECT_SPAN: Duration = Duration::from_secs(40);
+/// How long the server may take to answer a registration.
+const REGISTRATION_SPAN: Duration = Duration::from_secs(15);
+/// How long the last words may take.
+const FAREWELL_SPAN: Duration = Duration::from_secs(3);
+/// Outcomes in one message.
+const REPORT_OUTCOMES_MAX: usize = 8_192;
+/// Bytes of error texts in one message; one text is much smaller.
+const REPORT_ERROR_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Length to which error texts are cut when the outcomes of a registration do not fit one message.
+const CUT_ERROR_CHARS: usize = 48;
+
+/// See the module.
+pub(super) struct Link<'a> {
+    pub(super) options: &'a WorkerOptions,
+    pub(super) config: WorkerConfig,
+    pub(super) inbox: Arc<Inbox>,
+    pub(super) outbound: Arc<Outbound>,
+    /// Name of this worker's process; a new one for each number that the server gives it.
+    pub(super) token: String,
+    /// Uid of the server that knows this worker; empty before.
+    pub(super) server_uid: String,
+    pub(super) on_registered: &'a dyn Fn(&WorkerView),
+}
+
+/// What became of a try to register.
+enum Answer {
+    Registered(Registered),
+    Refused(String),
+    Broken(wire::Error),
+}
+
+impl Link<'_> {
+    /// Connects and serves until the agent ends.
+    ///
+    /// # Errors
+    /// A server that cannot be found or reached at first, or refuses this worker.
+    pub(super) async fn run(&mut self) -> Result<Departure, Error> {
+        let outbound = Arc::clone(&self.outbound);
+        let departed = async {
+            loop {
+                if let Some(departure) = outbound.departure() {
+                    return departure;
+                }
+                outbound.changed().await;
+            }
+        };
+        tokio::pin!(departed);
+        let give_up = Instant::now() + FIRST_CONNECT_SPAN;
+        let mut pause = RETRY_MIN;
+        loop {
+            let first = self.server_uid.is_empty();
+            let tried = tokio::select! {
+                tried = self.connect_and_register() => tried,
+                departure = &mut departed => return Ok(departure),
+            };
+            match tried {
+                Ok((connection, Answer::Registered(registered))) => {
+                    pause = RETRY_MIN;
+                    let heartbeat = self.registered(registered);
+                    if let Some(departure) = self.serve(connection, heartbeat).await {
+                        return Ok(departure);
+                    }
+                    self.inbox.put(Input::Lost);
+                    continue;
+                }
+                Ok((_, Answer::Refused(text))) => self.refused(text)?,
+                Ok((_, Answer::Broken(error))) if first && Instant::now() >= give_up => {
+                    return Err(Error::Broken(error));
+                }
+                Ok((_, Answer::Broken(error))) => log::warn!("Worker registration failed: {error}"),
+                Err(error) if first && (is_final(&error) || Instant::now() >= give_up) => return Err(error),
+                Err(error) => log::debug!("{error}"),
+            }
+            tokio::select! {
+                () = sleep(pause) => pause = (pause * 2).min(RETRY_MAX),
+                departure = &mut departed => return Ok(departure),
+            }
+        }
+    }
+
+    async fn connect_and_register(&self) -> Result<(Connection, Answer), Error> {
+        let access = access::load_worker(&self.options.server_dir, &self.options.version).map_err(Error::Access)?;
+        let PeerAccess { endpoint, .. } = &access;
+        let identity = access.identity(&self.options.version);
+        let connection = wire::dial(&endpoint.host, endpoint.port, &identity).await.map_err(Error::Dial)?;
+        self.register(connection).await
+    }
+
+    async fn register(&self, mut connection: Connection) -> Result<(Connection, Answer), Error> {
+        let (reply, holdings) = oneshot::channel();
+        self.inbox.put(Input::Holdings(reply));
+        let Ok((held, mut outbox)): Result<Holdings, _> = holdings.await else {
+            return Ok((connection, Answer::Broken(wire::Error::Cut)));
+        };
+        fit_message(&mut outbox);
+        let (token, server_uid) = (self.token.clone(), self.server_uid.clone());
+        let registration = Registration { token, config: Box::new(self.config.clone()), server_uid, held, outbox };
+        if let Err(error) = connection.send(&ToServer::Register(registration)).await {
+            return Ok((connection, Answer::Broken(error)));
+        }
+        let answer = match timeout(REGISTRATION_SPAN, connection.recv()).await {
+            Ok(Ok(Some(ToWorker::Registered(registered)))) => Answer::Registered(registered),
+            Ok(Ok(Some(ToWorker::Refused(text)))) => Answer::Refused(text),
+            Ok(Ok(Some(_))) => Answer::Broken(wire::Error::Malformed { what: "answer to the registration" }),
+            Ok(Ok(None)) => Answer::Broken(wire::Error::Cut),
+            Ok(Err(error)) => Answer::Broken(error),
+            Err(_) => Answer::Broken(wire::Error::Timeout { ms_max: 15_000 }),
+        };
+        Ok((connection, answer))
+    }
+
+    /// Gives back the interval of heartbeats.
+    fn registered(&mut self, registered: Registered) -> Duration {
+        let Registered { worker, server_uid, drop, heartbeat, .. } = registered;
+        let is_new = self.server_uid.is_empty();
+        self.server_uid.clone_from(&server_uid);
+        self.inbox.put(Input::Registered { drop, worker: worker.0, server_uid });
+        if is_new {
+            let started = Time(clock::wall_us());
+            let config = Box::new(self.config.clone());
+            (self.on_registered)(&WorkerView { id: worker, config, started, ..WorkerView::default() });
+        } else {
+            log::info!("Connected to the server again as worker {worker}");
+        }
+        let heartbeat = if heartbeat == Span::default() { self.config.heartbeat } else { heartbeat };
+        heartbeat.to_duration().max(Duration::from_millis(1))
+    }
+
+    /// A server that does not know this worker any more gets it as a new one.
+    fn refused(&mut self, text: String) -> Result<(), Error> {
+        if self.server_uid.is_empty() || text.to_lowercase().contains("authentication") {
+            return Err(Error::Refused(text));
+        }
+        log::warn!("The server does not take this worker back: {text}");
+        self.server_uid.clear();
+        self.token = new_token()?;
+        self.inbox.put(Input::Disowned);
+        Ok(())
+    }
+
+    /// Passes messages both ways; `None` when the connection broke.
+    async fn serve(&self, connection: Connection, heartbeat: Duration) -> Option<Departure> {
+        let (mut receiver, mut sender) = connection.split();
+        let receive = async {
+            loop {
+                match receiver.recv().await {
+                    Ok(Some(message)) => self.inbox.put_when_room(Input::Server(message)).await,
+                    Ok(None) => break,
+                    Err(error @ wire::Error::Unknown { .. }) => log::warn!("{error}"),
+                    Err(error) => {
+                        log::debug!("Lost the server: {error}");
+                        break;
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            () = receive => None,
+            departure = self.send(&mut sender, heartbeat) => departure,
+        }
+    }
+
+    async fn send(&self, sender: &mut wire::Sender, heartbeat: Duration) -> Option<Departure> {
+        let mut beat = interval_at(Instant::now() + heartbeat, heartbeat);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let beats = tokio::select! {
+                () = self.outbound.changed() => false,
+                _ = beat.tick() => true,
+            };
+            let (report, departure) = self.outbound.take();
+            let Some(departure) = departure else {
+                if let Err(error) = say(sender, report, beats).await {
+                    log::debug!("Lost the server: {error}");
+                    return None;
+                }
+                continue;
+            };
+            let farewell = async {
+                say(sender, report, false).await?;
+                if let Some(reason) = departure.leaving {
+                    sender.send(&ToServer::Leaving(reason)).await?;
+                }
+                sender.finish().await
+            };
+            if !matches!(timeout(FAREWELL_SPAN, farewell).await, Ok(Ok(()))) {
+                log::debug!("The server did not hear the last words of this worker");
+            }
+            return Some(departure);
+        }
+    }
+}
+
+/// Sends a report, if there is something in it, and a heartbeat, if one is due.
+async fn say(sender: &mut wire::Sender, report: WorkerReport, beats: bool) -> Result<(), wire::Error> {
+    for part in parts(report) {
+        sender.send(&ToServer::Report(part)).await?;
+    }
+    if beats { sender.send(&ToServer::Heartbeat(Empty {})).await } else { Ok(()) }
+}
+
+/// A random name for a worker's process.
+pub(super) fn new_token() -> Result<String, Error> {
+    let failed = |error| Error::System { doing: "choosing a name", source: std::io::Error::other(error) };
+    random::alphanumeric(16).map_err(failed)
+}
+
+/// Whether a new worker shall not try again.
+fn is_final(error: &Error) -> bool {
+    matches!(error, Error::Access(_) | Error::Dial(DialError::Version { .. } | DialError::Rejected(_)))
+}
+
+fn error_bytes(outcomes: &[Outcome]) -> usize {
+    outcomes.iter().map(|outcome| outcome.error.len()).sum()
+}
+
+/// A registration has to tell all outcomes in one message; rather than one of them, long texts are cut.
+fn fit_message(outbox: &mut [Outcome]) {
+    if error_bytes(outbox) > REPORT_ERROR_BYTES_MAX {
+        for outcome in outbox {
+            let end = outcome.error.char_indices().nth(CUT_ERROR_CHARS).map_or(outcome.error.len(), |(at, _)| at);
+            outcome.error.truncate(end);
+        }
+    }
+}
+
+/// Splits a report into messages that surely fit; an empty one is none.
+fn parts(mut report: WorkerReport) -> Vec<WorkerReport> {
+    if report == WorkerReport::default() {
+        return Vec::new();
+    }
+    if report.ended.len() <= REPORT_OUTCOMES_MAX && error_bytes(&report.ended) <= REPORT_ERROR_BYTES_MAX {
+        return vec![report];
+    }
+    let ended = std::mem::take(&mut report.ended);
+    let mut parts = vec![report];
+    let mut bytes = 0;
+    for outcome in ended {
+        bytes += outcome.error.len();
+        let full = bytes > REPORT_ERROR_BYTES_MAX;
+        match parts.last_mut().filter(|part| !full && part.ended.len() < REPORT_OUTCOMES_MAX) {
+            Some(part) => part.ended.push(outcome),
+            None => {
+                bytes = outcome.error.len();
+                parts.push(WorkerReport { ended: vec![outcome], ..WorkerReport::default() });
+            }
+        }
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_are_split_to_fit() {
+        assert!(parts(WorkerReport::default()).is_empty());
+        let outcome = |number: u64, bytes: usize| Outcome { number, error: "x".repeat(bytes), ..Outcome::default() };
+        for (count, bytes, messages) in [(1, 5, 1), (20_000, 0, 3), (200, 64 * 1024, 4)] {
+            let ended: Vec<Outcome> = (1..=count).map(|number| outcome(number, bytes)).collect();
+            let parts = parts(WorkerReport { ended: ended.clone(), ..WorkerReport::default() });
+            assert_eq!(parts.len(), messages);
+            assert!(parts.iter().all(|part| error_bytes(&part.ended) <= REPORT_ERROR_BYTES_MAX));
+            assert_eq!(parts.into_iter().flat_map(|part| part.ended).collect::<Vec<_>>(), ended);
+        }
+        let mut outbox: Vec<Outcome> = (0..200).map(|number| outcome(number, 64 * 1024)).collect();
+        fit_message(&mut outbox);
+        assert_eq!((outbox.len(), error_bytes(&outbox)), (200, 200 * CUT_ERROR_CHARS));
+    }
+}

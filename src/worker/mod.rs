@@ -1,0 +1,33 @@
+//! The worker: runs tasks as processes and tells the server about them.
+//!
+//! What to do is decided by [`hq_core::agent`]; here it is done: processes, pipes, files, timers and the connection.
+//! A worker outlives its server, so the connection is only one of its inputs.
+//!
+//! What holds:
+//! * one thread owns the agent and takes every input in order; nothing else decides;
+//! * heartbeats and the connection do not wait for that thread, nor it for them;
+//! * an outcome is reported after the task's output is where it belongs;
+//! * nothing of a worker is left when it has ended: no process, no file in the temporary directory.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
+
+mod error;
+mod inbox;
+mod link;
+mod local;
+mod options;
+mod outbound;
+mod output;
+mod resources;
+mod spawn;
+mod start;
+mod timers;
+mod turn;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::Error;
+pub use options::WorkerOptions;
+pub use start::run;

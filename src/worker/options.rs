@@ -1,0 +1,69 @@
+//! What can be chosen when a worker is started.
+//!
+//! Plain values: the command line is parsed elsewhere.
+//!
+//! What holds: a value that the server would refuse is refused by [`WorkerOptions::check`] before any connection.
+
+use super::error::Error;
+use hq_core::limits;
+use hq_core::resource::{Pool, PoolKind};
+use hq_core::time::Span;
+use hq_core::worker::OnServerLost;
+use std::path::PathBuf;
+
+/// Options of a worker.
+#[derive(Debug, Clone)]
+pub struct WorkerOptions {
+    /// Directory in which the access file is found.
+    pub server_dir: PathBuf,
+    /// CPUs to offer; none: all that this process may use.
+    pub cpus: Option<PoolKind>,
+    /// Further resources to offer.
+    pub resources: Vec<Pool>,
+    /// Name shown to users; none: this machine's.
+    pub hostname: Option<String>,
+    /// Interval of heartbeats.
+    pub heartbeat: Span,
+    /// How long it may be idle; none: as the server says.
+    pub idle_timeout: Option<Span>,
+    /// Lifetime.
+    pub time_limit: Option<Span>,
+    /// What it does when the server stays away.
+    pub on_server_lost: OnServerLost,
+    /// Parent of task directories, kept; none: a temporary one.
+    pub work_dir: Option<PathBuf>,
+    /// Version of this program, which has to be the server's.
+    pub version: String,
+    /// Runs no process: every task succeeds at once. For measuring scheduling alone.
+    pub zero: bool,
+}
+
+impl WorkerOptions {
+    /// The defaults for a server directory.
+    pub fn new(server_dir: PathBuf, version: &str) -> Self {
+        Self {
+            server_dir,
+            cpus: None,
+            resources: Vec::new(),
+            hostname: None,
+            heartbeat: limits::HEARTBEAT_DEFAULT,
+            idle_timeout: None,
+            time_limit: None,
+            on_server_lost: OnServerLost::default(),
+            work_dir: None,
+            version: version.to_owned(),
+            zero: false,
+        }
+    }
+
+    /// Checks what depends on nothing but the options.
+    ///
+    /// # Errors
+    /// [`Error::Heartbeat`].
+    pub(super) fn check(&self) -> Result<(), Error> {
+        if self.heartbeat < limits::HEARTBEAT_MIN || self.heartbeat > limits::HEARTBEAT_MAX {
+            return Err(Error::Heartbeat { given: self.heartbeat });
+        }
+        Ok(())
+    }
+}

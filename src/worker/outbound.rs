@@ -1,0 +1,125 @@
+//! What the server shall hear, gathered while the last message is under way.
+//!
+//! Whatever has come together goes into one message, so that a busy worker sends few large ones and an idle one
+//! sends at once; no timer is needed for that.
+//!
+//! What holds: nothing is gathered without a connection, since the next registration tells all of it; the word of
+//! leaving is the last one.
+
+use hq_core::attempt::{Attempt, WorkerReport};
+use hq_core::worker::LostReason;
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+
+/// How a worker ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Departure {
+    /// Exit code.
+    pub(super) code: u8,
+    /// The last word to the server; none when it is lost.
+    pub(super) leaving: Option<LostReason>,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    open: bool,
+    report: WorkerReport,
+    departure: Option<Departure>,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Outbound {
+    pending: Mutex<Pending>,
+    changed: Notify,
+}
+
+impl Outbound {
+    fn lock(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A registration is about to tell everything up to here: gathers what comes after it.
+    pub(super) fn open(&self) {
+        *self.lock() = Pending { open: true, ..Pending::default() };
+    }
+
+    /// The connection is gone.
+    pub(super) fn close(&self) {
+        let mut pending = self.lock();
+        pending.open = false;
+        pending.report = WorkerReport::default();
+    }
+
+    /// Adds to the report; gives back an empty one for reuse.
+    pub(super) fn add(&self, report: &mut WorkerReport) {
+        let mut pending = self.lock();
+        if pending.open {
+            pending.report.started.append(&mut report.started);
+            pending.report.ended.append(&mut report.ended);
+            pending.report.returned.append(&mut report.returned);
+            drop(pending);
+            self.changed.notify_one();
+        } else {
+            *report = WorkerReport::default();
+        }
+    }
+
+    /// The worker ends once what was reported is sent.
+    pub(super) fn depart(&self, departure: Departure) {
+        self.lock().departure = Some(departure);
+        self.changed.notify_one();
+    }
+
+    /// Waits until there is something to take.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// Takes all that was gathered. The start of a task whose end is in the same report is part of its outcome.
+    pub(super) fn take(&self) -> (WorkerReport, Option<Departure>) {
+        let mut pending = self.lock();
+        let (mut report, departure) = (std::mem::take(&mut pending.report), pending.departure);
+        drop(pending);
+        if !report.started.is_empty() && !report.ended.is_empty() {
+            let ended: HashSet<Attempt> = report.ended.iter().map(|outcome| outcome.attempt).collect();
+            report.started.retain(|started| !ended.contains(&started.attempt));
+        }
+        (report, departure)
+    }
+
+    /// Whether the worker is to end.
+    pub(super) fn departure(&self) -> Option<Departure> {
+        self.lock().departure
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hq_core::attempt::{Outcome, Started};
+
+    #[test]
+    fn gathers_only_with_a_connection() {
+        let outbound = Outbound::default();
+        let (first, second) = (Attempt::new(1, 0, 1, 0), Attempt::new(1, 1, 1, 0));
+        let started = |attempt| Started { attempt, ..Started::default() };
+        let report = || WorkerReport {
+            started: vec![started(first), started(second)],
+            ended: vec![Outcome { attempt: first, ..Outcome::default() }],
+            returned: vec![],
+        };
+        outbound.add(&mut report());
+        assert_eq!(outbound.take().0, WorkerReport::default());
+        outbound.open();
+        outbound.add(&mut report());
+        outbound.add(&mut WorkerReport { returned: vec![second], ..WorkerReport::default() });
+        let (taken, _) = outbound.take();
+        assert_eq!(taken.started, vec![started(second)]);
+        assert_eq!((taken.ended.len(), taken.returned), (1, vec![second]));
+        outbound.add(&mut report());
+        outbound.close();
+        assert_eq!(outbound.take().0, WorkerReport::default());
+    }
+}

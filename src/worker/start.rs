@@ -1,0 +1,154 @@
+//! From options to a running worker, and to its exit code.
+//!
+//! Everything that belongs to the whole process (signals, orphans, the guardian) is set up here, in the order that
+//! each needs.
+//!
+//! What holds: nothing is dialled before the options and the resources are known to be right; at the end the
+//! threads are joined and the temporary directory is gone.
+
+use super::error::Error;
+use super::inbox::{Inbox, Input};
+use super::link::{self, Link};
+use super::local::WorkDir;
+use super::options::WorkerOptions;
+use super::outbound::{Departure, Outbound};
+use super::output::Streams;
+use super::resources;
+use super::spawn::Launcher;
+use super::timers::Timers;
+use super::turn::Turn;
+use crate::platform::process::{CHILDREN_MAX, Spawner};
+use crate::platform::{hardware, host, process, signal};
+use hq_core::agent::{Agent, AgentConfig};
+use hq_core::attempt::WorkerReport;
+use hq_core::view::WorkerView;
+use hq_core::worker::{LostReason, WorkerConfig};
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
+
+/// Threads that start programs; more do not help.
+const SPAWN_THREADS_MAX: usize = 4;
+/// How long the threads may take to end after the agent did.
+const JOIN_SPAN: Duration = Duration::from_secs(5);
+/// Group of a worker outside of allocations.
+const GROUP_DEFAULT: &str = "default";
+
+/// Runs a worker until it ends; gives back the exit code of the process. `on_registered` is called with each number
+/// that the server gives this worker: once, unless the server forgets it.
+///
+/// To be called on the main thread while it is the only one. It takes over SIGINT, SIGTERM, SIGHUP and SIGTSTP.
+///
+/// # Errors
+/// Whatever ends the worker with exit code 1; see [`Error`].
+pub fn run(options: &WorkerOptions, on_registered: &dyn Fn(&WorkerView)) -> Result<u8, Error> {
+    options.check()?;
+    hardware::prepare();
+    prepare_process()?;
+    let resources = resources::offered(options)?;
+    let work_dir = WorkDir::create(options.work_dir.as_deref())?;
+    // Nothing is served on this port; its address is part of what is shown about a worker.
+    let listener = TcpListener::bind("0.0.0.0:0").map_err(Error::system("opening a port"))?;
+    let port = listener.local_addr().map_err(Error::system("opening a port"))?.port();
+    let hostname = match &options.hostname {
+        Some(name) => name.clone(),
+        None => host::name().map_err(Error::system("asking for the host name"))?,
+    };
+    let config = WorkerConfig {
+        resources,
+        listen_address: format!("{hostname}:{port}"),
+        hostname,
+        group: GROUP_DEFAULT.to_owned(),
+        work_dir: work_dir.path().to_string_lossy().into_owned(),
+        heartbeat: options.heartbeat,
+        idle_timeout: options.idle_timeout,
+        time_limit: options.time_limit,
+        on_server_lost: options.on_server_lost,
+        extra: BTreeMap::from([("ProcessPid".to_owned(), host::pid().to_string())]),
+    };
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(Error::system("starting a runtime"))?;
+    let ended = work(&runtime, options, config, &work_dir, on_registered);
+    runtime.shutdown_background();
+    match ended? {
+        Departure { code: 0, .. } => Ok(0),
+        Departure { leaving: None, .. } => Err(Error::ServerLost),
+        Departure { code, .. } => Ok(code),
+    }
+}
+
+fn prepare_process() -> Result<(), Error> {
+    signal::set_broken_pipe(signal::BrokenPipe::IsAnError);
+    process::seal_inherited_descriptors().map_err(Error::system("closing inherited descriptors"))?;
+    process::start_guardian().map_err(Error::system("starting the guardian of the tasks"))?;
+    process::become_subreaper().map_err(Error::system("becoming the parent of orphans"))
+}
+
+fn work(
+    runtime: &Runtime,
+    options: &WorkerOptions,
+    config: WorkerConfig,
+    work_dir: &WorkDir,
+    on_registered: &dyn Fn(&WorkerView),
+) -> Result<Departure, Error> {
+    let (inbox, outbound) = (Arc::new(Inbox::default()), Arc::new(Outbound::default()));
+    let agent = Agent::new(AgentConfig {
+        resources: config.resources.clone(),
+        on_server_lost: config.on_server_lost,
+        time_limit: config.time_limit,
+    });
+    let threads = std::thread::available_parallelism().map_or(1, |count| count.get()).min(SPAWN_THREADS_MAX);
+    let streams = Streams::start(runtime.handle().clone(), Arc::clone(&inbox), config.hostname.clone());
+    let turn = Turn {
+        agent,
+        inbox: Arc::clone(&inbox),
+        outbound: Arc::clone(&outbound),
+        spawner: Spawner::start(threads, CHILDREN_MAX).map_err(Error::system("starting a thread"))?,
+        launcher: Launcher::new(host::executable().ok(), work_dir.path()),
+        streams: streams.map_err(Error::system("starting a thread"))?,
+        zero: options.zero,
+        timers: Timers::default(),
+        running: BTreeMap::new(),
+        worker: 0,
+        server_uid: String::new(),
+        report: WorkerReport::default(),
+    };
+    let thread = std::thread::Builder::new().name("hq-turn".into()).spawn(move || turn.run());
+    let thread = thread.map_err(Error::system("starting a thread"))?;
+    runtime.block_on(async {
+        let signals = listen(Arc::clone(&inbox));
+        let token = link::new_token()?;
+        let server_uid = String::new();
+        let mut link = Link { options, config, inbox: Arc::clone(&inbox), outbound, token, server_uid, on_registered };
+        let ended = match signals {
+            Ok(()) => link.run().await,
+            Err(error) => Err(error),
+        };
+        if ended.is_err() {
+            inbox.put(Input::Leave(LostReason::Stopped));
+        }
+        // The pipes of tasks are read on this runtime, so it has to go on until the thread ends.
+        let joined = tokio::task::spawn_blocking(move || thread.join());
+        if timeout(JOIN_SPAN, joined).await.is_err() {
+            log::warn!("Some tasks or their output did not end in time");
+        }
+        log::info!("Worker stopping");
+        ended
+    })
+}
+
+/// Makes requests to end one more input.
+fn listen(inbox: Arc<Inbox>) -> Result<(), Error> {
+    let requests = signal::Termination::listen_with_suspend();
+    let mut requests = requests.map_err(Error::system("taking over signals"))?;
+    tokio::spawn(async move {
+        loop {
+            let request = requests.next().await;
+            log::info!("Received {}, the worker ends", request.name());
+            inbox.put(Input::Leave(LostReason::Stopped));
+        }
+    });
+    Ok(())
+}

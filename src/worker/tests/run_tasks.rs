@@ -1,0 +1,204 @@
+//! Tasks from their assignment to their outcome.
+//!
+//! What holds: each test ends its worker, which must leave no process behind.
+
+use super::*;
+use hq_core::resource::{Policy, RequestEntry};
+use hq_core::task::PinMode;
+use hq_core::time::Span;
+use std::collections::BTreeMap;
+
+#[tokio::test]
+async fn tasks_run_and_the_worker_stops() {
+    let mut server = FakeServer::start("aaaaaa").await;
+    let (worker, registrations) = start(server.options());
+    let (mut peer, registration) = server.accept("aaaaaa").await;
+    assert_eq!(registration.server_uid, "");
+    assert_eq!(registration.config.resources.size_of("cpus"), Amount::units(2));
+    assert!(registration.config.listen_address.starts_with(&registration.config.hostname));
+    peer.assign(1, plain(server.temp.path(), &["/bin/true"]), &(0..50).collect::<Vec<_>>()).await;
+    for task in 0..50 {
+        let outcome = peer.outcome(task).await;
+        assert_eq!((outcome.ending, outcome.exit_code), (Ending::Finished, Some(0)));
+        assert!(outcome.started.unwrap() <= outcome.ended);
+    }
+    peer.send(ToWorker::Acknowledge(50)).await;
+    assert_eq!(peer.stop(worker).await.ended.len(), 50);
+    assert_eq!(registrations.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn failures_say_what_happened() {
+    let mut server = FakeServer::start("aaaaaa").await;
+    let (worker, _) = start(server.options());
+    let (mut peer, _) = server.accept("aaaaaa").await;
+    let table: [(&[&str], &str); 5] = [
+        (&["/bin/sh", "-c", "exit 3"], "Program terminated with exit code 3."),
+        (&["/bin/sh", "-c", "kill -9 $$"], "Program terminated with exit code -1. Received signal 9 (SIGKILL)."),
+        (&["no-such-program-here"], "Cannot execute \"no-such-program-here\": No such file or directory (os error 2)"),
+        (&[], "no command arguments"),
+        (&["/bin/true"], ""),
+    ];
+    for (job, (args, text)) in (1..).zip(table) {
+        peer.assign(job, plain(server.temp.path(), args), &[job]).await;
+        let outcome = peer.outcome(job).await;
+        assert!(outcome.error.contains(text), "{outcome:?}");
+        assert_eq!(outcome.ending, if text.is_empty() { Ending::Finished } else { Ending::Failed });
+    }
+    peer.stop(worker).await;
+}
+
+#[tokio::test]
+async fn a_task_sees_its_environment_and_writes_its_files() {
+    let mut server = FakeServer::start("aaaaaa").await;
+    let (worker, _) = start(server.options());
+    let (mut peer, _) = server.accept("aaaaaa").await;
+    let script = "pwd; env | grep -E '^(HQ|OMP|MY)' | sort; cat; cat /proc/$PPID/comm >&2";
+    let (mut desc, mut shared) = desc(server.temp.path(), &["/bin/sh", "-c", script]);
+    desc.env = BTreeMap::from([("MY".into(), "own".into()), ("HQ_JOB_ID".into(), "wrong".into())]);
+    desc.cwd = "work-%{TASK_ID}".into();
+    desc.stdin = b"input\n".to_vec().into();
+    desc.stdout = Destination::default();
+    desc.stderr = Destination { path: "err/%{JOB_ID}-%{INSTANCE_ID}".into(), ..Destination::default() };
+    desc.pin = PinMode::Omp;
+    desc.request.variants[0].entries[0].amount = Amount::units(2);
+    shared.desc = Arc::new(desc);
+    let tasks = vec![AssignedTask { task: TaskId(5), attempt: AttemptId(3), entry: Some(b"line".to_vec().into()) }];
+    let assignment = Assignment { key: key(9), epoch: Epoch(1), variant: 0, tasks };
+    peer.send(ToWorker::Assign(AssignMessage { shared: Some(shared), assignment })).await;
+    assert_eq!(peer.outcome(5).await.error, "");
+    let cwd = server.path("work-5");
+    let submit_dir = server.temp.path().to_str().unwrap();
+    let hq = std::env::current_exe().unwrap();
+    let expected = format!(
+        "{cwd}\nHQ={}\nHQ_CPUS=1,0\nHQ_ENTRY=line\nHQ_INSTANCE_ID=3\nHQ_JOB_ID=9\nHQ_PIN=omp\n\
+         HQ_RESOURCE_REQUEST_cpus=2 compact\nHQ_RESOURCE_VALUES_cpus=1,0\nHQ_SUBMIT_DIR={submit_dir}\nHQ_TASK_ID=5\n\
+         MY=own\nOMP_NUM_THREADS=2\nOMP_PLACES={{1,0}}\nOMP_PROC_BIND=close\ninput\n",
+        hq.display()
+    );
+    assert_eq!(std::fs::read_to_string(format!("{cwd}/job-9/5.stdout")).unwrap(), expected);
+    assert!(!std::fs::read_to_string(format!("{cwd}/err/9-3")).unwrap().is_empty());
+    peer.stop(worker).await;
+}
+
+#[tokio::test]
+async fn files_and_directories_of_a_task_go_as_they_should() {
+    let mut server = FakeServer::start("aaaaaa").await;
+    let (worker, _) = start(server.options());
+    let (mut peer, registration) = server.accept("aaaaaa").await;
+    let script = "echo out; test -d $HQ_TASK_DIR && echo why > $HQ_ERROR_FILENAME; exit $HQ_TASK_ID";
+    let (mut desc, mut shared) = desc(server.temp.path(), &["/bin/sh", "-c", script]);
+    let path = "%{TASK_ID}.out".into();
+    desc.stdout = Destination { path, remove_if_finished: true, ..Destination::default() };
+    desc.task_dir = true;
+    shared.desc = Arc::new(desc);
+    peer.assign(1, Some(shared), &[0, 1]).await;
+    assert_eq!(peer.outcome(0).await.ending, Ending::Finished);
+    let failed = peer.outcome(1).await;
+    assert_eq!((failed.ending, failed.error.as_str(), failed.exit_code), (Ending::Failed, "why\n", Some(1)));
+    assert!(!Path::new(&server.path("0.out")).exists());
+    assert_eq!(std::fs::read_to_string(server.path("1.out")).unwrap(), "out\n");
+    let work_dir = registration.config.work_dir;
+    assert_eq!(std::fs::read_dir(&work_dir).unwrap().count(), 0);
+    peer.stop(worker).await;
+    assert!(!Path::new(&work_dir).parent().unwrap().exists());
+}
+
+#[tokio::test]
+async fn cancelled_tasks_end_with_all_their_processes() {
+    let mut server = FakeServer::start("aaaaaa").await;
+    let (worker, _) = start(server.options());
+    let (mut peer, _) = server.accept("aaaaaa").await;
+    // The first one ignores the request; its child would outlive it.
+    let stubborn = "trap '' INT; sleep 1000 & echo $! > child; wait; sleep 1000";
+    peer.assign(1, plain(server.temp.path(), &["/bin/sh", "-c", stubborn]), &[0]).await;
+    peer.assign(2, plain(server.temp.path(), &["/bin/sleep", "1000"]), &[1, 2]).await;
+    peer.started(0).await;
+    peer.started(1).await;
+    let child = Path::new(&server.path("child")).to_owned();
+    soon("ignored request", async {
+        while std::fs::read_to_string(&child).unwrap_or_default().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    peer.send(ToWorker::Retract(vec![attempt(1, 0)])).await;
+    peer.send(ToWorker::Cancel(vec![attempt(1, 0), attempt(2, 1), attempt(2, 2)])).await;
+    for (task, signal) in [(2, None), (1, Some(2)), (0, Some(9))] {
+        let outcome = peer.outcome(task).await;
+        assert_eq!((outcome.ending, outcome.signal), (Ending::Canceled, signal), "task {task}");
+    }
+    let child = std::fs::read_to_string(child).unwrap();
+    let gone = || !Path::new("/proc").join(child.trim()).exists();
+    soon("end of the child", async {
+        while !gone() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert!(peer.stop(worker).await.returned.is_empty());
+}
+
+#[tokio::test]
+async fn limits_and_stops_end_tasks() {
+    let mut server = FakeServer::start("aaaaaa").await;
+    let mut options = server.options();
+    options.heartbeat = Span::from_ms(200);
+    let (worker, _) = start(options);
+    let (mut peer, _) = server.accept("aaaaaa").await;
+    let (mut desc, mut shared) = desc(server.temp.path(), &["/bin/sleep", "1000"]);
+    desc.time_limit = Some(Span::from_ms(300));
+    shared.desc = Arc::new(desc.clone());
+    peer.assign(1, Some(shared.clone()), &[0]).await;
+    let outcome = peer.outcome(0).await;
+    assert_eq!((outcome.ending, outcome.error.as_str()), (Ending::Failed, "Time limit reached"));
+    desc.time_limit = None;
+    shared.desc = Arc::new(desc);
+    peer.assign(2, Some(shared), &[1, 2, 3]).await;
+    peer.started(1).await;
+    peer.started(2).await;
+    let seen = peer.stop(worker).await;
+    assert_eq!(seen.returned, vec![attempt(2, 3)]);
+    assert_eq!(seen.ended.iter().filter(|outcome| outcome.ending == Ending::Interrupted).count(), 2);
+}
+
+#[tokio::test]
+async fn the_lifetime_of_a_worker_ends() {
+    let mut server = FakeServer::start("aaaaaa").await;
+    let mut options = server.options();
+    options.heartbeat = Span::from_ms(200);
+    options.time_limit = Some(Span::from_ms(900));
+    let (worker, _) = start(options);
+    let (mut peer, _) = server.accept("aaaaaa").await;
+    peer.assign(1, plain(server.temp.path(), &["/bin/sleep", "1000"]), &[0]).await;
+    peer.started(0).await;
+    let seen = peer.farewell(LostReason::TimeLimitReached, worker).await;
+    assert_eq!(seen.ended[0].ending, Ending::Interrupted);
+}
+
+#[tokio::test]
+async fn what_cannot_run_here_goes_back() {
+    let mut server = FakeServer::start("aaaaaa").await;
+    let (worker, _) = start(server.options());
+    let (mut peer, _) = server.accept("aaaaaa").await;
+    let (mut desc, mut shared) = desc(server.temp.path(), &["/bin/true"]);
+    let gpus = RequestEntry { resource: "gpus".into(), amount: Amount::units(1), policy: Policy::Compact };
+    desc.request.variants[0].entries.push(gpus);
+    shared.desc = Arc::new(desc);
+    peer.assign(1, Some(shared), &[0]).await;
+    peer.until("return", |seen| seen.returned == vec![attempt(1, 0)]).await;
+    peer.stop(worker).await;
+}
+
+#[tokio::test]
+async fn a_worker_without_processes_finishes_everything() {
+    let mut server = FakeServer::start("aaaaaa").await;
+    let mut options = server.options();
+    options.zero = true;
+    let (worker, _) = start(options);
+    let (mut peer, _) = server.accept("aaaaaa").await;
+    peer.assign(1, plain(server.temp.path(), &["no-such-program"]), &(0..1000).collect::<Vec<_>>()).await;
+    peer.until("all ends", |seen| seen.ended.len() == 1000).await;
+    assert!(peer.seen.ended.iter().all(|outcome| outcome.ending == Ending::Finished && outcome.started.is_some()));
+    peer.stop(worker).await;
+}

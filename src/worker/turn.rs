@@ -1,0 +1,340 @@
+//! The thread that owns the agent: takes inputs in order, carries effects out.
+//!
+//! A turn takes everything that has arrived, and only then tells the server, so that the work of many tasks shares
+//! one message and one wake-up.
+//!
+//! What holds: this is the only place that calls the agent; an attempt's record is there from its launch to its end;
+//! nothing here waits for anything but the next input.
+
+use super::inbox::{Inbox, Input};
+use super::outbound::{Departure, Outbound};
+use super::output::{Pump, Streams, Target};
+use super::spawn::{ERROR_FILE_NAME, Launch, Launcher};
+use super::timers::Timers;
+use crate::platform::process::{Child, Exit, SpawnError, SpawnJob, SpawnSpec, Spawned, Spawner, Status};
+use crate::platform::{clock, signal};
+use crate::wire::message::ToWorker;
+use hq_core::agent::{Agent, AgentCommand, AgentEffect, KillKind, ProcessEnd, ProcessStatus, SpawnOrder};
+use hq_core::attempt::{Attempt, WorkerReport};
+use hq_core::time::Time;
+use std::collections::{BTreeMap, VecDeque};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// SIGINT and SIGKILL have these numbers on all of Linux.
+const SIGINT: i32 = 2;
+const SIGKILL: i32 = 9;
+/// Bytes read of the text that a program left for its user.
+const ERROR_FILE_BYTES_MAX: usize = 2_048;
+
+/// What a turn works with.
+pub(super) struct Turn {
+    pub(super) agent: Agent,
+    pub(super) inbox: Arc<Inbox>,
+    pub(super) outbound: Arc<Outbound>,
+    pub(super) spawner: Spawner,
+    pub(super) launcher: Launcher,
+    pub(super) streams: Streams,
+    /// Runs no process.
+    pub(super) zero: bool,
+    pub(super) timers: Timers,
+    pub(super) running: BTreeMap<Attempt, Running>,
+    pub(super) worker: u32,
+    pub(super) server_uid: String,
+    pub(super) report: WorkerReport,
+}
+
+/// One launched attempt.
+#[derive(Debug, Default)]
+pub(super) struct Running {
+    child: Option<Child>,
+    /// Waits for its stream directory.
+    launch: Option<Box<SpawnSpec>>,
+    stream: Option<u32>,
+    pump: Option<Pump>,
+    exit: Option<(Exit, Time)>,
+    drained: Option<Option<String>>,
+    remove_if_finished: Vec<PathBuf>,
+    task_dir: Option<PathBuf>,
+}
+
+impl Turn {
+    /// Runs until the agent ends; the departure is left in the outbound queue.
+    pub(super) fn run(mut self) {
+        let mut inputs = Vec::new();
+        let mut commands = VecDeque::new();
+        loop {
+            self.inbox.take(&mut inputs, self.timers.next());
+            let now = Time(clock::wall_us());
+            for input in inputs.drain(..) {
+                self.translate(input, &mut commands);
+                if self.handle_all(now, &mut commands) {
+                    return self.end();
+                }
+            }
+            while let Some(timer) = self.timers.pop(clock::monotonic()) {
+                commands.push_back(AgentCommand::TimerExpired(timer));
+                if self.handle_all(now, &mut commands) {
+                    return self.end();
+                }
+            }
+            if self.report != WorkerReport::default() {
+                self.outbound.add(&mut self.report);
+            }
+        }
+    }
+
+    /// What tasks that did not end in time still hold goes with the worker.
+    fn end(&mut self) {
+        for running in std::mem::take(&mut self.running).into_values() {
+            running.pump.iter().for_each(Pump::abandon);
+            remove_task_dir(running.task_dir.as_deref());
+        }
+    }
+
+    /// `true`: the agent has ended.
+    fn handle_all(&mut self, now: Time, commands: &mut VecDeque<AgentCommand>) -> bool {
+        while let Some(command) = commands.pop_front() {
+            for effect in self.agent.handle(now, command) {
+                if let AgentEffect::Exit { code, leaving } = effect {
+                    self.outbound.add(&mut self.report);
+                    self.outbound.depart(Departure { code, leaving });
+                    return true;
+                }
+                self.carry_out(now, effect, commands);
+            }
+        }
+        false
+    }
+
+    fn translate(&mut self, input: Input, commands: &mut VecDeque<AgentCommand>) {
+        let command = match input {
+            Input::Holdings(reply) => {
+                self.report = WorkerReport::default();
+                self.outbound.open();
+                // A connection that broke meanwhile asks again.
+                let _ = reply.send(self.agent.holdings());
+                return;
+            }
+            Input::Registered { drop, worker, server_uid } => {
+                self.worker = worker;
+                self.launcher.set_server_uid(server_uid.clone());
+                self.server_uid = server_uid;
+                AgentCommand::Registered { drop }
+            }
+            Input::Disowned => AgentCommand::Disowned,
+            Input::Lost => {
+                self.outbound.close();
+                AgentCommand::ServerLost
+            }
+            Input::Leave(reason) => AgentCommand::Leave(reason),
+            Input::Server(message) => match command_of(message) {
+                Some(command) => command,
+                None => return,
+            },
+            Input::Started(attempt, result, at) => return self.started(attempt, *result, at, commands),
+            Input::Exited(attempt, exit, at) => {
+                if let Some(running) = self.running.get_mut(&attempt) {
+                    running.exit = Some((exit, at));
+                }
+                return self.conclude(attempt, commands);
+            }
+            Input::StreamReady(attempt, result) => return self.stream_ready(attempt, result, commands),
+            Input::Drained(attempt, error) => {
+                if let Some(running) = self.running.get_mut(&attempt) {
+                    running.drained = Some(error);
+                }
+                return self.conclude(attempt, commands);
+            }
+        };
+        commands.push_back(command);
+    }
+
+    fn carry_out(&mut self, now: Time, effect: AgentEffect, commands: &mut VecDeque<AgentCommand>) {
+        match effect {
+            AgentEffect::Spawn(order) if self.zero => {
+                let attempt = order.attempt;
+                let end = ProcessEnd { status: ProcessStatus::Code(0), error: None, cpu_us: 0, memory_kib: 0 };
+                commands.push_back(AgentCommand::SpawnSucceeded { attempt, at: now });
+                commands.push_back(AgentCommand::Exited { attempt, end, at: now });
+            }
+            AgentEffect::Spawn(order) => self.launch(&order, now, commands),
+            AgentEffect::Kill { attempt, kind } => self.kill(attempt, kind),
+            AgentEffect::Report(mut report) => {
+                self.report.started.append(&mut report.started);
+                self.report.ended.append(&mut report.ended);
+                self.report.returned.append(&mut report.returned);
+            }
+            AgentEffect::ArmTimer { after, timer } => {
+                self.timers.arm(clock::monotonic().saturating_add(after.to_duration()), timer);
+            }
+            AgentEffect::DisarmTimer(timer) => self.timers.disarm(timer),
+            AgentEffect::ForgetDesc(key) => self.launcher.forget(&key),
+            AgentEffect::Exit { .. } => {}
+        }
+    }
+
+    fn launch(&mut self, order: &SpawnOrder, now: Time, commands: &mut VecDeque<AgentCommand>) {
+        let attempt = order.attempt;
+        match self.launcher.launch(order) {
+            Err(text) => commands.push_back(AgentCommand::SpawnFailed { attempt, text, at: now }),
+            Ok(Launch { spec, remove_if_finished, task_dir, stream_dir }) => {
+                let mut running = Running { remove_if_finished, task_dir, ..Running::default() };
+                match stream_dir {
+                    Some(dir) => {
+                        running.launch = Some(Box::new(spec));
+                        let target = Target { dir, server_uid: self.server_uid.clone(), worker: self.worker };
+                        self.streams.open(attempt, target);
+                    }
+                    None => self.spawn(attempt, spec),
+                }
+                self.running.insert(attempt, running);
+            }
+        }
+    }
+
+    fn spawn(&self, attempt: Attempt, spec: SpawnSpec) {
+        let (on_start, on_end) = (Arc::clone(&self.inbox), Arc::clone(&self.inbox));
+        let job = SpawnJob {
+            spec,
+            on_started: Box::new(move |result| {
+                on_start.put(Input::Started(attempt, Box::new(result), Time(clock::wall_us())));
+            }),
+            on_exit: Box::new(move |exit| on_end.put(Input::Exited(attempt, exit, Time(clock::wall_us())))),
+        };
+        // The queue has room for as many as may be alive, so that this does not happen.
+        if self.spawner.submit(job).is_err() {
+            let source = std::io::ErrorKind::WouldBlock.into();
+            let error = SpawnError::Plumbing { doing: "queueing the start", source };
+            self.inbox.put(Input::Started(attempt, Box::new(Err(error)), Time(clock::wall_us())));
+        }
+    }
+
+    fn stream_ready(&mut self, attempt: Attempt, result: Result<u32, String>, commands: &mut VecDeque<AgentCommand>) {
+        let Some(running) = self.running.get_mut(&attempt) else { return };
+        match (result, running.launch.take()) {
+            (Ok(stream), Some(spec)) => {
+                running.stream = Some(stream);
+                self.spawn(attempt, *spec);
+            }
+            (Ok(stream), None) => self.streams.release(stream),
+            (Err(text), _) => self.failed(attempt, text, Time(clock::wall_us()), commands),
+        }
+    }
+
+    fn started(
+        &mut self,
+        attempt: Attempt,
+        result: Result<Spawned, SpawnError>,
+        at: Time,
+        commands: &mut VecDeque<AgentCommand>,
+    ) {
+        let Some(running) = self.running.get_mut(&attempt) else { return };
+        match result {
+            Ok(Spawned { child, stdout, stderr, .. }) => {
+                running.child = Some(child);
+                running.pump = running.stream.map(|stream| self.streams.pump(attempt, stream, stdout, stderr));
+                commands.push_back(AgentCommand::SpawnSucceeded { attempt, at });
+            }
+            Err(error) => {
+                if let Some(stream) = running.stream.take() {
+                    self.streams.release(stream);
+                }
+                self.failed(attempt, error.describe(), at, commands);
+            }
+        }
+    }
+
+    fn failed(&mut self, attempt: Attempt, text: String, at: Time, commands: &mut VecDeque<AgentCommand>) {
+        if let Some(running) = self.running.remove(&attempt) {
+            remove_task_dir(running.task_dir.as_deref());
+        }
+        commands.push_back(AgentCommand::SpawnFailed { attempt, text, at });
+    }
+
+    fn kill(&self, attempt: Attempt, kind: KillKind) {
+        let Some(Running { child: Some(child), pump, .. }) = self.running.get(&attempt) else { return };
+        let number = match kind {
+            KillKind::Ask => SIGINT,
+            KillKind::Kill => SIGKILL,
+        };
+        child.sweep_at_exit();
+        if let Err(error) = child.kill_group(number) {
+            log::warn!("Cannot send {} to process {}: {error}", signal::name(number), child.pid());
+        }
+        if let (KillKind::Kill, Some(pump)) = (kind, pump) {
+            pump.abandon();
+        }
+    }
+
+    /// Tells the agent of an end once the process is gone and its output is where it belongs.
+    fn conclude(&mut self, attempt: Attempt, commands: &mut VecDeque<AgentCommand>) {
+        let Some(running) = self.running.get(&attempt) else { return };
+        if running.exit.is_none() || (running.pump.is_some() && running.drained.is_none()) {
+            return;
+        }
+        let Some(running) = self.running.remove(&attempt) else { return };
+        let Some((exit, at)) = running.exit else { return };
+        let mut error = running.drained.flatten();
+        let status = match exit.status {
+            Status::Code(code) => ProcessStatus::Code(code),
+            Status::Signal(number) => ProcessStatus::Signal(number, signal::name(number)),
+            Status::Lost => ProcessStatus::Lost,
+        };
+        if status == ProcessStatus::Code(0) && error.is_none() {
+            running.remove_if_finished.iter().for_each(|path| remove_output(path));
+        } else if error.is_none() {
+            error = running.task_dir.as_deref().and_then(read_error_file);
+        }
+        remove_task_dir(running.task_dir.as_deref());
+        let cpu_us = exit.utime_us.saturating_add(exit.stime_us);
+        let end = ProcessEnd { status, error, cpu_us, memory_kib: exit.maxrss_kib };
+        commands.push_back(AgentCommand::Exited { attempt, end, at });
+    }
+}
+
+fn command_of(message: ToWorker) -> Option<AgentCommand> {
+    Some(match message {
+        ToWorker::Assign(message) => AgentCommand::Assign { shared: message.shared, assignment: message.assignment },
+        ToWorker::Cancel(attempts) => AgentCommand::Cancel(attempts),
+        ToWorker::Retract(attempts) => AgentCommand::Retract(attempts),
+        ToWorker::Acknowledge(number) => AgentCommand::Acknowledge(number),
+        ToWorker::Forget(keys) => AgentCommand::Forget(keys),
+        ToWorker::Stop(_) => AgentCommand::Leave(hq_core::worker::LostReason::Stopped),
+        // Words of a registration, which is over.
+        ToWorker::Refused(_) | ToWorker::Registered(_) => return None,
+    })
+}
+
+fn remove_output(path: &Path) {
+    if let Err(error) = std::fs::remove_file(path) {
+        log::warn!("Cannot remove {}: {error}", path.display());
+    }
+}
+
+fn remove_task_dir(path: Option<&Path>) {
+    if let Some(path) = path
+        && let Err(error) = std::fs::remove_dir_all(path)
+    {
+        log::warn!("Cannot remove {}: {error}", path.display());
+    }
+}
+
+/// What the program left for its user, if it left anything.
+fn read_error_file(task_dir: &Path) -> Option<String> {
+    let path = task_dir.join(ERROR_FILE_NAME);
+    // Anything but a file, a named pipe say, could hold up this thread.
+    std::fs::metadata(&path).ok().filter(std::fs::Metadata::is_file)?;
+    let file = std::fs::File::open(path).ok()?;
+    let mut bytes = Vec::new();
+    file.take(ERROR_FILE_BYTES_MAX as u64).read_to_end(&mut bytes).ok()?;
+    if bytes.is_empty() {
+        return Some("Task created an error file, but it is empty".to_owned());
+    }
+    let mut text = String::from_utf8_lossy(&bytes).into_owned();
+    if bytes.len() == ERROR_FILE_BYTES_MAX {
+        text.push_str("\n[The message was truncated]");
+    }
+    Some(text)
+}
