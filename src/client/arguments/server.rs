@@ -58,7 +58,7 @@ pub struct ServerStartArgs {
     /// The command returns once the server accepts connections.
     #[arg(long)]
     pub daemon: bool,
-    /// The process that `--daemon` starts: it reports through the descriptor that it inherited.
+    /// This process is the one that `--daemon` started
     #[arg(long, hide = true, conflicts_with = "daemon")]
     pub in_background: bool,
 }
