@@ -69,6 +69,15 @@ impl Console {
         json::write(&mut self.out, value).map_err(Error::Output)
     }
 
+    /// As [`Console::json`], for a value that is made while it is printed.
+    ///
+    /// # Errors
+    /// [`Error::Output`].
+    pub fn json_tree(&mut self, tree: &json::Tree<'_>) -> Result<(), Error> {
+        self.has_value = true;
+        json::write_tree(&mut self.out, tree).map_err(Error::Output)
+    }
+
     /// Says that what the command prints is not a JSON value, and that none shall follow it.
     pub fn is_raw(&mut self) {
         self.has_value = true;

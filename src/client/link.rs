@@ -159,3 +159,7 @@ pub fn selector(selector: impl Into<crate::grammar::selector::Selector>) -> Sele
 pub fn one_job(job: JobId) -> Selector {
     Selector { kind: SelectorKind::Ids, ids: IdSet::single(job.0) }
 }
+
+#[cfg(test)]
+#[path = "link_tests.rs"]
+mod tests;

@@ -8,6 +8,7 @@ use crate::harness::Cluster;
 use hq_journal::disk::RealDisk;
 use hq_journal::stream::{Key, StreamHead, StreamWriter};
 use std::path::Path;
+use std::process::Stdio;
 
 struct Task(u32, u32, u32);
 
@@ -108,6 +109,22 @@ fn directories_that_cannot_be_used() {
     );
     assert_eq!(cluster.hq(&["output-log", "--server-uid=uidBBB", &dir, "jobs"]).ok().stdout, "1\n");
     assert_eq!(cluster.hq(&["output-log", &dir, "--server-uid=none", "jobs"]).ok().stdout, "");
+}
+
+#[test]
+fn a_closed_pipe_ends_it_silently() {
+    use std::os::unix::process::ExitStatusExt;
+    let cluster = Cluster::offline();
+    let dir = cluster.work().join("logs");
+    // More than a pipe holds, so that the program still writes when nobody reads any more.
+    let text = "x".repeat(1 << 20);
+    write(&dir, "uidAAA", "aaaaaaaaaaaa", &[(Task(1, 0, 0), 0, 1, &text)], &[Task(1, 0, 0)]);
+    let mut command = cluster.command(&["output-log", "logs", "show"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.signal(), Some(13), "{output:?}");
+    assert!(output.stderr.is_empty(), "{output:?}");
 }
 
 #[test]

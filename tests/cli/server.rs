@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 
 #[test]
 fn the_record() {
-    let cluster = Cluster::start_with(&["--client-port=0"]);
+    let cluster = Cluster::start();
     let done = cluster.hq(&["server", "info"]).ok();
     assert_eq!(done.stdout.lines().count(), 11, "{done}");
     assert_eq!(done.cell("Client host"), "localhost");
@@ -53,7 +53,7 @@ fn in_the_background() {
     cluster.hq(&["server", "start", "--host=localhost", "--daemon"]).ok();
     let pid = u32::try_from(cluster.json(&["server", "info"])["pid"].as_u64().unwrap()).unwrap();
     cluster.adopt(pid);
-    assert!(cluster.server_dir().join("001/server.log").is_file());
+    assert!(cluster.server_dir().join("server.log").is_file());
     cluster.hq(&["server", "stop"]).ok();
     wait_until("the server is gone", || !is_alive(pid));
 }

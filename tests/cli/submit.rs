@@ -4,8 +4,9 @@
 //!
 //! Holds: the id is printed in the form of the mode; nothing is submitted on an error.
 
-use crate::harness::Cluster;
+use crate::harness::{Cluster, wait_until};
 use serde_json::json;
+use std::fs::File;
 
 #[test]
 fn the_id_is_printed_as_the_mode_wants_it() {
@@ -117,6 +118,15 @@ fn limits_of_tasks() {
 #[test]
 fn a_bar_shows_progress() {
     let cluster = Cluster::with_worker(1);
-    let done = cluster.hq(&["submit", "--progress", "--array=1-3", "true"]).ok();
-    done.prints("Job submitted successfully, job ID: 1\n\r\u{1b}[2K[").prints("1/1 jobs, 3/3 tasks 3 FINISHED\n");
+    // The tasks end only after the first bar was seen.
+    let script = "while ! test -e go; do sleep 0.01; done";
+    let mut command = cluster.command(&["submit", "--progress", "--array=1-3", "--", "sh", "-c", script]);
+    let shown = || String::from_utf8(std::fs::read(cluster.path().join("bar")).unwrap()).unwrap();
+    let mut child = command.stdout(File::create(cluster.path().join("bar")).unwrap()).spawn().unwrap();
+    wait_until("there is a bar", || shown().contains("0/1 jobs, 0/3 tasks"));
+    cluster.write("go", "");
+    assert!(child.wait().unwrap().success());
+    let text = shown();
+    assert!(text.starts_with("Job submitted successfully, job ID: 1\n\r\u{1b}[2K["), "{text:?}");
+    assert!(text.ends_with("1/1 jobs, 3/3 tasks 3 FINISHED\n"), "{text:?}");
 }

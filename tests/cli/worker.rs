@@ -62,6 +62,6 @@ fn wrong_definitions() {
     let cluster = Cluster::start();
     cluster.hq(&["worker", "start", "--cpus=sum(4)"]).code(1).says("Resource kind `sum` cannot be used with CPUs");
     cluster.hq(&["worker", "start", "--cpus=0"]).code(1).says("cannot be used with CPUs");
-    cluster.hq(&["worker", "start", "--heartbeat=10ms"]).code(1);
+    cluster.hq(&["worker", "start", "--heartbeat=10ms"]).code(2).says("between 200ms and 1h");
     cluster.hq(&["worker", "start", "--cpus=[1,1]"]).code(2).says("List items have to be unique");
 }

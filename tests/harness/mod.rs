@@ -397,7 +397,7 @@ impl Drop for Cluster {
             let _ = child.kill();
             let _ = child.wait();
         }
-        for pid in &self.others {
+        for pid in self.others.iter().filter(|pid| is_alive(**pid)) {
             let _ = kill(pid_of(*pid), Signal::SIGKILL);
         }
     }
@@ -413,9 +413,11 @@ pub fn signal_to(pid: u32, signal: Signal) {
     kill(pid_of(pid), signal).unwrap_or_else(|error| panic!("cannot send {signal} to {pid}: {error}"));
 }
 
-/// Whether a process is there.
+/// Whether a process is there and has not ended; one that ended and was not reaped yet counts as gone.
 pub fn is_alive(pid: u32) -> bool {
-    kill(pid_of(pid), None).is_ok()
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
+    state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
 }
 
 /// Waits until `condition` holds; fails the test after [`DEADLINE`].

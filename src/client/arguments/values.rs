@@ -4,19 +4,33 @@
 //!
 //! Holds: nothing here interprets a text itself where `grammar` has a parser for it.
 
+use crate::grammar::{self, duration};
+use hq_core::limits;
 use std::fmt;
+use std::time::Duration;
 
 /// Why a value of the command line is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refused {
     /// Nothing was given where something has to be.
     Empty,
+    /// It does not have the form of its kind.
+    Malformed(grammar::Error),
+    /// An interval of heartbeats that would make a server busy or blind.
+    Heartbeat,
 }
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => f.write_str("the value cannot be empty"),
+            Self::Malformed(error) => error.fmt(f),
+            Self::Heartbeat => write!(
+                f,
+                "the interval has to be between {} and {}",
+                duration::full(limits::HEARTBEAT_MIN.to_duration()),
+                duration::full(limits::HEARTBEAT_MAX.to_duration())
+            ),
         }
     }
 }
@@ -33,4 +47,14 @@ pub struct NonEmpty(pub String);
 /// [`Refused::Empty`].
 pub fn non_empty(text: &str) -> Result<NonEmpty, Refused> {
     if text.is_empty() { Err(Refused::Empty) } else { Ok(NonEmpty(text.to_owned())) }
+}
+
+/// Reads an interval of heartbeats.
+///
+/// # Errors
+/// What is no duration, and one beyond [`limits::HEARTBEAT_MIN`] and [`limits::HEARTBEAT_MAX`].
+pub fn heartbeat(text: &str) -> Result<Duration, Refused> {
+    let interval = duration::parse_clock_or_human(text).map_err(Refused::Malformed)?;
+    let allowed = limits::HEARTBEAT_MIN.to_duration()..=limits::HEARTBEAT_MAX.to_duration();
+    if allowed.contains(&interval) { Ok(interval) } else { Err(Refused::Heartbeat) }
 }

@@ -86,7 +86,7 @@ pub struct WorkerStartArgs {
     /// How often the worker tells the server that it is alive, from 200ms to 1h
     ///
     /// The server calls a worker lost when it has heard nothing for two of these.
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse_clock_or_human, default_value = "8s")]
+    #[arg(long, value_name = "DURATION", value_parser = values::heartbeat, default_value = "8s")]
     pub heartbeat: Duration,
     /// Stop when there has been nothing to do for this long, for example `5m`
     ///

@@ -51,9 +51,9 @@ mod tests {
     fn lines() {
         let result = JobCancelResult { job: JobId(3), found: true, canceled: 2, already_ended: 1 };
         assert_eq!(line(&result), (Level::Info, "Job 3 canceled (2 tasks canceled, 1 tasks had ended)".to_owned()));
-        let nothing = JobCancelResult { canceled: 0, ..result.clone() };
+        let nothing = JobCancelResult { canceled: 0, ..result };
         assert!(line(&nothing).1.starts_with("Canceling job 3 failed"));
-        let missing = JobCancelResult { found: false, ..result };
+        let missing = JobCancelResult { found: false, ..nothing };
         assert_eq!(line(&missing), (Level::Error, "Canceling job 3 failed; there is no such job".to_owned()));
     }
 }

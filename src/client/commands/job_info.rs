@@ -9,9 +9,9 @@ use crate::client::commands::now;
 use crate::client::console::Console;
 use crate::client::error::Error;
 use crate::client::link::{Link, selector};
+use crate::client::render::json::Tree;
 use crate::client::render::{OutputMode, job};
 use hq_core::view::{JobDetail, TaskView};
-use serde_json::Value;
 
 /// Runs the command.
 ///
@@ -27,11 +27,12 @@ pub fn run(link: &mut Link, args: &JobSelectorArgs, console: &mut Console) -> Re
             }
         }
         OutputMode::Json => {
-            let mut values = Vec::new();
+            let mut tasks = Vec::new();
             for detail in &jobs {
-                values.push(job::info_json(detail, &all_tasks(link, detail)?, now()));
+                tasks.push(all_tasks(link, detail)?);
             }
-            console.json(&Value::Array(values))?;
+            let trees = jobs.iter().zip(&tasks).map(|(detail, tasks)| job::info_json(detail, tasks, now()));
+            console.json_tree(&Tree::List(trees.collect()))?;
         }
         OutputMode::Quiet => {}
     }

@@ -10,12 +10,12 @@ use crate::client::console::Console;
 use crate::client::error::Error;
 use crate::client::link::{Link, selector};
 use crate::client::render::OutputMode;
+use crate::client::render::json::Tree;
 use crate::client::render::task::{self, Hostnames};
 use crate::grammar::selector::{LastOrId, LastOrIds};
 use hq_core::id::TaskId;
 use hq_core::idset::IdSet;
 use hq_core::view::{JobDetail, TaskState, TaskView};
-use serde_json::{Map, Value};
 
 /// What was said when errors were cut.
 const CUT_NOTICE: &str = "Error messages were shortened; use `-v` to see them in full";
@@ -52,10 +52,9 @@ pub fn list(link: &mut Link, args: &TaskListArgs, console: &mut Console) -> Resu
             notice(shown.is_cut, console)
         }
         OutputMode::Json => {
-            let values = jobs.iter().zip(&found).map(|(job, (id, tasks))| {
-                (id.to_string(), Value::Array(tasks.iter().map(|view| task::to_json(job, view)).collect()))
-            });
-            console.json(&Value::Object(values.collect::<Map<_, _>>()))
+            let trees = jobs.iter().zip(&found);
+            let trees = trees.map(|(job, (id, tasks))| (id.to_string(), task::list_json(job, tasks)));
+            console.json_tree(&Tree::Object(trees.collect()))
         }
         OutputMode::Quiet => Ok(()),
     }
@@ -87,7 +86,7 @@ pub fn info(link: &mut Link, args: &TaskInfoArgs, console: &mut Console) -> Resu
             }
         }
         OutputMode::Json => {
-            console.json(&Value::Array(found.tasks.iter().map(|view| task::to_json(job, view)).collect()))?;
+            console.json_tree(&task::list_json(job, &found.tasks))?;
         }
         OutputMode::Quiet => {}
     }

@@ -6,6 +6,7 @@
 
 use super::bar::bar_cell;
 use super::color::{Palette, Style};
+use super::json::Tree;
 use super::table::{Cell, Column, Table};
 use super::{description, resources, shorten, task, time};
 use crate::client::paths;
@@ -85,17 +86,18 @@ pub fn summary_json(job: &JobSummary) -> Value {
 }
 
 /// The object of `job info`. `now` stands for the completion of an open job that idles.
-pub fn info_json(job: &JobDetail, tasks: &[TaskView], now: Time) -> Value {
+pub fn info_json<'a>(job: &'a JobDetail, tasks: &'a [TaskView], now: Time) -> Tree<'a> {
     let unfinished = job.summary.counts.unfinished() > 0;
     let finished_at = if unfinished { None } else { Some(job.completed.unwrap_or(now)) };
-    json!({
-        "info": summary_json(&job.summary),
-        "max_fails": job.max_fails,
-        "started_at": time::rfc3339(job.submitted),
-        "finished_at": finished_at.map(time::rfc3339),
-        "submits": job.submits.iter().map(|submit| submit_json(job, submit)).collect::<Vec<_>>(),
-        "tasks": tasks.iter().map(|view| task::to_json(job, view)).collect::<Vec<_>>(),
-    })
+    let facts = [
+        ("info", summary_json(&job.summary)),
+        ("max_fails", json!(job.max_fails)),
+        ("started_at", json!(time::rfc3339(job.submitted))),
+        ("finished_at", json!(finished_at.map(time::rfc3339))),
+        ("submits", job.submits.iter().map(|submit| submit_json(job, submit)).collect()),
+    ];
+    let facts = facts.into_iter().map(|(key, value)| (key.to_owned(), Tree::Value(value)));
+    Tree::Object(facts.chain([("tasks".to_owned(), task::list_json(job, tasks))]).collect())
 }
 
 fn submit_json(job: &JobDetail, submit: &SubmitDesc) -> Value {

@@ -147,6 +147,10 @@ fn ids_of_several_submits_are_put_together() {
     assert_eq!(tasks_text(&job), "0");
 }
 
+fn value(tree: &Tree<'_>) -> Value {
+    serde_json::to_value(tree).unwrap()
+}
+
 #[test]
 fn details_in_json() {
     let job = detail(finished(1), vec![submit(IdSet::single(0))]);
@@ -158,7 +162,8 @@ fn details_in_json() {
         ended: Some(SUBMITTED.after(Span::from_ms(20))),
         ..TaskView::default()
     };
-    let value = info_json(&job, &[task], SUBMITTED);
+    let tasks = [task];
+    let value = self::value(&info_json(&job, &tasks, SUBMITTED));
     assert_eq!(value["finished_at"], "2030-01-02T03:04:06.500Z");
     let expected = json!({"array": {
         "program": {
@@ -178,7 +183,7 @@ fn details_in_json() {
     assert_eq!(value["tasks"], json!([expected]));
     let graph = SubmitDesc { graph: true, ..submit(IdSet::single(0)) };
     let running = JobDetail { completed: None, ..detail(TaskCounts { running: 1, ..finished(0) }, vec![graph]) };
-    let value = info_json(&running, &[], SUBMITTED);
+    let value = self::value(&info_json(&running, &[], SUBMITTED));
     assert_eq!(value["finished_at"], Value::Null);
     assert_eq!(value["submits"][0]["graph"][0]["program"]["cwd"], "%{SUBMIT_DIR}");
 }

@@ -7,6 +7,7 @@
 use serde::Serialize;
 use serde::ser::{SerializeMap, SerializeSeq, Serializer};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 /// A value that serialises its objects in the order of their keys.
@@ -36,12 +37,54 @@ impl Serialize for Sorted<'_> {
     }
 }
 
+/// A value with long lists whose elements are made while they are printed, since a million tasks as values would take
+/// a gigabyte.
+pub enum Tree<'a> {
+    /// A value.
+    Value(Value),
+    /// An object.
+    Object(BTreeMap<String, Tree<'a>>),
+    /// A list of few parts.
+    List(Vec<Tree<'a>>),
+    /// A list; the number is handed to the function, up to the length, to make the elements.
+    Made(usize, Box<dyn Fn(usize) -> Value + 'a>),
+}
+
+impl Serialize for Tree<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Tree::Value(value) => Sorted(value).serialize(serializer),
+            Tree::Object(entries) => serializer.collect_map(entries),
+            Tree::List(parts) => serializer.collect_seq(parts),
+            Tree::Made(length, make) => {
+                let mut list = serializer.serialize_seq(Some(*length))?;
+                for number in 0..*length {
+                    list.serialize_element(&Sorted(&make(number)))?;
+                }
+                list.end()
+            }
+        }
+    }
+}
+
 /// Writes a value with indentation and a newline.
 ///
 /// # Errors
 /// What `out` reports.
 pub fn write(out: &mut impl Write, value: &Value) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, &Sorted(value)).map_err(io::Error::from)?;
+    write_any(out, &Sorted(value))
+}
+
+/// As [`write()`], for a value that is made while it is printed.
+///
+/// # Errors
+/// What `out` reports.
+pub fn write_tree(out: &mut impl Write, tree: &Tree<'_>) -> io::Result<()> {
+    write_any(out, tree)
+}
+
+fn write_any(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, value).map_err(io::Error::from)?;
     out.write_all(b"\n")
 }
 
@@ -61,6 +104,21 @@ pub fn compact(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_made_while_printing_prints_as_the_plain_value() {
+        let plain = serde_json::json!({"a": [{"z": 0, "b": 1}, {"z": 1, "b": 1}], "k": {"x": []}, "l": [null]});
+        let element = |number| serde_json::json!({"z": number, "b": 1});
+        let tree = Tree::Object(BTreeMap::from([
+            ("l".to_owned(), Tree::List(vec![Tree::Value(Value::Null)])),
+            ("k".to_owned(), Tree::Value(plain["k"].clone())),
+            ("a".to_owned(), Tree::Made(2, Box::new(element))),
+        ]));
+        let (mut expected, mut made) = (Vec::new(), Vec::new());
+        write(&mut expected, &plain).unwrap();
+        write_tree(&mut made, &tree).unwrap();
+        assert_eq!(String::from_utf8(made).unwrap(), String::from_utf8(expected).unwrap());
+    }
 
     #[test]
     fn prints_sorted_and_indented() {

@@ -1,0 +1,133 @@
+//! The link against a server that answers from a script, over a real connection.
+
+use super::*;
+use crate::access::AccessFile;
+use crate::client::render::OutputMode;
+use crate::client::render::color::ColorPolicy;
+use crate::wire::{Role, ServerUid};
+use hq_core::view::TaskView;
+use std::os::unix::fs::DirBuilderExt;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+
+type Script = dyn Fn(Request) -> Option<Vec<Response>> + Send + Sync;
+
+/// A server that gives the answers of a script, and ends the connection where it has none.
+struct Scripted {
+    dir: tempfile::TempDir,
+    _runtime: Runtime,
+}
+
+impl Scripted {
+    fn start(script: impl Fn(Request) -> Option<Vec<Response>> + Send + Sync + 'static) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let uid = ServerUid::random().unwrap();
+        let access = AccessFile::generate(crate::VERSION, uid, ("127.0.0.1", port), ("127.0.0.1", port)).unwrap();
+        std::fs::DirBuilder::new().mode(0o700).create(dir.path().join("server")).unwrap();
+        access.write(&dir.path().join("server/access.json")).unwrap();
+        let script: Arc<Script> = Arc::new(script);
+        runtime.spawn(crate::wire::serve(listener, access.identity(Role::Client), move |peer| {
+            let script = script.clone();
+            async move {
+                let mut connection = peer.connection;
+                while let Ok(Some(request)) = connection.recv::<Request>().await {
+                    let Some(answers) = script(request) else { return };
+                    for answer in answers {
+                        let _ = connection.send(&answer).await;
+                    }
+                }
+            }
+        }));
+        Self { dir, _runtime: runtime }
+    }
+
+    fn global(&self) -> GlobalOptions {
+        GlobalOptions {
+            server_dir: Some(self.dir.path().join("server")),
+            output_mode: OutputMode::Cli,
+            colors: ColorPolicy::Never,
+            debug: false,
+        }
+    }
+
+    fn link(&self) -> Link {
+        Link::open(&self.global()).unwrap()
+    }
+}
+
+fn refused() -> Option<Vec<Response>> {
+    Some(vec![Response::Refused("no".to_owned())])
+}
+
+#[test]
+fn refusals_and_lost_connections_are_errors() {
+    let server = Scripted::start(|request| match request {
+        Request::ServerInfo(_) => Some(vec![Response::Stopping(Empty {})]),
+        Request::JobList(_) => refused(),
+        _ => None,
+    });
+    let mut link = server.link();
+    assert!(matches!(link.ask(&Request::ServerInfo(Empty {})), Ok(Response::Stopping(_))));
+    let error = link.ask(&Request::JobList(Empty {})).unwrap_err();
+    assert_eq!(error.to_string(), "Error: no");
+    assert!(matches!(link.job_details(one_job(JobId(1))), Err(Error::Lost { .. })));
+    assert!(matches!(link.ask(&Request::JobList(Empty {})), Err(Error::Lost { .. })));
+}
+
+#[test]
+fn answers_to_something_else_are_errors() {
+    let server = Scripted::start(|_| Some(vec![Response::Stopping(Empty {})]));
+    let mut link = server.link();
+    assert!(matches!(link.wait(one_job(JobId(1))), Err(Error::Unexpected)));
+    assert!(matches!(link.job_details(one_job(JobId(1))), Err(Error::Unexpected)));
+}
+
+#[test]
+fn tasks_come_page_by_page() {
+    let server = Scripted::start(|request| {
+        let Request::Tasks(wanted) = request else { return refused() };
+        let page = |from: u32, next: Option<u32>| {
+            let task = |id| TaskView { id: TaskId(id), ..TaskView::default() };
+            let tasks = (from..from + 2).map(task).collect();
+            Response::Tasks(Some(TaskPage { job: wanted.job, tasks, next: next.map(TaskId), ..TaskPage::default() }))
+        };
+        Some(vec![match (wanted.job.0, wanted.from.0) {
+            (1, 0) => page(0, Some(10)),
+            (1, _) => page(10, None),
+            // A page that leads back to itself.
+            (2, _) => page(0, Some(0)),
+            _ => Response::Tasks(None),
+        }])
+    });
+    let mut link = server.link();
+    let mut seen = Vec::new();
+    let found = link.tasks(JobId(1), None, &[], &mut |page| {
+        seen.extend(page.tasks.iter().map(|task| task.id.0));
+        Ok(())
+    });
+    assert_eq!((found.unwrap(), seen), (true, vec![0, 1, 10, 11]));
+    assert!(!link.tasks(JobId(3), None, &[], &mut |_| Ok(())).unwrap());
+    assert!(matches!(link.tasks(JobId(2), None, &[], &mut |_| Ok(())), Err(Error::Unexpected)));
+}
+
+#[test]
+fn a_server_that_is_gone_is_unreachable() {
+    let server = Scripted::start(|_| None);
+    let global = server.global();
+    let Scripted { dir: _dir, _runtime: runtime } = server;
+    drop(runtime);
+    let error = Link::open(&global).err().unwrap();
+    assert!(matches!(error, Error::Unreachable { .. }), "{error}");
+    assert!(error.to_string().starts_with("Access token found but HQ server 127.0.0.1:"), "{error}");
+}
+
+#[test]
+fn selectors_travel() {
+    use crate::grammar::selector::{LastOrIds, Selector as Typed};
+    assert_eq!(selector(Typed::All).kind, SelectorKind::All);
+    assert_eq!(selector(LastOrIds::Last).kind, SelectorKind::Last);
+    assert_eq!(selector(LastOrIds::Ids(IdSet::range(3, 5))).ids, IdSet::range(3, 5));
+}
