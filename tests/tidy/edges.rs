@@ -54,7 +54,7 @@ pub const DIRECTIONS: &[(&str, &[&str])] = &[
 
 /// Parts of the core that only some may touch: who decides, and who keeps the state. Part, users.
 const INNER: &[(&str, &[&str])] = &[
-    ("core::state", &["core", "server", "main"]),
+    ("core::state", &["core", "eventlog", "server", "main"]),
     ("core::machine", &["core", "server", "main"]),
     ("core::decide", &["core"]),
     ("core::place", &["core"]),
