@@ -15,6 +15,7 @@
 mod end_to_end {
     pub mod bare;
     pub mod cluster;
+    pub mod journal;
     pub mod measure;
     pub mod report;
 }
@@ -36,6 +37,7 @@ struct Options {
 const PARTS: &[(&str, &str)] = &[
     ("throughput", "tasks/s of a worker with two CPUs beside a bare posix_spawn loop with two threads"),
     ("latency", "`submit` and `submit --wait` beside spawning a program and waiting for it"),
+    ("commit", "commit groups/s of the journal beside bare append and fdatasync"),
     ("memory", "bytes a pending and a finished task, CPU a task, journal bytes a task, restart"),
 ];
 
@@ -86,6 +88,7 @@ fn run() -> Result<(), String> {
         match *name {
             "throughput" => measure::throughput(&own, other, &sizes, &mut report)?,
             "latency" => measure::latency(&own, other, &sizes, &mut report)?,
+            "commit" => end_to_end::journal::commit(&sizes, &mut report)?,
             _ => measure::memory(&own, other, &sizes, &mut report)?,
         }
     }

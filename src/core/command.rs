@@ -1,4 +1,7 @@
 //! What the shells tell the machine, and what it answers.
+//!
+//! A closed list of commands and of effects shows everything that can make the state change, and everything that the
+//! core can ask of the world.
 
 use crate::attempt::{Assignment, Attempt, Registration, WorkerReport};
 use crate::event::Stamped;

@@ -215,7 +215,7 @@ mod tests {
         #[test]
         fn a_range_is_its_members(range in range()) {
             let members: Vec<u32> = (range.start..=range.end).step_by(range.step() as usize).collect();
-            prop_assert_eq!(range.iter().collect::<Vec<_>>(), members.clone());
+            prop_assert_eq!(&range.iter().collect::<Vec<_>>(), &members);
             prop_assert_eq!(range.len() as usize, members.len());
             prop_assert_eq!(range.last(), *members.last().unwrap());
             for id in 0..140 {
@@ -232,7 +232,7 @@ mod tests {
         #[test]
         fn compressing_keeps_the_members(ids in proptest::collection::btree_set(0u32..200, 0..60)) {
             let set = IdSet::from_sorted(ids.iter().copied());
-            prop_assert_eq!(set.iter().collect::<BTreeSet<_>>(), ids.clone());
+            prop_assert_eq!(&set.iter().collect::<BTreeSet<_>>(), &ids);
             prop_assert_eq!(set.len() as usize, ids.len());
             prop_assert!(set.check().is_ok());
         }

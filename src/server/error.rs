@@ -1,4 +1,6 @@
 //! Why a server cannot start or go on.
+//!
+//! Each says what happened, on what, and what to do about it; none is a panic.
 
 use std::fmt;
 use std::path::PathBuf;

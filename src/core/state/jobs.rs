@@ -1,4 +1,6 @@
 //! Jobs: their submits, counters and error texts.
+//!
+//! What is asked for often (how many run, how many failed) is counted as it changes, so that no answer walks over tasks.
 
 use super::tasks::TaskTable;
 use crate::id::{JobId, TaskId};

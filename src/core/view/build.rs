@@ -1,4 +1,7 @@
 //! Builds views from the state.
+//!
+//! The only way from the state to what is shown, so that tables, JSON and pages cannot disagree. Lists come in pages:
+//! the work for one answer is bounded.
 
 use super::{JobDetail, JobSummary, ProgressView, TaskPage, TaskState, TaskView, WorkerName, WorkerView};
 use crate::id::{AttemptId, JobId, TaskId, WorkerId};
