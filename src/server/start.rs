@@ -88,7 +88,13 @@ async fn serve(options: &ServerOptions, ready: impl FnOnce(&ServerView, &Path)) 
     let (inbox, turn_inbox) = mpsc::channel(limits::INBOX_COMMANDS_MAX);
     let (done, ended) = sync_channel(1);
     let turn_thread = start_turn(running.turn, turn_inbox, done)?;
-    let context = ClientContext { inbox: inbox.clone(), record: Arc::new(record.clone()), reader: running.reader };
+    let (busy, mut idle) = mpsc::channel(1);
+    let context = ClientContext {
+        inbox: inbox.clone(),
+        record: Arc::new(record.clone()),
+        reader: running.reader,
+        busy: busy.downgrade(),
+    };
     let serving = start_gates(&access, clients, workers, context, inbox.clone());
     dir.publish()?;
     ready(&record, dir.root());
@@ -107,10 +113,11 @@ async fn serve(options: &ServerOptions, ready: impl FnOnce(&ServerView, &Path)) 
     if let Err(error) = dir.withdraw() {
         log::warn!("{error}");
     }
-    // Answers that were released a moment ago still have to be written.
-    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     serving.abort();
     drop(turn_thread.join());
+    // Answers that were released a moment ago are still written; whoever waits for more is told nothing.
+    drop(busy);
+    drop(tokio::time::timeout(limits::SERVER_STOP_SPAN.to_duration(), idle.recv()).await);
     running.threads.into_iter().for_each(|thread| drop(thread.join()));
     log::info!("Server has stopped");
     Ok(())

@@ -14,7 +14,7 @@ use crate::platform::clock;
 use crate::wire::message::{Empty, Registered, Request, Response, ToServer, ToWorker};
 use hq_core::attempt::Registration;
 use hq_core::command::{Command, Output, Reply};
-use hq_core::event::Stamped;
+use hq_core::event::{Event, Stamped};
 use hq_core::id::WorkerId;
 use hq_core::limits;
 use hq_core::machine::Machine;
@@ -178,8 +178,9 @@ impl Turn {
     fn absorb(&mut self, output: Output) -> Reply {
         let Output { events, effects, reply } = output;
         self.record(&events);
+        events.iter().for_each(log_event);
         let ticket = self.group.ticket;
-        if events.iter().any(|stamped| matches!(stamped.event, hq_core::event::Event::JobSubmitted(_))) {
+        if events.iter().any(|stamped| matches!(stamped.event, Event::JobSubmitted(_))) {
             self.links.last_submit = ticket;
         }
         self.links.deliver(effects, &self.machine, &self.committer, ticket, &mut self.group.releases);
@@ -300,11 +301,19 @@ impl Turn {
         match message {
             ToServer::Report(report) => drop(self.command(Command::Report { worker, report })),
             ToServer::Leaving(reason) => {
-                log::info!("Worker {worker} connection closed: {}", reason.words());
                 self.command(Command::Leaving { worker, reason });
                 self.links.close(worker);
             }
             ToServer::Register(_) | ToServer::Heartbeat(_) => {}
         }
+    }
+}
+
+/// What somebody who reads the server's log wants to see.
+fn log_event(stamped: &Stamped) {
+    match &stamped.event {
+        Event::WorkerLost(lost) => log::info!("Worker {} connection closed: {}", lost.worker, lost.reason.words()),
+        Event::WorkerAway(away) => log::warn!("The connection to worker {} is broken; it may come back", away.worker),
+        _ => {}
     }
 }

@@ -21,12 +21,15 @@ pub struct ClientContext {
     pub record: Arc<ServerView>,
     /// The journal's durable records.
     pub reader: Option<Reader>,
+    /// Held while a request is answered: the server ends when nobody holds it.
+    pub busy: mpsc::WeakSender<()>,
 }
 
 /// Serves a client until it ends.
 pub async fn serve(connection: Connection, context: ClientContext) {
     let (mut receiver, mut sender) = connection.split();
     while let Ok(Some(request)) = receiver.recv::<Request>().await {
+        let Some(_busy) = context.busy.upgrade() else { return };
         let answered = match request {
             Request::ServerInfo(_) => {
                 sender.send(&Response::Server((*context.record).clone())).await.map_err(|_| Ended)
