@@ -53,6 +53,36 @@ fn commit(c: &mut Criterion) {
     bench.finish();
 }
 
+/// Journal and bare file in turns, so that other load on the machine hits both: the ratio is what to look at.
+fn ratio(_: &mut Criterion) {
+    for records in [1u64, 100, 1000] {
+        let drafts = group(records);
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut file = OpenOptions::new().create(true).append(true).open(dir.path().join("f")).expect("a file");
+        let (mut journal, _) = Journal::open(&dir.path().join("j"), Options::default()).expect("a journal");
+        let bytes = vec![7u8; records as usize * (RECORD_BYTES + 64)];
+        let (mut bare, mut ours) = (Duration::ZERO, Duration::ZERO);
+        let groups = 3000 / (1 + records / 500);
+        for _ in 0..groups {
+            let begin = Instant::now();
+            file.write_all(&bytes).and_then(|()| file.sync_data()).expect("writing");
+            bare += begin.elapsed();
+            let begin = Instant::now();
+            journal.append(&drafts).expect("appending");
+            journal.commit().expect("committing");
+            ours += begin.elapsed();
+        }
+        let per = |t: Duration| t.as_secs_f64() * 1e6 / groups as f64;
+        println!(
+            "ratio/{records}: bare {:.0} us, journal {:.0} us a group, ratio {:.2}, {:.0} records/s",
+            per(bare),
+            per(ours),
+            ours.as_secs_f64() / bare.as_secs_f64(),
+            (groups * records) as f64 / ours.as_secs_f64()
+        );
+    }
+}
+
 fn fill(dir: &Path, records: u64) {
     let (mut journal, _) = Journal::open(dir, Options { background: false, ..Options::default() }).expect("a journal");
     let drafts = group(5000);
@@ -136,5 +166,5 @@ fn stream(c: &mut Criterion) {
     bench.finish();
 }
 
-criterion_group!(benches, commit, restart, stream);
+criterion_group!(benches, ratio, commit, restart, stream);
 criterion_main!(benches);

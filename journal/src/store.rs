@@ -111,8 +111,8 @@ fn sled_error(e: sled::Error) -> StoreError {
     }
 }
 
-/// Opens sled. A store that this process closed a moment ago may still be held by sled's own threads, so a held lock is
-/// waited for; another process cannot hold it, since the journal's lock comes first.
+/// Opens sled. A store that this process closed a moment ago may still be held by sled's own threads, so a held lock
+/// is waited for; another process cannot hold it, since the journal's lock comes first.
 fn open_sled(dir: &Path) -> Result<sled::Db, StoreError> {
     let begin = Instant::now();
     loop {
