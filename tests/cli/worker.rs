@@ -11,21 +11,18 @@ use serde_json::json;
 fn lists_and_details() {
     let mut cluster = Cluster::start();
     cluster.start_worker_with(&["--cpus=2x3", "--hostname=node1", "--time-limit=1h"]);
-    let expected = "\
-+----+---------+----------+-----------+---------+----------------+
-| ID | State   | Hostname | Resources | Manager | Manager Job ID |
-+----+---------+----------+-----------+---------+----------------+
-|  1 | RUNNING | node1    | cpus 2x3  | None    | N/A            |
-+----+---------+----------+-----------+---------+----------------+
-";
-    assert_eq!(cluster.hq(&["worker", "list"]).ok().stdout, expected);
+    let list = cluster.hq(&["worker", "list"]).ok();
+    let row: Vec<&str> = list.stdout.lines().nth(3).unwrap().split('|').map(str::trim).collect();
+    assert_eq!((row[1], row[2], row[3], row[5], row[6]), ("1", "RUNNING", "node1", "None", "N/A"), "{list}");
+    // How much memory there is depends on the machine.
+    assert!(row[4].starts_with("cpus 2x3; mem "), "{list}");
     let done = cluster.hq(&["worker", "info", "1-2"]).ok().says("ERROR Worker 2 not found");
     assert_eq!((done.cell("Hostname"), done.cell("Time Limit")), ("node1".into(), "1h".into()));
     assert_eq!(done.cell("Runtime Info"), "assigned tasks: 0");
     assert_eq!(done.cell("Process pid"), cluster.worker_pid(0).to_string());
     let value = cluster.json(&["worker", "info", "1"]);
     let groups = json!({"name": "cpus", "kind": "groups", "groups": [["0", "1", "2"], ["3", "4", "5"]]});
-    assert_eq!(value[0]["configuration"]["resources"]["resources"], json!([groups]));
+    assert_eq!(value[0]["configuration"]["resources"]["resources"][0], groups);
 }
 
 #[test]

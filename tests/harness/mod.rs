@@ -107,6 +107,7 @@ impl Cluster {
         let dir = tempfile::Builder::new().prefix("hq-test-").tempdir().expect("a temporary directory");
         std::fs::create_dir(dir.path().join("home")).expect("a home");
         std::fs::create_dir(dir.path().join("work")).expect("a working directory");
+        std::fs::create_dir(dir.path().join("tmp")).expect("a directory for temporary files");
         Self { dir, server_args: Vec::new(), server: None, workers: Vec::new(), others: Vec::new() }
     }
 
@@ -168,6 +169,8 @@ impl Cluster {
         }
         command.args(words).current_dir(self.work()).env("HOME", self.dir.path().join("home"));
         command.env("HQ_SERVER_DIR", self.server_dir()).env("TZ", "UTC").stdin(Stdio::null());
+        // A worker that is killed leaves its temporary directory behind.
+        command.env("TMPDIR", self.dir.path().join("tmp"));
         command
     }
 
