@@ -65,23 +65,15 @@ impl Link<'_> {
     /// # Errors
     /// A server that cannot be found or reached at first, or refuses this worker.
     pub(super) async fn run(&mut self) -> Result<Departure, Error> {
+        // Waiting for the end is begun anew each time: a waiter that nobody polls would take wake-ups from others.
         let outbound = Arc::clone(&self.outbound);
-        let departed = async {
-            loop {
-                if let Some(departure) = outbound.departure() {
-                    return departure;
-                }
-                outbound.changed().await;
-            }
-        };
-        tokio::pin!(departed);
         let give_up = Instant::now() + FIRST_CONNECT_SPAN;
         let mut pause = RETRY_MIN;
         loop {
             let first = self.server_uid.is_empty();
             let tried = tokio::select! {
                 tried = self.connect_and_register() => tried,
-                departure = &mut departed => return Ok(departure),
+                departure = departed(&outbound) => return Ok(departure),
             };
             match tried {
                 Ok((connection, Answer::Registered(registered))) => {
@@ -103,7 +95,7 @@ impl Link<'_> {
             }
             tokio::select! {
                 () = sleep(pause) => pause = (pause * 2).min(RETRY_MAX),
-                departure = &mut departed => return Ok(departure),
+                departure = departed(&outbound) => return Ok(departure),
             }
         }
     }
@@ -218,6 +210,16 @@ impl Link<'_> {
             }
             return Some(departure);
         }
+    }
+}
+
+/// Waits for the end of the agent.
+async fn departed(outbound: &Outbound) -> Departure {
+    loop {
+        if let Some(departure) = outbound.departure() {
+            return departure;
+        }
+        outbound.changed().await;
     }
 }
 

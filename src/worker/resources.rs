@@ -25,7 +25,7 @@ pub(super) fn offered(options: &WorkerOptions) -> Result<WorkerResources, Error>
         if cpus.filtered {
             log::info!("Some cores were filtered by a CPU mask. All tasks will run on the remaining ones.");
         }
-        pools.push(Pool { name: CPUS.to_owned(), kind: kind_of(cpus.groups) });
+        pools.push(Pool { name: CPUS.to_owned(), kind: kind_of(&cpus.groups) });
     }
     if !given(&pools, "mem")
         && let Ok(bytes) = hardware::memory_total_bytes()
@@ -36,9 +36,9 @@ pub(super) fn offered(options: &WorkerOptions) -> Result<WorkerResources, Error>
 }
 
 /// Consecutive numbers in one group are a range, which is small on the wire.
-fn kind_of(groups: Vec<Vec<u32>>) -> PoolKind {
+fn kind_of(groups: &[Vec<u32>]) -> PoolKind {
     let labels = |group: &Vec<u32>| group.iter().map(u32::to_string).collect::<Vec<_>>();
-    match groups.as_slice() {
+    match groups {
         [group] => match (group.first(), group.last()) {
             (Some(first), Some(last)) if (*first..=*last).eq(group.iter().copied()) => PoolKind::range(*first, *last),
             _ => PoolKind::List(labels(group)),
@@ -60,9 +60,9 @@ mod tests {
 
     #[test]
     fn forms_of_cpus() {
-        assert_eq!(kind_of(vec![vec![0, 1, 2]]), PoolKind::range(0, 2));
-        assert_eq!(kind_of(vec![vec![0, 2]]), PoolKind::List(vec!["0".into(), "2".into()]));
-        assert!(matches!(kind_of(vec![vec![0], vec![1]]), PoolKind::Groups(groups) if groups.len() == 2));
+        assert_eq!(kind_of(&[vec![0, 1, 2]]), PoolKind::range(0, 2));
+        assert_eq!(kind_of(&[vec![0, 2]]), PoolKind::List(vec!["0".into(), "2".into()]));
+        assert!(matches!(kind_of(&[vec![0], vec![1]]), PoolKind::Groups(groups) if groups.len() == 2));
         assert_eq!(mebibytes(25_276_350_464), Amount(241_054_062));
     }
 

@@ -16,6 +16,8 @@ mod desc;
 mod effect;
 mod ending;
 mod held;
+#[cfg(test)]
+mod history_tests;
 mod machine;
 mod outbox;
 mod queue;

@@ -67,6 +67,8 @@ impl FakeServer {
     fn options(&self) -> WorkerOptions {
         let mut options = WorkerOptions::new(self.temp.path().join("server"), VERSION);
         options.cpus = Some(PoolKind::range(0, 1));
+        // A wake-up that is missing would else be made up for by the next heartbeat.
+        options.heartbeat = hq_core::limits::HEARTBEAT_MAX;
         options
     }
 
