@@ -108,9 +108,7 @@ fn record_text(mode: OutputMode, record: &ServerView, dir: &Path) -> String {
     let shown = dir.to_string_lossy();
     match mode {
         OutputMode::Cli => server_view::table(record, Some(&shown), crate::client::render::color::Palette::OFF),
-        OutputMode::Json => {
-            format!("{}\n", crate::client::render::json::pretty(&server_view::to_json(record, Some(&shown))))
-        }
+        OutputMode::Json => crate::client::render::json::pretty(&server_view::to_json(record, Some(&shown))),
         OutputMode::Quiet => format!("{shown}\n"),
     }
 }
@@ -153,9 +151,7 @@ fn print_worker(global: &GlobalOptions, view: &WorkerView) {
     let mut console = Console::new(global.output_mode, global.colors);
     let text = match global.output_mode {
         OutputMode::Cli => worker_view::info(view, false, console.palette()),
-        OutputMode::Json => {
-            format!("{}\n", crate::client::render::json::pretty(&worker_view::to_json(view, false)))
-        }
+        OutputMode::Json => crate::client::render::json::pretty(&worker_view::to_json(view, false)),
         OutputMode::Quiet => String::new(),
     };
     // The worker works whether or not somebody reads its standard output.

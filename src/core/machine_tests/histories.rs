@@ -1,0 +1,172 @@
+//! Random histories: replay equals live, the audit holds after every command, and everything ends.
+
+use super::scene::*;
+use crate::attempt::{Ending, WorkerReport};
+use crate::audit::audit;
+use crate::command::Command;
+use crate::id::{JobId, WorkerId};
+use crate::idset::IdSet;
+use crate::state::State;
+use crate::task::Condition;
+use crate::time::Span;
+use crate::worker::LostReason;
+
+use proptest::prelude::*;
+#[derive(Debug, Clone)]
+enum Step {
+    Submit(u32, u32, i32),
+    Graph(u32, Vec<(u32, u32, u8)>),
+    Connect(u32),
+    Begin(usize, usize),
+    End(usize, usize, u8),
+    Return(usize, usize),
+    Cancel(u32),
+    Disconnect(usize),
+    ComeBack(usize),
+    Silent(usize),
+    Stop(usize),
+    Wait(u64),
+    Restart,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        3 => (1u32..20, 1u32..4, -1i32..2).prop_map(|(n, cpus, priority)| Step::Submit(n, cpus, priority)),
+        2 => (2u32..8, proptest::collection::vec((0u32..8, 0u32..8, 0u8..3), 0..8)).prop_map(|(n, d)| Step::Graph(n, d)),
+        2 => (1u32..5).prop_map(Step::Connect),
+        6 => (0usize..4, 0usize..8).prop_map(|(w, p)| Step::Begin(w, p)),
+        12 => (0usize..4, 0usize..8, 0u8..8).prop_map(|(w, p, e)| Step::End(w, p, e)),
+        2 => (0usize..4, 0usize..8).prop_map(|(w, p)| Step::Return(w, p)),
+        1 => (1u32..6).prop_map(Step::Cancel),
+        1 => (0usize..4).prop_map(Step::Disconnect),
+        2 => (0usize..4).prop_map(Step::ComeBack),
+        1 => (0usize..4).prop_map(Step::Silent),
+        1 => (0usize..4).prop_map(Step::Stop),
+        1 => (0u64..5_000).prop_map(Step::Wait),
+        1 => Just(Step::Restart),
+    ]
+}
+
+fn nth_worker(scene: &Scene, position: usize) -> Option<WorkerId> {
+    let ids: Vec<WorkerId> = scene.machine.state().workers.keys().copied().collect();
+    (!ids.is_empty()).then(|| ids[position % ids.len()])
+}
+
+fn play_worker(scene: &mut Scene, step: &Step, worker: WorkerId) {
+    match step {
+        Step::Begin(_, position) => scene.begin(worker, *position),
+        Step::End(_, position, ending) => {
+            let endings = [Ending::Finished, Ending::Failed, Ending::Canceled, Ending::Interrupted];
+            scene.end(worker, *position, endings[ending.saturating_sub(4) as usize]);
+        }
+        Step::Return(_, position) => {
+            let held = scene.held.entry(worker).or_default();
+            if !held.is_empty() {
+                let (attempt, _) = held.remove(position % held.len());
+                let report = WorkerReport { returned: vec![attempt], ..WorkerReport::default() };
+                scene.run(Command::Report { worker, report });
+            }
+        }
+        Step::Disconnect(_) => {
+            scene.run(Command::Disconnected { worker });
+        }
+        Step::ComeBack(_) => {
+            scene.come_back(worker);
+        }
+        Step::Silent(_) => {
+            scene.run(Command::HeartbeatLost { worker });
+            scene.held.remove(&worker);
+        }
+        Step::Stop(_) => {
+            scene.run(Command::StopWorkers { workers: vec![worker] });
+            scene.run(Command::Leaving { worker, reason: LostReason::Stopped });
+            scene.held.remove(&worker);
+        }
+        _ => {}
+    }
+}
+
+fn play(scene: &mut Scene, step: &Step) {
+    match step {
+        Step::Submit(count, cpus, priority) => {
+            scene.submit(array(IdSet::range(0, count - 1), *cpus, *priority));
+        }
+        Step::Graph(count, deps) => {
+            let conditions = [Condition::Ok, Condition::Any, Condition::Failed];
+            let deps: Vec<(u32, u32, Condition)> = deps
+                .iter()
+                .map(|(a, b, c)| (a % count, b % count, conditions[*c as usize]))
+                .filter(|(a, b, _)| b < a)
+                .collect();
+            scene.submit(graph(*count, &deps));
+        }
+        Step::Connect(cpus) => {
+            scene.connect(*cpus);
+        }
+        Step::Cancel(job) => {
+            scene.run(Command::Cancel { jobs: vec![JobId(*job)], reason: None });
+        }
+        Step::Wait(ms) => {
+            scene.now = scene.now.after(Span::from_ms(*ms));
+            scene.run(Command::Tick);
+        }
+        Step::Restart => scene.restart(),
+        Step::Begin(worker, _)
+        | Step::End(worker, _, _)
+        | Step::Return(worker, _)
+        | Step::Disconnect(worker)
+        | Step::ComeBack(worker)
+        | Step::Silent(worker)
+        | Step::Stop(worker) => {
+            if let Some(worker) = nth_worker(scene, *worker) {
+                play_worker(scene, step, worker);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// Replaying the events gives the state that ran, to the byte, at every point of a random history; so does
+    /// the image. The audit runs after every command.
+    #[test]
+    fn replay_equals_live(steps in proptest::collection::vec(step(), 1..60)) {
+        let mut scene = Scene::new();
+        for (number, step) in steps.iter().enumerate() {
+            play(&mut scene, step);
+            if number % 5 == 0 {
+                prop_assert!(scene.replayed().canonical_bytes() == scene.machine.state().canonical_bytes());
+            }
+        }
+        let replayed = scene.replayed();
+        prop_assert_eq!(audit(&replayed), Ok(()));
+        prop_assert!(replayed.canonical_bytes() == scene.machine.state().canonical_bytes());
+        let again = State::from_image(replayed.image());
+        prop_assert!(again.canonical_bytes() == replayed.canonical_bytes());
+    }
+
+    /// Whatever happened before: with a worker that runs everything, every job ends.
+    #[test]
+    fn everything_ends_once_faults_end(steps in proptest::collection::vec(step(), 1..40)) {
+        let mut scene = Scene::new();
+        for step in &steps {
+            play(&mut scene, step);
+        }
+        for worker in scene.machine.state().workers.keys().copied().collect::<Vec<_>>() {
+            scene.run(Command::HeartbeatLost { worker });
+            scene.held.remove(&worker);
+        }
+        let worker = scene.connect(4);
+        for _ in 0..2_000 {
+            if scene.held.get(&worker).is_none_or(Vec::is_empty) {
+                break;
+            }
+            scene.end(worker, 0, Ending::Finished);
+        }
+        for job in scene.machine.state().jobs.values() {
+            prop_assert_eq!(job.counts.unfinished(), 0, "job {} of {:?}", job.id, steps);
+            prop_assert!(job.completed.is_some());
+        }
+    }
+}

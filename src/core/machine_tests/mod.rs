@@ -1,0 +1,6 @@
+//! Tests of the machine: scripted ones that read as stories, and random histories under which the state must stay
+//! consistent and equal to its replay.
+
+mod histories;
+mod scene;
+mod stories;

@@ -1,0 +1,184 @@
+//! The parts of an image: boundary types, one for each kind of checkpoint record.
+
+use crate::id::{AttemptId, Epoch, Fence, JobId, TaskId, TaskRef, WorkerId};
+use crate::task::SubmitDesc;
+use crate::time::Time;
+use crate::view::{LastStarted, TaskState, WorkerEnd};
+use crate::worker::WorkerConfig;
+use std::sync::Arc;
+
+int_struct! {
+    /// Counters and identity.
+    pub struct ImageServer {
+        /// Uid.
+        0 => pub server_uid: String,
+        /// Epoch.
+        1 => pub epoch: Epoch,
+        /// Start of that epoch.
+        2 => pub started: Time,
+        /// Highest job id given.
+        3 => pub last_job: JobId,
+        /// Highest worker id given.
+        4 => pub last_worker: WorkerId,
+    }
+}
+
+int_struct! {
+    /// A worker that is connected or may come back.
+    pub struct ImageWorker {
+        /// Its number.
+        0 => pub id: WorkerId,
+        /// Name of its process.
+        1 => pub token: String,
+        /// Its configuration.
+        2 => pub config: Arc<WorkerConfig>,
+        /// When it registered.
+        3 => pub started: Time,
+        /// End of its lease while it is away.
+        4 => pub away_until: Option<Time>,
+        /// When it was told to stop.
+        5 => pub stopping: Option<Time>,
+        /// Last start of a task.
+        6 => pub last_started: Option<LastStarted>,
+        /// Idle since.
+        7 => pub idle_since: Time,
+        /// Tasks ahead, in order.
+        8 => pub ahead: Vec<TaskRef>,
+    }
+}
+
+int_struct! {
+    /// A worker that ended.
+    pub struct ImagePastWorker {
+        /// Its number.
+        0 => pub id: WorkerId,
+        /// Its configuration.
+        1 => pub config: Arc<WorkerConfig>,
+        /// When it registered.
+        2 => pub started: Time,
+        /// How it ended.
+        3 => pub end: WorkerEnd,
+        /// Last start of a task.
+        4 => pub last_started: Option<LastStarted>,
+    }
+}
+
+int_choice! {
+    /// Where a live task is.
+    pub enum ImagePlace {
+        /// Waits for dependencies.
+        0 => Blocked,
+        /// Queued again.
+        1 => Ready,
+        /// On a worker, not started.
+        2 => Assigned,
+        /// On a worker, ahead of free resources.
+        3 => Ahead,
+        /// Running.
+        4 => Running,
+    }
+}
+
+int_struct! {
+    /// A live task.
+    pub struct ImageLive {
+        /// The task.
+        0 => pub task: TaskId,
+        /// Where it is.
+        1 => pub place: ImagePlace,
+        /// Number of the next attempt.
+        2 => pub next_attempt: AttemptId,
+        /// Crashes.
+        3 => pub crashes: u32,
+        /// Unmet dependencies, when blocked.
+        4 => pub unmet: u32,
+        /// The worker, when on one.
+        5 => pub worker: WorkerId,
+        /// The fence, when on a worker.
+        6 => pub fence: Fence,
+        /// The variant, when on a worker.
+        7 => pub variant: u32,
+        /// The start, when running.
+        8 => pub started: Time,
+    }
+}
+
+int_struct! {
+    /// Untouched tasks that ended together.
+    pub struct ImageEnded {
+        /// First ordinal.
+        0 => pub first: u32,
+        /// Last ordinal.
+        1 => pub last: u32,
+        /// Their state.
+        2 => pub state: TaskState,
+        /// When.
+        3 => pub at: Time,
+    }
+}
+
+int_struct! {
+    /// A job without its final tasks.
+    pub struct ImageJob {
+        /// Its number.
+        0 => pub id: JobId,
+        /// Its name.
+        1 => pub name: String,
+        /// Failures above which the rest is aborted.
+        2 => pub max_fails: Option<u32>,
+        /// Whether it is open.
+        3 => pub is_open: bool,
+        /// When it was submitted.
+        4 => pub submitted: Time,
+        /// When it was completed.
+        5 => pub completed: Option<Time>,
+        /// Why it was cancelled.
+        6 => pub cancel_reason: Option<String>,
+        /// Its submits.
+        7 => pub submits: Vec<Arc<SubmitDesc>>,
+        /// Tasks with an entry.
+        8 => pub live: Vec<ImageLive>,
+        /// Tasks that ended untouched.
+        9 => pub ended: Vec<ImageEnded>,
+        /// Error texts.
+        10 => pub errors: Vec<String>,
+    }
+}
+
+int_struct! {
+    /// Some final tasks of a job, in columns.
+    pub struct ImageDone {
+        /// The job.
+        0 => pub job: JobId,
+        /// Distances of the ordinals, the first from zero.
+        1 => pub ordinal_steps: Vec<u32>,
+        /// States.
+        2 => pub states: Vec<TaskState>,
+        /// Starts plus one in microseconds since submission; 0: never started.
+        3 => pub started_us: Vec<u64>,
+        /// Run times in microseconds.
+        4 => pub lasted_us: Vec<u64>,
+        /// Workers.
+        5 => pub workers: Vec<WorkerId>,
+        /// Attempts; empty: all 0.
+        6 => pub attempts: Vec<AttemptId>,
+        /// References of error texts; empty: all 0.
+        7 => pub errors: Vec<u32>,
+    }
+}
+
+int_enum! {
+    /// One part of an image; the numbers are kinds of checkpoint records.
+    pub enum ImagePart {
+        /// The first part.
+        200 => Server(ImageServer),
+        /// A worker.
+        201 => Worker(ImageWorker),
+        /// An ended worker.
+        202 => PastWorker(ImagePastWorker),
+        /// A job.
+        203 => Job(ImageJob),
+        /// Final tasks of the job before.
+        204 => Done(ImageDone),
+    }
+}
