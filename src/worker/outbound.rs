@@ -1,7 +1,8 @@
 //! What the server shall hear, gathered while the last message is under way.
 //!
 //! Whatever has come together goes into one message, so that a busy worker sends few large ones and an idle one
-//! sends at once; no timer is needed for that.
+//! sends at once. Only starts wait a little: nothing follows from a start, and most short tasks have ended by then, so
+//! that their start is part of their outcome.
 //!
 //! What holds: nothing is gathered without a connection, since the next registration tells all of it; the word of
 //! leaving is the last one.
@@ -32,6 +33,9 @@ struct Pending {
 #[derive(Debug, Default)]
 pub(super) struct Outbound {
     pending: Mutex<Pending>,
+    /// Something from which something follows.
+    urgent: Notify,
+    /// Anything.
     changed: Notify,
 }
 
@@ -56,11 +60,15 @@ impl Outbound {
     pub(super) fn add(&self, report: &mut WorkerReport) {
         let mut pending = self.lock();
         if pending.open {
+            let urgent = !report.ended.is_empty() || !report.returned.is_empty();
             pending.report.started.append(&mut report.started);
             pending.report.ended.append(&mut report.ended);
             pending.report.returned.append(&mut report.returned);
             drop(pending);
             self.changed.notify_one();
+            if urgent {
+                self.urgent.notify_one();
+            }
         } else {
             *report = WorkerReport::default();
         }
@@ -70,11 +78,23 @@ impl Outbound {
     pub(super) fn depart(&self, departure: Departure) {
         self.lock().departure = Some(departure);
         self.changed.notify_one();
+        self.urgent.notify_one();
     }
 
     /// Waits until there is something to take.
     pub(super) async fn changed(&self) {
         self.changed.notified().await;
+    }
+
+    /// Waits until there is something that has to be sent at once.
+    pub(super) async fn urgent(&self) {
+        self.urgent.notified().await;
+    }
+
+    /// Whether starts are all there is to tell.
+    pub(super) fn is_calm(&self) -> bool {
+        let pending = self.lock();
+        pending.departure.is_none() && pending.report.ended.is_empty() && pending.report.returned.is_empty()
     }
 
     /// Takes all that was gathered. The start of a task whose end is in the same report is part of its outcome.
