@@ -59,11 +59,11 @@ fn kills_under_load() {
 
 /// Some moments matter more than others: that after an acknowledgement, and that after the end of a job was told.
 fn wait_for_the_moment(cluster: &Cluster, load: &Load, seed: &mut Seed) {
-    let (jobs, waits) = (load.ledger().submitted.len(), load.ledger().waits);
+    let (jobs, waits) = load.counts();
     match seed.below(3) {
         0 => thread::sleep(Duration::from_millis(seed.below(LIFE_MS_MAX))),
-        1 => wait_until_or("a job is acknowledged", || cluster.logs(), || load.ledger().submitted.len() > jobs),
-        _ => wait_until_or("the end of a job is told", || cluster.logs(), || load.ledger().waits > waits),
+        1 => wait_until_or("a job is acknowledged", || cluster.logs(), || load.counts().0 > jobs),
+        _ => wait_until_or("the end of a job is told", || cluster.logs(), || load.counts().1 > waits),
     }
 }
 

@@ -42,6 +42,12 @@ impl Load {
         self.ledger.lock().expect("no client failed")
     }
 
+    /// How many jobs were acknowledged, and how often the end of one was told.
+    pub fn counts(&self) -> (usize, u64) {
+        let ledger = self.ledger();
+        (ledger.submitted.len(), ledger.waits)
+    }
+
     /// Runs one client until the load is stopped.
     pub fn client(&self, caller: &Caller, mut seed: Seed) {
         while !self.stop.load(Ordering::Acquire) {
