@@ -1,0 +1,84 @@
+//! What clients were told, and whether a server still says so.
+//!
+//! A promise is what somebody was told; so the tests keep a list of that and of nothing else.
+//!
+//! Holds: what is in the ledger was printed by a command; it is never taken out or changed.
+
+use crate::harness::Cluster;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// See the module.
+#[derive(Debug, Default, Clone)]
+pub struct Ledger {
+    /// Acknowledged jobs with their numbers of tasks.
+    pub submitted: BTreeMap<u64, u64>,
+    /// Jobs of which a command said that they are completed.
+    pub completed: BTreeSet<u64>,
+    /// Tasks that were shown as finished, as they were shown.
+    pub finished: BTreeMap<(u64, u64), Value>,
+    /// How often somebody waited for the end of a job and was told of it.
+    pub waits: u64,
+}
+
+impl Ledger {
+    /// Tasks of which it is not known that they have ended.
+    pub fn backlog(&self) -> u64 {
+        let open = self.submitted.iter().filter(|(job, _)| !self.completed.contains(job));
+        open.map(|(_, tasks)| tasks).sum()
+    }
+
+    /// The largest id that somebody was told, 0 when none was.
+    pub fn last_id(&self) -> u64 {
+        self.submitted.keys().next_back().copied().unwrap_or(0)
+    }
+
+    /// Enters the finished tasks of an answer of `task list`.
+    pub fn enter_tasks(&mut self, answer: &Value) {
+        for (place, task) in tasks(answer).filter(|(_, task)| task["state"] == "finished") {
+            let shown = self.finished.entry(place).or_insert_with(|| task.clone());
+            assert_eq!(shown, task, "task {place:?} was shown in another way before");
+        }
+    }
+
+    /// Fails the test unless the server says all that is in the ledger.
+    #[track_caller]
+    pub fn check(&self, cluster: &Cluster) {
+        let rows = cluster.json(&["job", "list", "--all"]);
+        let rows: BTreeMap<u64, &Value> = elements(&rows).map(|row| (number(&row["id"]), row)).collect();
+        for (job, count) in &self.submitted {
+            let row = rows.get(job).unwrap_or_else(|| panic!("job {job} was acknowledged and is gone"));
+            assert_eq!(number(&row["task_count"]), *count, "job {job}: {row}");
+        }
+        for job in &self.completed {
+            let row = rows[job];
+            assert_eq!(row["task_stats"]["finished"], row["task_count"], "job {job} was told to be completed: {row}");
+        }
+        if let Some(last) = rows.keys().next_back() {
+            let answer = cluster.json(&["task", "list", &format!("1-{last}")]);
+            let shown: BTreeMap<(u64, u64), &Value> = tasks(&answer).collect();
+            for (place, task) in &self.finished {
+                assert_eq!(shown.get(place), Some(&task), "task {place:?} was shown as finished");
+            }
+        }
+    }
+}
+
+/// Elements of a JSON array.
+pub fn elements(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().unwrap_or_else(|| panic!("no array: {value}")).iter()
+}
+
+/// A JSON number.
+pub fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_else(|| panic!("no number: {value}"))
+}
+
+/// The tasks of an answer of `task list`, by job and task.
+pub fn tasks(answer: &Value) -> impl Iterator<Item = ((u64, u64), &Value)> {
+    let jobs = answer.as_object().unwrap_or_else(|| panic!("no object: {answer}"));
+    jobs.iter().flat_map(|(job, tasks)| {
+        let job = job.parse().expect("the id of a job");
+        elements(tasks).map(move |task| ((job, number(&task["id"])), task))
+    })
+}

@@ -1,0 +1,21 @@
+//! What survives when processes die: servers and workers that are killed, signalled, stopped and started again.
+//!
+//! The promises about crashes are made to users of real processes, so real processes are killed here.
+//!
+//! Holds: every random choice comes from a seed that is printed; each test ends with a journal that replays to what
+//! was shown.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod adoption;
+mod background;
+mod caller;
+mod kills;
+mod ledger;
+mod load;
+mod lock;
+mod replay;
+mod seed;
+mod signals;
+mod workers;
