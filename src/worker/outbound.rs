@@ -1,8 +1,8 @@
 //! What the server shall hear, gathered while the last message is under way.
 //!
 //! Whatever has come together goes into one message, so that a busy worker sends few large ones and an idle one
-//! sends at once. Only starts wait a little: nothing follows from a start, and most short tasks have ended by then, so
-//! that their start is part of their outcome.
+//! sends at once. Only what nothing follows from waits a little: starts (most short tasks have ended by then, so that
+//! their start is part of their outcome), and outcomes while further tasks wait on this worker anyway.
 //!
 //! What holds: nothing is gathered without a connection, since the next registration tells all of it; the word of
 //! leaving is the last one.
@@ -10,6 +10,7 @@
 use hq_core::attempt::{Attempt, WorkerReport};
 use hq_core::worker::LostReason;
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
@@ -37,6 +38,8 @@ pub(super) struct Outbound {
     urgent: Notify,
     /// Anything.
     changed: Notify,
+    /// Whether tasks wait on this worker.
+    backlog: AtomicBool,
 }
 
 impl Outbound {
@@ -72,6 +75,16 @@ impl Outbound {
         } else {
             *report = WorkerReport::default();
         }
+    }
+
+    /// Notes whether tasks wait on this worker.
+    pub(super) fn set_backlog(&self, backlog: bool) {
+        self.backlog.store(backlog, Ordering::Relaxed);
+    }
+
+    /// Whether tasks wait on this worker, so that nothing stands still while a message waits for company.
+    pub(super) fn has_backlog(&self) -> bool {
+        self.backlog.load(Ordering::Relaxed)
     }
 
     /// The worker ends once what was reported is sent.

@@ -80,6 +80,7 @@ impl Turn {
                 }
             }
             if self.report != WorkerReport::default() {
+                self.outbound.set_backlog(self.agent.has_backlog());
                 self.outbound.add(&mut self.report);
             }
         }

@@ -142,6 +142,11 @@ impl Agent {
         self.held.is_empty() && self.outbox.waiting().is_empty()
     }
 
+    /// Whether tasks wait here for resources: then nothing stands still while a word to the server waits.
+    pub fn has_backlog(&self) -> bool {
+        self.queue.len() > 0
+    }
+
     /// Whether the agent is about to exit and takes no new tasks.
     pub fn is_departing(&self) -> bool {
         self.departure.is_some() || self.exited
