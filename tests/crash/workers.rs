@@ -74,7 +74,7 @@ fn crashes_are_counted_exactly() {
     let instances: Vec<u32> = executions(&cluster, 0).iter().map(|execution| execution[0]).collect();
     assert_eq!(instances, [0, 1, 2]);
     let (_, error) = task(&cluster);
-    assert!(error.contains("crash"), "{error}");
+    assert!(error.contains("3 times") && error.contains("limit was reached"), "{error}");
     assert_eq!(cluster.job_state(1).as_deref(), Some("FAILED"));
     replayed_equals_live(&mut cluster);
 }
