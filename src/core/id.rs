@@ -52,8 +52,9 @@ id_type!(
     ClassId
 );
 
-/// A task of a job, written `job@task`.
+/// A task of a job, written `job@task`; a pair of numbers in the encoded form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(from = "(u32, u32)", into = "(u32, u32)")]
 pub struct TaskRef {
     /// The job.
     pub job: JobId,
@@ -76,11 +77,37 @@ impl fmt::Display for TaskRef {
 
 /// What fences an execution: the epoch in which it was assigned and its number.
 ///
-/// A worker's word about a task counts only when it carries the fence that the state holds for that task.
+/// A worker's word about a task counts only when it carries the fence that the state holds for that task. A pair of
+/// numbers in the encoded form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(from = "(u32, u32)", into = "(u32, u32)")]
 pub struct Fence {
     /// Epoch of the server that assigned the attempt.
     pub epoch: Epoch,
     /// Number of the attempt.
     pub attempt: AttemptId,
+}
+
+impl From<(u32, u32)> for TaskRef {
+    fn from((job, task): (u32, u32)) -> Self {
+        Self::new(job, task)
+    }
+}
+
+impl From<TaskRef> for (u32, u32) {
+    fn from(task: TaskRef) -> Self {
+        (task.job.0, task.task.0)
+    }
+}
+
+impl From<(u32, u32)> for Fence {
+    fn from((epoch, attempt): (u32, u32)) -> Self {
+        Self { epoch: Epoch(epoch), attempt: AttemptId(attempt) }
+    }
+}
+
+impl From<Fence> for (u32, u32) {
+    fn from(fence: Fence) -> Self {
+        (fence.epoch.0, fence.attempt.0)
+    }
 }
