@@ -82,7 +82,7 @@ pub fn module_docs(files: &[Source]) -> Vec<String> {
             file.raw.lines().map_while(|line| line.strip_prefix("//!")).flat_map(str::split_whitespace).collect();
         let letters: usize = docs.iter().map(|word| word.len()).sum();
         let clauses = docs.iter().filter(|word| word.ends_with(['.', ':', ';', ','])).count();
-        let tests = file.path.ends_with("tests.rs") || file.path.contains("/tests/");
+        let tests = file.path.ends_with("tests.rs") || file.path.contains("tests/");
         let small = file.raw.lines().count() <= 80;
         if tests || small { letters >= 25 } else { letters >= 50 && clauses >= 2 }
     };
