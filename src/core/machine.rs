@@ -347,6 +347,8 @@ impl Turn<'_> {
         let reason = if found.stopping.is_some() && reason.is_crash() { LostReason::Stopped } else { reason };
         let (lost, failed) = time::loss(self.state(), worker, reason);
         self.emit(lost);
+        // What others were asked for is asked again if it is still wanted; a second question changes nothing.
+        self.machine.asked_back.clear();
         for failed in failed {
             self.fail(failed);
         }

@@ -22,6 +22,8 @@ const FAILED_SHOWN: usize = 5;
 const PAGE_SCAN_MAX: usize = 50_000;
 /// Tasks of one page at most.
 const PAGE_TASKS_MAX: usize = 10_000;
+/// Bytes of error texts after which a page ends.
+const PAGE_ERROR_BYTES: usize = 4 * 1024 * 1024;
 
 impl State {
     /// All jobs, ascending.
@@ -73,8 +75,9 @@ impl State {
             Some(set) => Box::new(all.filter(|task| set.contains(task.0))),
             None => Box::new(all),
         };
+        let mut error_bytes = 0;
         for (scanned, task) in wanted.enumerate() {
-            if page.tasks.len() >= limit || scanned >= PAGE_SCAN_MAX {
+            if page.tasks.len() >= limit || scanned >= PAGE_SCAN_MAX || error_bytes >= PAGE_ERROR_BYTES {
                 page.next = Some(task);
                 break;
             }
@@ -82,6 +85,7 @@ impl State {
                 None => page.missing.push(task),
                 Some(view) if states.is_empty() || states.contains(&view.state) => {
                     workers.extend(view.workers.iter().copied());
+                    error_bytes += view.error.as_ref().map_or(0, String::len);
                     page.tasks.push(view);
                 }
                 Some(_) => {}

@@ -48,6 +48,17 @@ pub async fn serve(connection: Connection, context: ClientContext) {
 /// The session cannot go on.
 struct Ended;
 
+/// Sends an answer; one that is too large is replaced by a refusal that says so.
+async fn say(sender: &mut Sender, response: &Response) -> Result<(), Ended> {
+    match sender.send(response).await {
+        Err(crate::wire::Error::MessageTooLarge { .. }) => {
+            let reason = "the answer is too large for one message; please select fewer jobs or tasks".to_owned();
+            sender.send(&Response::Refused(reason)).await.map_err(|_| Ended)
+        }
+        sent => sent.map_err(|_| Ended),
+    }
+}
+
 async fn ask(
     receiver: &mut Receiver,
     sender: &mut Sender,
@@ -62,7 +73,7 @@ async fn ask(
             answer = answers.recv() => {
                 let response = answer.ok_or(Ended)?.into_inner();
                 let last = !(streams && matches!(response, Response::Progress(_)));
-                sender.send(&response).await.map_err(|_| Ended)?;
+                say(sender, &response).await?;
                 if last {
                     return Ok(());
                 }
