@@ -77,7 +77,7 @@ fn audit_workers(state: &State, rebuilt: &State) -> Result<(), String> {
                 return Err(format!("worker {id}: free {name} is {kept}, counted {counted}"));
             }
         }
-        let ahead: BTreeSet<TaskRef> = worker.ahead.iter().copied().collect();
+        let ahead: BTreeSet<TaskRef> = worker.ahead.iter().map(|(task, _)| task).collect();
         for task in &worker.tasks {
             let place = state.job(task.job).and_then(|job| job.tasks.live.get(&task.task)).map(|live| live.place);
             let is_ahead = matches!(place, Some(Place::Assigned { ahead: true, .. }));

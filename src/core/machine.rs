@@ -11,10 +11,12 @@ use crate::event::{
     Event, JobCanceled, JobChanged, ServerStarted, ServerStopped, Stamped, TaskFailed, TasksAssigned, TasksEnded,
     WorkerChanged, WorkerConnected,
 };
-use crate::id::{Epoch, JobId, TaskId, TaskRef, WorkerId};
+use crate::id::{AttemptId, Epoch, JobId, TaskId, TaskRef, WorkerId};
+use crate::idset::IdRange;
 use crate::limits;
 use crate::place;
 use crate::state::State;
+use crate::state::ready::Level;
 use crate::state::workers::Link;
 use crate::task::SubmitRequest;
 use crate::time::Time;
@@ -108,14 +110,10 @@ impl Machine {
                 leftover.push(level);
             }
         }
-        let mut served = BTreeSet::new();
-        for level in &leftover {
-            for grant in place::ahead(&turn.machine.state, now, *level, &mut served) {
-                let assigns = place::ahead_tasks(&turn.machine.state, *level, grant);
-                budget = budget.saturating_sub(turn.assign(assigns));
-            }
+        if budget > 0 {
+            turn.place_ahead(&leftover, &mut budget);
+            turn.retract(&leftover);
         }
-        turn.retract(&leftover);
         let more = budget == 0;
         (turn.output, more)
     }
@@ -309,6 +307,10 @@ impl Turn<'_> {
         for event in report::returns(self.state(), worker, &report.returned, &self.machine.asked_back) {
             self.emit(event);
         }
+        if self.machine.asked_back.is_empty() {
+            self.acknowledge(worker, report.ended.iter().map(|outcome| outcome.number).max());
+            return;
+        }
         let heard = report.started.iter().map(|started| started.attempt).chain(report.returned.iter().copied());
         for attempt in heard.chain(report.ended.iter().map(|outcome| outcome.attempt)) {
             self.machine.asked_back.remove(&attempt);
@@ -404,7 +406,7 @@ impl Turn<'_> {
         for assign in assigns {
             count += assign.tasks.len();
             let (worker, variant) = (assign.worker, assign.variant);
-            let tasks: Vec<TaskId> = assign.tasks.iter().map(TaskId).collect();
+            let assignments = self.assignments(&assign);
             self.emit(Event::TasksAssigned(TasksAssigned {
                 job: assign.job,
                 worker,
@@ -412,34 +414,54 @@ impl Turn<'_> {
                 ahead: assign.ahead,
                 tasks: assign.tasks,
             }));
-            for assignment in self.assignments(assign.job, variant, &tasks) {
-                self.output.effects.push(Effect::Assign { worker, assignment });
-            }
+            let effects = assignments.into_iter().map(|assignment| Effect::Assign { worker, assignment });
+            self.output.effects.extend(effects);
         }
         count
     }
 
-    /// Groups assigned tasks by description, in order.
-    fn assignments(&self, id: JobId, variant: u32, tasks: &[TaskId]) -> Vec<Assignment> {
+    /// Gives tasks of queues for which nothing is free ahead.
+    fn place_ahead(&mut self, leftover: &[Level], budget: &mut u64) {
+        let mut hungry = if leftover.is_empty() { Vec::new() } else { place::hungry(self.state()) };
+        for level in leftover {
+            for grant in place::ahead(self.state(), self.now, *level, &mut hungry) {
+                if *budget == 0 {
+                    return;
+                }
+                let assigns = place::ahead_tasks(self.state(), *level, grant);
+                *budget = budget.saturating_sub(self.assign(assigns));
+            }
+        }
+    }
+
+    /// The messages for tasks that are about to be assigned: grouped by description, in order.
+    fn assignments(&self, assign: &place::Assign) -> Vec<Assignment> {
         let mut grouped: Vec<Assignment> = Vec::new();
-        let Some(job) = self.state().job(id) else { return grouped };
-        for task in tasks {
-            let Some(ordinal) = job.tasks.ordinal(*task) else { continue };
-            let Some((number, submit)) = job.submit_of(ordinal) else { continue };
-            let Some((_, fence)) = job.tasks.live.get(task).and_then(|live| live.on_worker()) else { continue };
-            let key = DescKey { job: id, submit: number, index: submit.desc_index(ordinal) };
-            let position = (ordinal - submit.base) as usize;
-            let entry = submit.desc.entries.get(position).map(|entry| ByteBuf::from(entry.to_vec()));
-            let assigned = AssignedTask { task: *task, attempt: fence.attempt, entry };
-            match grouped.last_mut() {
-                Some(last) if last.key == key => last.tasks.push(assigned),
-                _ => grouped.push(Assignment { key, epoch: fence.epoch, variant, tasks: vec![assigned] }),
+        let Some(job) = self.state().job(assign.job) else { return grouped };
+        let epoch = self.state().epoch;
+        for range in &assign.tasks.ranges {
+            for (first, last) in job.tasks.runs_of_ids(range) {
+                let Some((number, submit)) = job.submit_of(first) else { continue };
+                for (ordinal, id) in
+                    (first..=last).zip(job.tasks.ids_of_run(first, last).iter().flat_map(IdRange::iter))
+                {
+                    let task = TaskId(id);
+                    let attempt = job.tasks.live.get(&task).map_or(AttemptId(0), |live| live.next_attempt);
+                    let position = (ordinal - submit.base) as usize;
+                    let entry = submit.desc.entries.get(position).map(|entry| ByteBuf::from(entry.to_vec()));
+                    let assigned = AssignedTask { task, attempt, entry };
+                    let key = DescKey { job: assign.job, submit: number, index: submit.desc_index(ordinal) };
+                    match grouped.last_mut() {
+                        Some(last) if last.key == key => last.tasks.push(assigned),
+                        _ => grouped.push(Assignment { key, epoch, variant: assign.variant, tasks: vec![assigned] }),
+                    }
+                }
             }
         }
         grouped
     }
 
-    fn retract(&mut self, leftover: &[crate::state::ready::Level]) {
+    fn retract(&mut self, leftover: &[Level]) {
         let wanted = place::retractions(self.state(), self.now, leftover, &self.machine.asked_back);
         for retraction in wanted {
             self.machine.asked_back.extend(retraction.attempts.iter().copied());

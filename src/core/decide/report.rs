@@ -6,20 +6,38 @@ use crate::event::{Event, TaskFailed, TasksFinished, TasksStarted};
 use crate::id::{AttemptId, JobId, TaskRef, WorkerId};
 use crate::limits;
 use crate::state::State;
-use crate::state::tasks::{Place, TaskStatus};
+use crate::state::tasks::Place;
 use crate::time::Time;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Tasks that were met. Reports name them mostly in ascending order, for which this is a list.
+#[derive(Debug, Default)]
+struct Seen {
+    ascending: Vec<TaskRef>,
+    others: BTreeSet<TaskRef>,
+}
+
+impl Seen {
+    /// Whether the task is met for the first time.
+    fn insert(&mut self, task: TaskRef) -> bool {
+        if self.ascending.last().is_none_or(|last| *last < task) {
+            self.ascending.push(task);
+            return true;
+        }
+        self.ascending.binary_search(&task).is_err() && self.others.insert(task)
+    }
+}
 
 /// Starts: those reported, and those of tasks whose end is reported in the same breath.
 pub fn starts(state: &State, now: Time, worker: WorkerId, report: &WorkerReport) -> Vec<Event> {
     let ended = report.ended.iter().filter_map(|outcome| {
         outcome.started.map(|at| Started { attempt: outcome.attempt, at, variant: outcome.variant })
     });
-    let mut seen = BTreeSet::new();
+    let mut seen = Seen::default();
     let mut columns: BTreeMap<(JobId, u32), TasksStarted> = BTreeMap::new();
     for started in report.started.iter().copied().chain(ended) {
         let task = started.attempt.task;
-        if !holds(state, worker, &started.attempt) || !is_assigned(state, task) || !seen.insert(task) {
+        if !is_assigned(state, worker, &started.attempt) || !seen.insert(task) {
             continue;
         }
         let variant = known_variant(state, task, started.variant);
@@ -42,14 +60,19 @@ pub fn starts(state: &State, now: Time, worker: WorkerId, report: &WorkerReport)
     events.into_iter().map(Event::TasksStarted).collect()
 }
 
-fn is_assigned(state: &State, task: TaskRef) -> bool {
-    matches!(
-        state.task_status(task),
-        Some(TaskStatus::Live(live)) if matches!(live.place, Place::Assigned { .. })
-    )
+/// Whether an attempt is the worker's own and has not started.
+fn is_assigned(state: &State, worker: WorkerId, attempt: &Attempt) -> bool {
+    let TaskRef { job, task } = attempt.task;
+    let live = state.job(job).and_then(|job| job.tasks.live.get(&task));
+    live.is_some_and(|live| {
+        matches!(live.place, Place::Assigned { .. }) && live.on_worker() == Some((worker, attempt.fence))
+    })
 }
 
 fn known_variant(state: &State, task: TaskRef, variant: u32) -> u32 {
+    if variant == 0 {
+        return 0;
+    }
     let class = state.class_of(task).and_then(|class| state.classes.get(class));
     let known = class.is_some_and(|class| (variant as usize) < class.variants.len());
     if known { variant } else { 0 }
@@ -68,7 +91,7 @@ pub struct Ends {
 
 /// Sorts the outcomes of a report.
 pub fn ends(state: &State, now: Time, worker: WorkerId, report: &WorkerReport) -> Ends {
-    let mut seen = BTreeSet::new();
+    let mut seen = Seen::default();
     let mut finished: BTreeMap<JobId, TasksFinished> = BTreeMap::new();
     let mut again: BTreeMap<JobId, BTreeSet<u32>> = BTreeMap::new();
     let mut ends = Ends::default();

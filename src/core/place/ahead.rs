@@ -11,6 +11,7 @@ use crate::state::State;
 use crate::state::ready::Level;
 use crate::state::workers::Worker;
 use crate::time::Time;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Attempts to be asked back from one worker.
@@ -31,25 +32,30 @@ fn target(worker: &Worker) -> u32 {
     if tasks < slots { 0 } else { u32::try_from(tasks).unwrap_or(u32::MAX).min(limits::WORKER_AHEAD_TASKS_MAX) }
 }
 
-/// Tasks of a queue that go ahead to workers which are full. `served` are workers that already lie ahead for a more
-/// important queue in this turn.
-pub fn ahead(state: &State, now: Time, level: Level, served: &mut BTreeSet<WorkerId>) -> Vec<(WorkerId, u32, u32)> {
+/// Workers that should have more tasks ahead, with the number. Topping up in halves makes few large messages out of
+/// many small ones.
+pub fn hungry(state: &State) -> Vec<(WorkerId, u32)> {
+    let busy = state.workers.values().filter(|worker| worker.accepts() && !worker.tasks.is_empty());
+    busy.filter_map(|worker| {
+        let (target, held) = (target(worker), u32::try_from(worker.ahead.len()).unwrap_or(u32::MAX));
+        (held <= target / 2 && held < target).then(|| (worker.id, target - held))
+    })
+    .collect()
+}
+
+/// Tasks of a queue that go ahead to hungry workers which are full. Those that are served leave `hungry`: what lies
+/// ahead there is of the most important queue.
+pub fn ahead(state: &State, now: Time, level: Level, hungry: &mut Vec<(WorkerId, u32)>) -> Vec<(WorkerId, u32, u32)> {
     let mut grants = Vec::new();
     let Some(class) = state.classes.get(level.class) else { return grants };
-    for worker in state.workers.values().filter(|worker| worker.accepts()) {
-        let blocked = served.contains(&worker.id) || worker.blocked.contains(&level.class);
-        if blocked || worker.tasks.is_empty() {
-            continue;
-        }
+    hungry.retain(|(id, count)| {
+        let Some(worker) = state.workers.get(id).filter(|worker| !worker.blocked.contains(&level.class)) else {
+            return true;
+        };
         let eligible = (0u32..).zip(&class.variants).find(|(_, needs)| worker.is_eligible(needs, now));
-        let Some((variant, _)) = eligible else { continue };
-        served.insert(worker.id);
-        let (target, held) = (target(worker), u32::try_from(worker.ahead.len()).unwrap_or(u32::MAX));
-        // Topping up in halves makes few large messages out of many small ones.
-        if held <= target / 2 && held < target {
-            grants.push((worker.id, variant, target - held));
-        }
-    }
+        grants.extend(eligible.map(|(variant, _)| (*id, variant, *count)));
+        eligible.is_none()
+    });
     grants
 }
 
@@ -60,27 +66,28 @@ pub fn ahead_tasks(state: &State, level: Level, grant: (WorkerId, u32, u32)) -> 
 }
 
 /// What shall be asked back now. `asked` are attempts that were asked back before.
+///
+/// Workers with much ahead give first. Of each class at least as many tasks come back as could start elsewhere at
+/// once, and at most half of one worker's more, so that who idles has something ahead too.
 pub fn retractions(state: &State, now: Time, leftover: &[Level], asked: &BTreeSet<Attempt>) -> Vec<Retraction> {
     let mut result = Vec::new();
     let mut spare: BTreeMap<ClassId, u32> = BTreeMap::new();
-    let top = leftover.first();
+    let top = leftover.first().copied();
+    let mut givers = Vec::new();
     for worker in state.workers.values().filter(|worker| worker.accepts() && !worker.ahead.is_empty()) {
-        let mut attempts = Vec::new();
-        let half = worker.ahead.len().div_ceil(2);
-        for task in worker.ahead.iter().rev() {
-            let Some((level, attempt)) = level_and_attempt(state, *task) else { continue };
-            if asked.contains(&attempt) {
-                continue;
-            }
-            if top.is_some_and(|top| outranked(state, now, worker, *top, level)) {
-                attempts.push(attempt);
-                continue;
-            }
-            let room = *spare.entry(level.class).or_insert_with(|| idle_room(state, now, level.class, worker.id));
-            if room > 0 && attempts.len() < half.max(room as usize) {
-                attempts.push(attempt);
-            }
+        let outranked = top.and_then(|top| outranked_below(state, now, worker, top));
+        let gives = worker.ahead.levels().any(|level| {
+            let room = || idle_room(state, now, level.class, worker.id);
+            outranked.is_some_and(|priority| level.priority() < priority)
+                || *spare.entry(level.class).or_insert_with(room) > 0
+        });
+        if gives {
+            givers.push((worker, outranked));
         }
+    }
+    givers.sort_by_key(|(worker, _)| Reverse(worker.ahead.len()));
+    for (worker, outranked) in givers {
+        let attempts = given_back(state, worker, outranked, &mut spare, asked);
         if !attempts.is_empty() {
             result.push(Retraction { worker: worker.id, attempts });
         }
@@ -88,20 +95,44 @@ pub fn retractions(state: &State, now: Time, leftover: &[Level], asked: &BTreeSe
     result
 }
 
-fn level_and_attempt(state: &State, task: TaskRef) -> Option<(Level, Attempt)> {
-    let job = state.job(task.job)?;
-    let level = job.level_of(job.tasks.ordinal(task.task)?)?;
-    let (_, fence) = job.tasks.live.get(&task.task)?.on_worker()?;
-    Some((level, Attempt { task, fence }))
+/// What one worker shall give back, the last tasks first: all below a priority, and what has room elsewhere.
+fn given_back(
+    state: &State,
+    worker: &Worker,
+    outranked: Option<i64>,
+    spare: &mut BTreeMap<ClassId, u32>,
+    asked: &BTreeSet<Attempt>,
+) -> Vec<Attempt> {
+    let mut attempts = Vec::new();
+    let half = u32::try_from(worker.ahead.len().div_ceil(2)).unwrap_or(u32::MAX);
+    let mut taken: BTreeMap<ClassId, u32> = BTreeMap::new();
+    for (task, level) in worker.ahead.iter().rev() {
+        let is_outranked = outranked.is_some_and(|priority| level.priority() < priority);
+        let room = spare.get(&level.class).copied().unwrap_or(0);
+        let count = taken.get(&level.class).copied().unwrap_or(0);
+        if !is_outranked && (room == 0 || count >= half.max(room)) {
+            continue;
+        }
+        let Some(attempt) = attempt(state, task).filter(|attempt| !asked.contains(attempt)) else { continue };
+        attempts.push(attempt);
+        taken.insert(level.class, count + u32::from(!is_outranked));
+    }
+    for (class, count) in taken {
+        spare.entry(class).and_modify(|room| *room = room.saturating_sub(count));
+    }
+    attempts
 }
 
-/// Whether a waiting queue is more important than a task that lies ahead, and could run there.
-fn outranked(state: &State, now: Time, worker: &Worker, waiting: Level, ahead: Level) -> bool {
-    waiting.priority() > ahead.priority()
-        && state
-            .classes
-            .get(waiting.class)
-            .is_some_and(|class| class.variants.iter().any(|needs| worker.is_eligible(needs, now)))
+fn attempt(state: &State, task: TaskRef) -> Option<Attempt> {
+    let (_, fence) = state.job(task.job)?.tasks.live.get(&task.task)?.on_worker()?;
+    Some(Attempt { task, fence })
+}
+
+/// The priority of a waiting queue if its tasks could run on the worker: what lies ahead there with a smaller one is
+/// less important.
+fn outranked_below(state: &State, now: Time, worker: &Worker, waiting: Level) -> Option<i64> {
+    let class = state.classes.get(waiting.class)?;
+    class.variants.iter().any(|needs| worker.is_eligible(needs, now)).then(|| waiting.priority())
 }
 
 /// How many tasks of a class other workers could start at once.

@@ -10,6 +10,6 @@ mod ahead;
 mod fit;
 mod order;
 
-pub use ahead::{Retraction, ahead, ahead_tasks, retractions};
+pub use ahead::{Retraction, ahead, ahead_tasks, hungry, retractions};
 pub use fit::{Assign, fit};
 pub use order::walk;

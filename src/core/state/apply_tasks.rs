@@ -6,10 +6,11 @@ use super::done::Done;
 use super::ready::Run;
 use super::tasks::{EndedRun, Live, Place, TaskStatus};
 use crate::event::{TaskAdopted, TaskFailed, TasksAssigned, TasksEnded, TasksFinished, TasksReturned, TasksStarted};
-use crate::id::{AttemptId, Fence, JobId, TaskId, TaskRef, WorkerId};
+use crate::id::{AttemptId, ClassId, Fence, JobId, TaskId, TaskRef, WorkerId};
 use crate::idset::IdRange;
 use crate::time::{Span, Time};
 use crate::view::{LastStarted, TaskState};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The end of a task, as far as it comes from a worker.
 struct End<'a> {
@@ -19,22 +20,38 @@ struct End<'a> {
 }
 
 impl State {
+    /// Gives those of the tasks that are ready to the worker.
     pub(super) fn apply_assigned(&mut self, event: &TasksAssigned) {
+        let TasksAssigned { job: _, worker: id, variant, ahead, tasks: _ } = *event;
         let epoch = self.epoch;
-        for id in event.tasks.iter() {
-            let task = TaskRef { job: event.job, task: TaskId(id) };
-            self.take_from_queue(task);
-            let Some(job) = self.jobs.get_mut(&event.job) else { return };
-            let entry = job.tasks.live.entry(task.task).or_insert(Live {
-                place: Place::Ready,
-                next_attempt: AttemptId(0),
-                crashes: 0,
-            });
-            let fence = Fence { epoch, attempt: entry.next_attempt };
-            entry.place = Place::Assigned { worker: event.worker, fence, variant: event.variant, ahead: event.ahead };
-            self.put_on_worker(task, event.worker, event.variant, event.ahead);
+        let Some(job) = self.jobs.get_mut(&event.job) else { return };
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let runs = event.tasks.ranges.iter().flat_map(|range| job.tasks.runs_of_ids(range));
+        let stretches: Vec<_> = runs.flat_map(|(first, last)| job.stretches(first, last)).collect();
+        for (level, first, last) in stretches {
+            for run in self.ready.remove(level, Run { job: event.job, first, last }) {
+                let ids = job.tasks.ids_of_run(run.first, run.last);
+                for task in ids.iter().flat_map(IdRange::iter).map(TaskId) {
+                    let live = job.tasks.live.entry(task).or_insert(Live {
+                        place: Place::Ready,
+                        next_attempt: AttemptId(0),
+                        crashes: 0,
+                    });
+                    let fence = Fence { epoch, attempt: live.next_attempt };
+                    live.place = Place::Assigned { worker: id, fence, variant, ahead };
+                    let task = TaskRef { job: event.job, task };
+                    worker.tasks.insert(task);
+                    if ahead {
+                        worker.ahead.push(task, level);
+                    }
+                }
+                if !ahead {
+                    let count = u32::try_from(run.len()).unwrap_or(u32::MAX);
+                    worker.take_many(self.classes.get(level.class), variant, count);
+                }
+            }
         }
-        self.refresh_open(event.worker);
+        self.refresh_open(id);
     }
 
     pub(super) fn apply_adopted(&mut self, event: &TaskAdopted) {
@@ -45,19 +62,12 @@ impl State {
         let place = Place::Assigned { worker: event.worker, fence, variant: event.variant, ahead: false };
         let crashes = job.tasks.live.get(&event.task).map_or(0, |live| live.crashes);
         job.tasks.live.insert(event.task, Live { place, next_attempt: event.attempt, crashes });
-        self.put_on_worker(task, event.worker, event.variant, false);
-        self.refresh_open(event.worker);
-    }
-
-    fn put_on_worker(&mut self, task: TaskRef, worker: WorkerId, variant: u32, ahead: bool) {
         let class = self.class_of(task);
-        let Some(worker) = self.workers.get_mut(&worker) else { return };
-        worker.tasks.insert(task);
-        if ahead {
-            worker.ahead.push_back(task);
-        } else {
-            worker.take(class.and_then(|class| self.classes.get(class)), variant);
+        if let Some(worker) = self.workers.get_mut(&event.worker) {
+            worker.tasks.insert(task);
+            worker.take(class.and_then(|class| self.classes.get(class)), event.variant);
         }
+        self.refresh_open(event.worker);
     }
 
     fn take_from_queue(&mut self, task: TaskRef) {
@@ -69,6 +79,7 @@ impl State {
     }
 
     pub(super) fn apply_returned(&mut self, at: Time, event: &TasksReturned) {
+        let mut left = BTreeMap::new();
         for id in event.tasks.iter() {
             let task = TaskRef { job: event.job, task: TaskId(id) };
             let Some(job) = self.jobs.get_mut(&event.job) else { return };
@@ -83,24 +94,25 @@ impl State {
             } else if live.next_attempt.0 == 0 && live.crashes == 0 {
                 job.tasks.live.remove(&task.task);
             }
-            self.leave_worker(task, worker, place, at);
-            if event.rejected {
-                let class = self.class_of(task);
-                if let (Some(worker), Some(class)) = (self.workers.get_mut(&worker), class) {
-                    worker.blocked.insert(class);
-                }
+            let class = self.class_of(task);
+            self.leave_worker(task, worker, place, class);
+            left.insert(worker, at);
+            if event.rejected
+                && let (Some(worker), Some(class)) = (self.workers.get_mut(&worker), class)
+            {
+                worker.blocked.insert(class);
             }
             self.push_ready(task);
         }
+        self.settle_workers(left);
     }
 
-    /// Takes a task off a worker and lets those ahead move up.
-    fn leave_worker(&mut self, task: TaskRef, id: WorkerId, place: Place, at: Time) {
-        let class = self.class_of(task);
+    /// Takes a task off a worker; [`State::settle_workers`] has to follow.
+    fn leave_worker(&mut self, task: TaskRef, id: WorkerId, place: Place, class: Option<ClassId>) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         worker.tasks.remove(&task);
         match place {
-            Place::Assigned { ahead: true, .. } => worker.ahead.retain(|other| *other != task),
+            Place::Assigned { ahead: true, .. } => drop(worker.ahead.remove(task)),
             Place::Assigned { variant, .. } => worker.give(class.and_then(|class| self.classes.get(class)), variant),
             Place::Running { variant, .. } => {
                 worker.give(class.and_then(|class| self.classes.get(class)), variant);
@@ -109,108 +121,123 @@ impl State {
             }
             Place::Blocked { .. } | Place::Ready => {}
         }
-        if worker.tasks.is_empty() {
-            worker.idle_since = at;
+    }
+
+    /// Lets those ahead move up on workers that tasks have left, the last one at the time given.
+    fn settle_workers(&mut self, left: BTreeMap<WorkerId, Time>) {
+        for (id, at) in left {
+            if let Some(worker) = self.workers.get_mut(&id)
+                && worker.tasks.is_empty()
+            {
+                worker.idle_since = at;
+            }
+            self.move_up(id);
+            self.refresh_open(id);
         }
-        self.move_up(id);
-        self.refresh_open(id);
     }
 
     /// Gives free resources to the tasks that lie ahead, in order, as the worker does itself.
     fn move_up(&mut self, id: WorkerId) {
-        loop {
-            let Some(task) = self.workers.get(&id).and_then(|worker| worker.ahead.front().copied()) else { return };
-            let class = self.class_of(task);
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        while let Some((task, level)) = worker.ahead.front() {
             let Some(live) = self.jobs.get_mut(&task.job).and_then(|job| job.tasks.live.get_mut(&task.task)) else {
                 return;
             };
             let Place::Assigned { worker: holder, fence, variant, ahead: true } = live.place else { return };
-            let class = class.and_then(|class| self.classes.get(class));
+            let class = self.classes.get(level.class);
             let Some(needs) = class.and_then(|class| class.variants.get(variant as usize)) else { return };
-            let Some(worker) = self.workers.get_mut(&id) else { return };
             if worker.fits(needs, 1) == 0 {
                 return;
             }
-            worker.ahead.pop_front();
+            worker.ahead.remove(task);
             worker.take(class, variant);
             live.place = Place::Assigned { worker: holder, fence, variant, ahead: false };
         }
     }
 
     pub(super) fn apply_started(&mut self, at: Time, event: &TasksStarted) {
+        let Some(job) = self.jobs.get_mut(&event.job) else { return };
+        let mut changed = BTreeSet::new();
         for (position, id) in event.tasks.iter().enumerate() {
             let task = TaskRef { job: event.job, task: *id };
             let started = before(at, event.ago_us.get(position));
-            let class = self.class_of(task);
-            let Some(job) = self.jobs.get_mut(&event.job) else { return };
             let Some(live) = job.tasks.live.get_mut(id) else { continue };
             let Place::Assigned { worker, fence, variant, ahead } = live.place else { continue };
             live.place = Place::Running { worker, fence, variant: event.variant, started };
             job.count(TaskState::Waiting, TaskState::Running);
             let Some(holder) = self.workers.get_mut(&worker) else { continue };
-            let class = class.and_then(|class| self.classes.get(class));
-            if ahead {
-                if holder.ahead.front() == Some(&task) {
-                    holder.ahead.pop_front();
-                } else {
-                    holder.ahead.retain(|other| *other != task);
-                }
-            } else {
-                holder.give(class, variant);
-            }
-            holder.take(class, event.variant);
             holder.running += 1;
             holder.last_started = Some(LastStarted { task, at: started });
+            if ahead || variant != event.variant {
+                let level = if ahead { holder.ahead.remove(task) } else { None };
+                let level = level.or_else(|| job.level_of(job.tasks.ordinal(*id)?));
+                let class = level.and_then(|level| self.classes.get(level.class));
+                if !ahead {
+                    holder.give(class, variant);
+                }
+                holder.take(class, event.variant);
+                changed.insert(worker);
+            }
+        }
+        for worker in changed {
             self.refresh_open(worker);
         }
     }
 
     pub(super) fn apply_finished(&mut self, at: Time, event: &TasksFinished) {
+        let mut left = BTreeMap::new();
         for (position, id) in event.tasks.iter().enumerate() {
             let end = End { at: before(at, event.ago_us.get(position)), state: TaskState::Finished, error: None };
-            self.finish(TaskRef { job: event.job, task: *id }, &end);
+            let worker = self.finish(TaskRef { job: event.job, task: *id }, &end);
+            left.extend(worker.map(|worker| (worker, end.at)));
         }
+        self.settle_workers(left);
     }
 
     pub(super) fn apply_failed(&mut self, at: Time, event: &TaskFailed) {
         let end =
             End { at: before(at, Some(&event.ago_us)), state: TaskState::Failed, error: Some(event.error.as_str()) };
-        self.finish(TaskRef { job: event.job, task: event.task }, &end);
+        let worker = self.finish(TaskRef { job: event.job, task: event.task }, &end);
+        self.settle_workers(worker.map(|worker| (worker, end.at)).into_iter().collect());
     }
 
-    /// Makes a task final that is live, or that waits untouched.
-    fn finish(&mut self, task: TaskRef, end: &End<'_>) {
-        let Some(job) = self.jobs.get_mut(&task.job) else { return };
-        let Some(ordinal) = job.tasks.ordinal(task.task) else { return };
-        let (live, was) = match job.tasks.status(task.task) {
-            Some(TaskStatus::Live(live)) => (Some(live), TaskStatus::Live(live).state()),
-            Some(TaskStatus::Untouched) => (None, TaskState::Waiting),
-            _ => return,
+    /// Makes a task final that is live, or that waits untouched. Returns the worker that it has left.
+    fn finish(&mut self, task: TaskRef, end: &End<'_>) -> Option<WorkerId> {
+        let job = self.jobs.get_mut(&task.job)?;
+        let ordinal = job.tasks.ordinal(task.task)?;
+        let live = job.tasks.live.remove(&task.task);
+        let was = match live {
+            Some(live) => TaskStatus::Live(live).state(),
+            None if job.tasks.status(task.task) == Some(TaskStatus::Untouched) => TaskState::Waiting,
+            None => return None,
         };
-        job.tasks.live.remove(&task.task);
         let error = end.error.map_or(0, |text| job.errors.intern(text));
         let done = pack_done(job.submitted, live, end, error);
         job.tasks.done.set(ordinal, &done);
         job.count(was, end.state);
-        match live {
-            None => self.take_from_queue(task),
-            Some(live) if Self::is_requeued(live.place) => self.take_from_queue(task),
-            Some(live) => {
-                if let Some((worker, _)) = live.on_worker() {
-                    if let Place::Running { started, .. } = live.place
-                        && let Some(holder) = self.workers.get_mut(&worker)
-                    {
-                        holder.observe_run(end.at.since(started));
-                    }
-                    self.leave_worker(task, worker, live.place, end.at);
-                }
+        let level = job.level_of(ordinal);
+        let left = live.and_then(|live| Some((live.on_worker()?.0, live.place)));
+        if let Some((worker, place)) = left {
+            if let Place::Running { started, .. } = place
+                && let Some(holder) = self.workers.get_mut(&worker)
+            {
+                holder.observe_run(end.at.since(started));
             }
+            self.leave_worker(task, worker, place, level.map(|level| level.class));
+        } else if let Some(level) = level
+            && live.is_none_or(|live| live.place == Place::Ready)
+        {
+            self.ready.remove(level, Run { job: task.job, first: ordinal, last: ordinal });
         }
         self.release_consumers(task, end.state);
+        left.map(|(worker, _)| worker)
     }
 
     /// Lets tasks go on that waited for this one. Those whose condition was not met get their own event.
     fn release_consumers(&mut self, task: TaskRef, state: TaskState) {
+        if self.consumers.is_empty() {
+            return;
+        }
         for (consumer, condition) in self.consumers.remove(&task).unwrap_or_default() {
             if condition_met(condition, state) != Some(true) {
                 continue;
@@ -232,8 +259,9 @@ impl State {
     }
 
     pub(super) fn apply_ended(&mut self, at: Time, event: &TasksEnded, state: TaskState) {
+        let mut left = BTreeMap::new();
         for range in &event.tasks.ranges {
-            let Some(job) = self.jobs.get(&event.job) else { return };
+            let Some(job) = self.jobs.get(&event.job) else { break };
             let live: Vec<TaskId> = job
                 .tasks
                 .live
@@ -242,10 +270,12 @@ impl State {
                 .filter(|id| range.position(id.0).is_some())
                 .collect();
             for id in live {
-                self.finish(TaskRef { job: event.job, task: id }, &End { at, state, error: None });
+                let worker = self.finish(TaskRef { job: event.job, task: id }, &End { at, state, error: None });
+                left.extend(worker.map(|worker| (worker, at)));
             }
             self.end_untouched(at, event.job, range, state);
         }
+        self.settle_workers(left);
     }
 
     /// Ends the members of a range that wait untouched, without an entry for each.
@@ -257,19 +287,24 @@ impl State {
                 ended.extend(self.ready.remove(level, Run { job: id, first, last }));
             }
         }
-        let mut consumed = Vec::new();
-        for run in ended {
+        for run in &ended {
             job.tasks.ended.insert(run.first, EndedRun { last: run.last, state, at });
             let count = i64::try_from(run.len()).unwrap_or(i64::MAX);
             job.add(TaskState::Waiting, -count);
             job.add(state, count);
-            consumed.extend(job.tasks.ids_of_run(run.first, run.last));
         }
+        ended.sort_unstable_by_key(|run| run.first);
+        let tasks = &job.tasks;
+        let has_ended = |task: TaskId| {
+            let Some(ordinal) = tasks.ordinal(task) else { return false };
+            let after = ended.partition_point(|run| run.first <= ordinal);
+            after.checked_sub(1).and_then(|at| ended.get(at)).is_some_and(|run| run.last >= ordinal)
+        };
         let waited_for: Vec<TaskRef> = self
             .consumers
             .range(TaskRef { job: id, task: TaskId(0) }..=TaskRef { job: id, task: TaskId(u32::MAX) })
             .map(|(task, _)| *task)
-            .filter(|task| consumed.iter().any(|range| range.position(task.task.0).is_some()))
+            .filter(|task| has_ended(task.task))
             .collect();
         for task in waited_for {
             self.release_consumers(task, state);

@@ -117,6 +117,30 @@ impl Job {
         self.submit_of(ordinal)?.1.level(ordinal)
     }
 
+    /// The parts of a run of ordinals that belong to one queue each, as `(queue, first, last)`.
+    pub fn stretches(&self, first: u32, last: u32) -> Vec<(Level, u32, u32)> {
+        let mut stretches: Vec<(Level, u32, u32)> = Vec::new();
+        let mut next = Some(first);
+        while let Some(ordinal) = next.filter(|ordinal| *ordinal <= last) {
+            let Some((submit, range_last)) = self.tasks.range_at(ordinal) else { break };
+            let until = range_last.min(last);
+            let Some(submit) = self.submits.get(submit as usize) else { break };
+            if submit.desc.desc_of.is_empty() {
+                stretches.extend(submit.level(ordinal).map(|level| (level, ordinal, until)));
+            } else {
+                for ordinal in ordinal..=until {
+                    let Some(level) = submit.level(ordinal) else { continue };
+                    match stretches.last_mut() {
+                        Some((same, _, end)) if *same == level && end.checked_add(1) == Some(ordinal) => *end = ordinal,
+                        _ => stretches.push((level, ordinal, ordinal)),
+                    }
+                }
+            }
+            next = until.checked_add(1);
+        }
+        stretches
+    }
+
     /// All queues that tasks of the job can be in, each once.
     pub fn levels(&self) -> Vec<Level> {
         let mut levels: Vec<Level> = self.submits.iter().flat_map(|submit| submit.levels.iter().copied()).collect();

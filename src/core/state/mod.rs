@@ -5,6 +5,7 @@
 //! The parts that follow from others (queues, classes, free resources, consumers) are kept beside for speed;
 //! `audit` recomputes and compares them.
 
+pub mod ahead;
 mod apply;
 mod apply_tasks;
 pub mod classes;
@@ -12,6 +13,7 @@ pub mod done;
 pub mod image;
 pub mod jobs;
 pub mod ready;
+mod rebuild;
 pub mod tasks;
 pub mod workers;
 
@@ -21,9 +23,9 @@ use crate::time::Time;
 use crate::view::TaskState;
 use classes::Classes;
 use jobs::Job;
-use ready::Ready;
+use ready::{Level, Ready};
 use std::collections::{BTreeMap, BTreeSet};
-use tasks::{Place, TaskStatus};
+use tasks::TaskStatus;
 use workers::{PastWorker, Worker};
 
 /// See the module's text.
@@ -71,10 +73,15 @@ impl State {
         self.task_status(task).map(|status| status.state())
     }
 
+    /// The queue of a task.
+    pub fn level_of(&self, task: TaskRef) -> Option<Level> {
+        let job = self.jobs.get(&task.job)?;
+        job.level_of(job.tasks.ordinal(task.task)?)
+    }
+
     /// The class of a task.
     pub fn class_of(&self, task: TaskRef) -> Option<ClassId> {
-        let job = self.jobs.get(&task.job)?;
-        Some(job.level_of(job.tasks.ordinal(task.task)?)?.class)
+        self.level_of(task).map(|level| level.class)
     }
 
     /// The worker whose process has this name, if it is connected or may come back.
@@ -106,11 +113,6 @@ impl State {
                 .filter(|(_, live)| live.on_worker().is_some())
                 .map(move |(id, _)| TaskRef { job, task: *id })
         })
-    }
-
-    /// Whether the task is in the ready queue with an entry of its own.
-    pub(crate) fn is_requeued(place: Place) -> bool {
-        matches!(place, Place::Ready)
     }
 
     /// Keeps the index of workers with something free.

@@ -87,6 +87,13 @@ struct Indexed {
     submit: u32,
 }
 
+impl Indexed {
+    /// The last ordinal.
+    fn last(&self) -> u32 {
+        self.base + (self.range.len() - 1) as u32
+    }
+}
+
 /// See the module's text.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TaskTable {
@@ -175,14 +182,20 @@ impl TaskTable {
         self.at_ordinal(ordinal).map(|indexed| indexed.submit)
     }
 
+    /// The number of the submit that brought the task with this ordinal, and the last ordinal of the range of ids
+    /// that the task is in.
+    pub fn range_at(&self, ordinal: u32) -> Option<(u32, u32)> {
+        let indexed = self.at_ordinal(ordinal)?;
+        Some((indexed.submit, indexed.last()))
+    }
+
     /// The ids of a run of ordinals, as ranges.
     pub fn ids_of_run(&self, first: u32, last: u32) -> Vec<IdRange> {
         let mut ranges = Vec::new();
         let mut next = Some(first);
         while let Some(ordinal) = next.filter(|ordinal| *ordinal <= last) {
             let Some(indexed) = self.at_ordinal(ordinal) else { break };
-            let range_last = indexed.base + (indexed.range.len() - 1) as u32;
-            let until = range_last.min(last);
+            let until = indexed.last().min(last);
             let (from, to) = (ordinal - indexed.base, until - indexed.base);
             if let (Some(start), Some(end)) = (indexed.range.nth(u64::from(from)), indexed.range.nth(u64::from(to))) {
                 let gap = if start == end { 0 } else { indexed.range.gap };
@@ -193,10 +206,19 @@ impl TaskTable {
         ranges
     }
 
+    /// The ranges of ids that may have members in common with `range`.
+    fn near(&self, range: &IdRange) -> impl Iterator<Item = &Indexed> {
+        // Ranges without steps do not overlap, so all but the one before start inside.
+        let before = if self.has_steps { u32::MIN } else { range.start };
+        let from = self.by_start.range(..=before).next_back().map_or(u32::MIN, |(start, _)| *start);
+        let starts = from..=range.last().max(from);
+        self.by_start.range(starts).filter_map(|(_, at)| self.by_base.get(*at))
+    }
+
     /// The ordinals of the members of `range` that the job has, as runs `(first, last)`.
     pub fn runs_of_ids(&self, range: &IdRange) -> Vec<(u32, u32)> {
         let mut runs = Vec::new();
-        for indexed in &self.by_base {
+        for indexed in self.near(range) {
             let (low, high) = (range.start.max(indexed.range.start), range.last().min(indexed.range.last()));
             if range.is_empty() || low > high {
                 continue;

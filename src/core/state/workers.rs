@@ -1,11 +1,12 @@
 //! Workers: who is connected, what is free there, which tasks lie there.
 
+use super::ahead::Ahead;
 use super::classes::{Class, ClassVariant, Classes, Need, ResourceIndex};
 use crate::id::{ClassId, TaskRef, WorkerId};
 use crate::time::{Span, Time};
 use crate::view::{LastStarted, WorkerEnd};
 use crate::worker::WorkerConfig;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Whether a worker can be talked to.
@@ -41,8 +42,8 @@ pub struct Worker {
     pub idle_since: Time,
     /// Tasks that hold resources here, and those ahead.
     pub tasks: BTreeSet<TaskRef>,
-    /// Tasks that lie ahead of free resources, in the order in which they shall start.
-    pub ahead: VecDeque<TaskRef>,
+    /// Tasks that lie ahead of free resources.
+    pub ahead: Ahead,
     /// How many tasks run.
     pub running: u32,
     /// Classes that the worker gave back, until one of its tasks ends.
@@ -92,7 +93,7 @@ impl Worker {
             last_started: None,
             idle_since: at,
             tasks: BTreeSet::new(),
-            ahead: VecDeque::new(),
+            ahead: Ahead::default(),
             running: 0,
             blocked: BTreeSet::new(),
             mean_run_us: None,
@@ -168,12 +169,17 @@ impl Worker {
         self.change(class, variant, -1);
     }
 
+    /// Takes the resources of `count` tasks of a class.
+    pub fn take_many(&mut self, class: Option<&Class>, variant: u32, count: u32) {
+        self.change(class, variant, -i64::from(count));
+    }
+
     /// Gives the resources of one task of a class back.
     pub fn give(&mut self, class: Option<&Class>, variant: u32) {
         self.change(class, variant, 1);
     }
 
-    fn change(&mut self, class: Option<&Class>, variant: u32, sign: i64) {
+    fn change(&mut self, class: Option<&Class>, variant: u32, tasks: i64) {
         let Some(variant) = class.and_then(|class| class.variants.get(variant as usize)) else { return };
         for (resource, need) in &variant.needs {
             let parts = match need {
@@ -181,7 +187,7 @@ impl Worker {
                 Need::All => self.capacity(*resource),
             };
             if let Some(free) = self.free.get_mut(resource.0) {
-                *free = free.saturating_add(sign * i64::try_from(parts).unwrap_or(i64::MAX));
+                *free = free.saturating_add(i64::try_from(parts).unwrap_or(i64::MAX).saturating_mul(tasks));
             }
         }
     }

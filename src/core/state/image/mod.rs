@@ -58,7 +58,7 @@ fn worker_image(worker: &Worker) -> ImageWorker {
         stopping: worker.stopping,
         last_started: worker.last_started,
         idle_since: worker.idle_since,
-        ahead: worker.ahead.iter().copied().collect(),
+        ahead: worker.ahead.iter().map(|(task, _)| task).collect(),
     }
 }
 

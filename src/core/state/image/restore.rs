@@ -1,21 +1,20 @@
 //! From an image back to a state, and everything in it that follows from the parts.
 
 use super::{ImageDone, ImageJob, ImageLive, ImagePart, ImagePlace, ImageWorker};
-use crate::id::{JobId, TaskRef, WorkerId};
 use crate::state::State;
 use crate::state::done::Done;
 use crate::state::jobs::{ErrorTexts, Job, Submit};
-use crate::state::ready::{Level, Run};
+use crate::state::ready::Level;
 use crate::state::tasks::{EndedRun, Live, Place, TaskTable};
 use crate::state::workers::{Link, PastWorker, Worker};
 use crate::time::Span;
-use crate::view::{TaskCounts, TaskState};
-use std::collections::BTreeSet;
+use crate::view::TaskCounts;
 
 impl State {
     /// Rebuilds a state.
     pub fn from_image(parts: impl IntoIterator<Item = ImagePart>) -> Self {
         let mut state = Self::default();
+        let mut ahead = Vec::new();
         for part in parts {
             match part {
                 ImagePart::Server(server) => {
@@ -25,7 +24,8 @@ impl State {
                     state.last_job = server.last_job;
                     state.last_worker = server.last_worker;
                 }
-                ImagePart::Worker(image) => {
+                ImagePart::Worker(mut image) => {
+                    ahead.push((image.id, std::mem::take(&mut image.ahead)));
                     let worker = restore_worker(image, &mut state);
                     state.workers.insert(worker.id, worker);
                 }
@@ -46,132 +46,8 @@ impl State {
                 ImagePart::Done(image) => restore_done(&mut state, &image),
             }
         }
-        state.rebuild();
+        state.rebuild(ahead);
         state
-    }
-
-    /// Rebuilds everything that follows from jobs and workers.
-    fn rebuild(&mut self) {
-        let ids: Vec<JobId> = self.jobs.keys().copied().collect();
-        for id in ids {
-            self.rebuild_job(id);
-        }
-        let workers: Vec<WorkerId> = self.workers.keys().copied().collect();
-        for worker in workers {
-            self.refresh_open(worker);
-        }
-    }
-
-    fn rebuild_job(&mut self, id: JobId) {
-        let Some(mut job) = self.jobs.remove(&id) else { return };
-        let mut counts = TaskCounts { waiting: job.tasks.total(), ..TaskCounts::default() };
-        for (_, done) in job.tasks.done.iter() {
-            counts.waiting -= 1;
-            *counter(&mut counts, done.state) += 1;
-        }
-        for (first, run) in &job.tasks.ended {
-            let len = u64::from(run.last - first) + 1;
-            counts.waiting -= len;
-            *counter(&mut counts, run.state) += len;
-        }
-        let running = job.tasks.live.values().filter(|live| matches!(live.place, Place::Running { .. })).count() as u64;
-        counts.waiting -= running;
-        counts.running = running;
-        job.counts = counts;
-        for (task, live) in &job.tasks.live {
-            self.rebuild_on_worker(TaskRef { job: id, task: *task }, &job, live);
-        }
-        if counts.waiting > 0 {
-            self.rebuild_queues(&job);
-        }
-        self.jobs.insert(id, job);
-        self.rebuild_consumers(id);
-    }
-
-    fn rebuild_on_worker(&mut self, task: TaskRef, job: &Job, live: &Live) {
-        let Some((worker, _)) = live.on_worker() else { return };
-        let level = job.tasks.ordinal(task.task).and_then(|ordinal| job.level_of(ordinal));
-        let class = level.and_then(|level| self.classes.get(level.class));
-        let Some(worker) = self.workers.get_mut(&worker) else { return };
-        worker.tasks.insert(task);
-        match live.place {
-            Place::Running { variant, .. } => {
-                worker.take(class, variant);
-                worker.running += 1;
-            }
-            Place::Assigned { variant, ahead: false, .. } => worker.take(class, variant),
-            _ => {}
-        }
-    }
-
-    /// Queues what waits: all ordinals that are neither final, nor live elsewhere.
-    fn rebuild_queues(&mut self, job: &Job) {
-        let mut taken: BTreeSet<(u32, u32)> = job.tasks.ended.iter().map(|(first, run)| (*first, run.last)).collect();
-        taken.extend(job.tasks.done.iter().map(|(ordinal, _)| (ordinal, ordinal)));
-        let elsewhere = job.tasks.live.iter().filter(|(_, live)| live.place != Place::Ready);
-        taken.extend(elsewhere.filter_map(|(id, _)| job.tasks.ordinal(*id)).map(|ordinal| (ordinal, ordinal)));
-        for submit in &job.submits {
-            let len = submit.desc.ids.len();
-            if len == 0 {
-                continue;
-            }
-            let last = submit.base + (len - 1) as u32;
-            let mut next = Some(submit.base);
-            let gaps: Vec<(u32, u32)> = taken.range((submit.base, 0)..=(last, u32::MAX)).copied().collect();
-            for (first_taken, last_taken) in gaps {
-                if let Some(first) = next.filter(|first| *first < first_taken) {
-                    self.queue_run(job.id, submit, first, first_taken - 1);
-                }
-                next = last_taken.checked_add(1);
-            }
-            if let Some(first) = next.filter(|first| *first <= last) {
-                self.queue_run(job.id, submit, first, last);
-            }
-        }
-    }
-
-    fn queue_run(&mut self, job: JobId, submit: &Submit, first: u32, last: u32) {
-        if submit.desc.desc_of.is_empty() {
-            if let Some(level) = submit.level(first) {
-                self.ready.push(level, Run { job, first, last });
-            }
-            return;
-        }
-        for ordinal in first..=last {
-            if let Some(level) = submit.level(ordinal) {
-                self.ready.push(level, Run { job, first: ordinal, last: ordinal });
-            }
-        }
-    }
-
-    fn rebuild_consumers(&mut self, id: JobId) {
-        let Some(job) = self.jobs.get(&id) else { return };
-        let mut seen = BTreeSet::new();
-        let mut found = Vec::new();
-        for dependency in job.submits.iter().flat_map(|submit| submit.desc.deps.iter()) {
-            let on_job = if dependency.on.job.0 == 0 { id } else { dependency.on.job };
-            let on = TaskRef { job: on_job, task: dependency.on.task };
-            let live = job.tasks.live.get(&dependency.task);
-            let blocked = live.is_some_and(|live| matches!(live.place, Place::Blocked { .. }));
-            let open = self.task_state(on).is_some_and(|state| !state.is_final());
-            if blocked && open && seen.insert((dependency.task, on, dependency.condition)) {
-                found.push((on, TaskRef { job: id, task: dependency.task }, dependency.condition));
-            }
-        }
-        for (on, consumer, condition) in found {
-            self.consumers.entry(on).or_default().push((consumer, condition));
-        }
-    }
-}
-
-fn counter(counts: &mut TaskCounts, state: TaskState) -> &mut u64 {
-    match state {
-        TaskState::Waiting => &mut counts.waiting,
-        TaskState::Running => &mut counts.running,
-        TaskState::Finished => &mut counts.finished,
-        TaskState::Failed => &mut counts.failed,
-        TaskState::Canceled => &mut counts.canceled,
-        TaskState::Aborted => &mut counts.aborted,
     }
 }
 
@@ -181,7 +57,6 @@ fn restore_worker(image: ImageWorker, state: &mut State) -> Worker {
     worker.stopping = image.stopping;
     worker.last_started = image.last_started;
     worker.idle_since = image.idle_since;
-    worker.ahead = image.ahead.into();
     worker
 }
 

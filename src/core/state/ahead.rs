@@ -1,0 +1,105 @@
+//! The tasks that lie ahead of free resources on one worker, in the order in which they shall start.
+//!
+//! Placement asks in every turn whether any of them should be taken back, so they are counted by queue: the answer
+//! takes as long as there are queues here, not as long as there are tasks.
+//!
+//! **Invariant:** the counts are those of the tasks.
+
+use super::ready::Level;
+use crate::id::TaskRef;
+use std::collections::{BTreeMap, VecDeque};
+
+/// See the module's text.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Ahead {
+    tasks: VecDeque<(TaskRef, Level)>,
+    levels: BTreeMap<Level, u32>,
+}
+
+impl Ahead {
+    /// Adds a task of a queue as the last one to start.
+    pub fn push(&mut self, task: TaskRef, level: Level) {
+        self.tasks.push_back((task, level));
+        *self.levels.entry(level).or_default() += 1;
+    }
+
+    /// The task that starts next, with the queue it came from.
+    pub fn front(&self) -> Option<(TaskRef, Level)> {
+        self.tasks.front().copied()
+    }
+
+    /// Takes a task out; returns the queue it came from. Quick at both ends, where tasks start and are taken back.
+    pub fn remove(&mut self, task: TaskRef) -> Option<Level> {
+        let (first, last) = (self.tasks.front()?, self.tasks.back()?);
+        let (_, level) = if first.0 == task {
+            self.tasks.pop_front()
+        } else if last.0 == task {
+            self.tasks.pop_back()
+        } else {
+            let at = self.tasks.iter().rposition(|(other, _)| *other == task)?;
+            self.tasks.remove(at)
+        }?;
+        if let Some(count) = self.levels.get_mut(&level) {
+            *count -= 1;
+            if *count == 0 {
+                self.levels.remove(&level);
+            }
+        }
+        Some(level)
+    }
+
+    /// The tasks with their queues, in the order in which they shall start.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (TaskRef, Level)> + '_ {
+        self.tasks.iter().copied()
+    }
+
+    /// The queues that the tasks came from, each once.
+    pub fn levels(&self) -> impl Iterator<Item = Level> + '_ {
+        self.levels.keys().copied()
+    }
+
+    /// How many tasks there are.
+    pub fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::ClassId;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn tasks_keep_their_order_and_are_counted(
+            operations in proptest::collection::vec((any::<bool>(), 0u32..12, 0u32..3), 0..60),
+        ) {
+            let (mut ahead, mut model) = (Ahead::default(), Vec::new());
+            for (add, number, class) in operations {
+                let (task, level) = (TaskRef::new(1, number), Level::new(0, ClassId(class)));
+                let position = model.iter().position(|(other, _)| *other == task);
+                match position {
+                    None if add => {
+                        model.push((task, level));
+                        ahead.push(task, level);
+                    }
+                    Some(at) if !add => prop_assert_eq!(ahead.remove(task), Some(model.remove(at).1)),
+                    None => prop_assert_eq!(ahead.remove(task), None),
+                    Some(_) => {}
+                }
+                prop_assert_eq!(ahead.iter().collect::<Vec<_>>(), model.clone());
+                prop_assert_eq!(ahead.front(), model.first().copied());
+                let mut levels: Vec<Level> = model.iter().map(|(_, level)| *level).collect();
+                levels.sort_unstable();
+                levels.dedup();
+                prop_assert_eq!(ahead.levels().collect::<Vec<_>>(), levels);
+            }
+        }
+    }
+}
