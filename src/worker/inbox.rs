@@ -1,4 +1,4 @@
-//! Everything that happens to a worker, in one queue for the thread that owns the agent.
+//! Everything that happens to a worker, in one queue for whoever works on the turn.
 //!
 //! Starts and ends of processes are told on threads that must not block, so putting never waits; who can wait (the
 //! connection, the pipes) asks for room first.
@@ -57,7 +57,11 @@ pub(super) enum Input {
 #[derive(Debug, Default)]
 struct Queue {
     inputs: Vec<Input>,
+    /// The thread of the turn waits.
     waits: bool,
+    called: bool,
+    /// It shall not wait for longer than this.
+    by: Option<Duration>,
 }
 
 /// See the module.
@@ -73,13 +77,43 @@ impl Inbox {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts an input; never waits.
+    /// Puts an input and wakes the thread of the turn; never waits.
     pub(super) fn put(&self, input: Input) {
         let mut queue = self.lock();
         queue.inputs.push(input);
-        let wake = queue.waits;
+        self.wake(queue);
+    }
+
+    /// Puts an input for somebody who looks at the queue next.
+    pub(super) fn put_quietly(&self, input: Input) {
+        self.lock().inputs.push(input);
+    }
+
+    /// Whether nothing is in the queue.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().inputs.is_empty()
+    }
+
+    /// Wakes the thread of the turn.
+    pub(super) fn call(&self) {
+        let mut queue = self.lock();
+        queue.called = true;
+        self.wake(queue);
+    }
+
+    /// Sees to it that the thread of the turn wakes at this time of the monotonic clock, or before.
+    pub(super) fn call_by(&self, deadline: Duration) {
+        let mut queue = self.lock();
+        if queue.by.is_none_or(|by| by > deadline) {
+            queue.by = Some(deadline);
+            self.wake(queue);
+        }
+    }
+
+    fn wake(&self, queue: MutexGuard<'_, Queue>) {
+        let waits = queue.waits;
         drop(queue);
-        if wake {
+        if waits {
             self.arrived.notify_one();
         }
     }
@@ -95,23 +129,29 @@ impl Inbox {
         }
     }
 
-    /// Exchanges `taken`, which is empty, for all inputs; waits for one until the deadline of the monotonic clock.
-    pub(super) fn take(&self, taken: &mut Vec<Input>, deadline: Option<Duration>) {
+    /// Waits for an input or a call, until the deadline of the monotonic clock or one that comes meanwhile.
+    pub(super) fn wait(&self, deadline: Option<Duration>) {
         let mut queue = self.lock();
-        while queue.inputs.is_empty() {
+        queue.by = queue.by.into_iter().chain(deadline).min();
+        while queue.inputs.is_empty() && !queue.called {
             queue.waits = true;
-            queue = match deadline.map(|deadline| deadline.saturating_sub(clock::monotonic())) {
+            queue = match queue.by.map(|by| by.saturating_sub(clock::monotonic())) {
                 None => self.arrived.wait(queue).unwrap_or_else(PoisonError::into_inner),
                 Some(Duration::ZERO) => break,
                 Some(left) => self.arrived.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0,
             };
         }
-        queue.waits = false;
+        (queue.waits, queue.called, queue.by) = (false, false, None);
+    }
+
+    /// Exchanges `taken`, which is empty, for all inputs. `false`: there are none.
+    pub(super) fn take(&self, taken: &mut Vec<Input>) -> bool {
+        let mut queue = self.lock();
         std::mem::swap(&mut queue.inputs, taken);
-        let was_full = taken.len() >= ROOM;
         drop(queue);
-        if was_full {
+        if taken.len() >= ROOM {
             self.room.notify_waiters();
         }
+        !taken.is_empty()
     }
 }

@@ -4,7 +4,7 @@
 //! A worker outlives its server, so the connection is only one of its inputs.
 //!
 //! What holds:
-//! * one thread owns the agent and takes every input in order; nothing else decides;
+//! * one thread at a time works with the agent, which takes every input in order; nothing else decides;
 //! * heartbeats and the connection do not wait for that thread, nor it for them;
 //! * an outcome is reported after the task's output is where it belongs;
 //! * nothing of a worker is left when it has ended: no process, no file in the temporary directory.
@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
+mod desk;
 mod error;
 mod inbox;
 mod link;

@@ -5,9 +5,9 @@
 //! What holds: a task sees the worker's environment, then its job's variables, then ours, which overwrite; variables
 //! of a task in which the worker itself may run are not passed on.
 
+use super::local::WorkDir;
 use crate::grammar::placeholder::{self, Context, ResolvedPaths};
 use crate::platform::process::{Environment, Output, SpawnSpec, Stdin};
-use crate::platform::{fs, random};
 use hq_core::agent::SpawnOrder;
 use hq_core::attempt::{DescKey, SharedDesc};
 use hq_core::resource::{Amount, CPUS, Policy, Variant};
@@ -15,7 +15,7 @@ use hq_core::task::{Destination, DestinationKind, PinMode, TaskDesc};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Variables that belong to one task; a worker that runs inside a task does not hand them to its own.
@@ -50,7 +50,7 @@ pub(super) struct Launch {
 pub(super) struct Launcher {
     base: Environment,
     server_uid: String,
-    work_dir: PathBuf,
+    work_dir: WorkDir,
     prepared: BTreeMap<(DescKey, u32), Prepared>,
 }
 
@@ -79,7 +79,7 @@ struct Resource {
 
 impl Launcher {
     /// A launcher for a worker whose own program is at `executable`.
-    pub(super) fn new(executable: Option<PathBuf>, work_dir: &Path) -> Self {
+    pub(super) fn new(executable: Option<PathBuf>, work_dir: WorkDir) -> Self {
         let mut base = Environment::inherited();
         for (name, _) in std::env::vars_os() {
             let is_of_task = name.to_str().is_some_and(|name| {
@@ -94,7 +94,7 @@ impl Launcher {
         if let Some(executable) = executable {
             base.set("HQ", executable);
         }
-        Self { base, server_uid: String::new(), work_dir: work_dir.to_owned(), prepared: BTreeMap::new() }
+        Self { base, server_uid: String::new(), work_dir, prepared: BTreeMap::new() }
     }
 
     /// The server's uid, for placeholders.
@@ -119,7 +119,11 @@ impl Launcher {
             self.prepared.insert(at, prepared);
         }
         let Some(prepared) = self.prepared.get(&at) else { return Err("the description of the task is gone".into()) };
-        let task_dir = if prepared.shared.desc.task_dir { Some(create_task_dir(&self.work_dir)?) } else { None };
+        let task_dir = if prepared.shared.desc.task_dir {
+            Some(self.work_dir.create_task_dir().map_err(|error| format!("Cannot create task directory: {error}"))?)
+        } else {
+            None
+        };
         let launch = prepared.launch(order, task_dir.clone());
         if let (Err(_), Some(dir)) = (&launch, &task_dir) {
             // Nobody knows of the directory yet.
@@ -127,13 +131,6 @@ impl Launcher {
         }
         launch
     }
-}
-
-fn create_task_dir(work_dir: &Path) -> Result<PathBuf, String> {
-    let name = random::alphanumeric(12).map_err(|error| error.to_string())?;
-    let path = work_dir.join(format!("t{name}"));
-    fs::create_private_dir(&path).map_err(|error| format!("Cannot create task directory: {error}"))?;
-    Ok(path)
 }
 
 impl Prepared {

@@ -6,6 +6,7 @@
 //! What holds: nothing is dialled before the options and the resources are known to be right; at the end the
 //! threads are joined and the temporary directory is gone.
 
+use super::desk::Desk;
 use super::error::Error;
 use super::inbox::{Inbox, Input};
 use super::link::{self, Link};
@@ -72,6 +73,7 @@ pub fn run(options: &WorkerOptions, on_registered: &dyn Fn(&WorkerView)) -> Resu
     let runtime = Builder::new_current_thread().enable_all().build().map_err(Error::system("starting a runtime"))?;
     let ended = work(&runtime, options, config, &work_dir, on_registered);
     runtime.shutdown_background();
+    work_dir.remove();
     match ended? {
         Departure { code: 0, .. } => Ok(0),
         Departure { leaving: None, .. } => Err(Error::ServerLost),
@@ -101,21 +103,27 @@ fn work(
     });
     let threads = std::thread::available_parallelism().map_or(1, |count| count.get()).min(SPAWN_THREADS_MAX);
     let streams = Streams::start(runtime.handle().clone(), Arc::clone(&inbox), config.hostname.clone());
-    let turn = Turn {
+    let streams = streams.map_err(Error::system("starting a thread"))?;
+    let spawner = Spawner::start(threads, CHILDREN_MAX).map_err(Error::system("starting a thread"))?;
+    let desk = Desk::new(Arc::clone(&inbox), |desk| Turn {
         agent,
         inbox: Arc::clone(&inbox),
         outbound: Arc::clone(&outbound),
-        spawner: Spawner::start(threads, CHILDREN_MAX).map_err(Error::system("starting a thread"))?,
-        launcher: Launcher::new(host::executable().ok(), work_dir.path()),
-        streams: streams.map_err(Error::system("starting a thread"))?,
+        spawner,
+        launcher: Launcher::new(host::executable().ok(), work_dir.clone()),
+        streams,
         zero: options.zero,
         timers: Timers::default(),
         running: BTreeMap::new(),
         worker: 0,
         server_uid: String::new(),
         report: WorkerReport::default(),
-    };
-    let thread = std::thread::Builder::new().name("hq-turn".into()).spawn(move || turn.run());
+        desk,
+        quick: true,
+        ended: false,
+        inputs: Vec::new(),
+    });
+    let thread = std::thread::Builder::new().name("hq-turn".into()).spawn(move || desk.run());
     let thread = thread.map_err(Error::system("starting a thread"))?;
     runtime.block_on(async {
         let signals = listen(Arc::clone(&inbox));

@@ -1,11 +1,12 @@
-//! The thread that owns the agent: takes inputs in order, carries effects out.
+//! The turn: takes inputs in order, asks the agent, carries effects out.
 //!
 //! A turn takes everything that has arrived, and only then tells the server, so that the work of many tasks shares
-//! one message and one wake-up.
+//! one message.
 //!
 //! What holds: this is the only place that calls the agent; an attempt's record is there from its launch to its end;
-//! nothing here waits for anything but the next input.
+//! nothing here waits for anything.
 
+use super::desk::{self, Desk};
 use super::inbox::{Inbox, Input};
 use super::outbound::{Departure, Outbound};
 use super::output::{Pump, Streams, Target};
@@ -20,7 +21,8 @@ use hq_core::time::Time;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 /// SIGINT and SIGKILL have these numbers on all of Linux.
 const SIGINT: i32 = 2;
@@ -43,6 +45,12 @@ pub(super) struct Turn {
     pub(super) worker: u32,
     pub(super) server_uid: String,
     pub(super) report: WorkerReport,
+    /// Where threads that start and reap put what happened.
+    pub(super) desk: Weak<Desk>,
+    pub(super) quick: bool,
+    pub(super) ended: bool,
+    /// Room for inputs, kept from turn to turn.
+    pub(super) inputs: Vec<Input>,
 }
 
 /// One launched attempt.
@@ -60,53 +68,61 @@ pub(super) struct Running {
 }
 
 impl Turn {
-    /// Runs until the agent ends; the departure is left in the outbound queue.
-    pub(super) fn run(mut self) {
-        let mut inputs = Vec::new();
+    /// Handles everything that has arrived. `false`: the agent has ended, and its departure is in the outbound queue.
+    pub(super) fn work(&mut self) -> bool {
+        let mut inputs = std::mem::take(&mut self.inputs);
         let mut commands = VecDeque::new();
-        loop {
-            self.inbox.take(&mut inputs, self.timers.next());
+        while !self.ended && self.inbox.take(&mut inputs) {
             let now = Time(clock::wall_us());
             for input in inputs.drain(..) {
                 self.translate(input, &mut commands);
-                if self.handle_all(now, &mut commands) {
-                    return self.end();
-                }
-            }
-            while let Some(timer) = self.timers.pop(clock::monotonic()) {
-                commands.push_back(AgentCommand::TimerExpired(timer));
-                if self.handle_all(now, &mut commands) {
-                    return self.end();
-                }
-            }
-            if self.report != WorkerReport::default() {
-                self.outbound.set_backlog(self.agent.has_backlog());
-                self.outbound.add(&mut self.report);
+                self.handle_all(now, &mut commands);
             }
         }
+        self.inputs = inputs;
+        while !self.ended
+            && let Some(timer) = self.timers.pop(clock::monotonic())
+        {
+            commands.push_back(AgentCommand::TimerExpired(timer));
+            self.handle_all(Time(clock::wall_us()), &mut commands);
+        }
+        if self.report != WorkerReport::default() {
+            self.outbound.set_backlog(self.agent.has_backlog());
+            self.outbound.add(&mut self.report);
+        }
+        !self.ended
+    }
+
+    /// When the next timer runs out.
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        self.timers.next()
+    }
+
+    /// Whether other threads may carry out turns: not if it involves files that may lie on a slow file system.
+    pub(super) fn is_quick(&self) -> bool {
+        self.quick && !self.ended
     }
 
     /// What tasks that did not end in time still hold goes with the worker.
-    fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         for running in std::mem::take(&mut self.running).into_values() {
             running.pump.iter().for_each(Pump::abandon);
             remove_task_dir(running.task_dir.as_deref());
         }
     }
 
-    /// `true`: the agent has ended.
-    fn handle_all(&mut self, now: Time, commands: &mut VecDeque<AgentCommand>) -> bool {
+    fn handle_all(&mut self, now: Time, commands: &mut VecDeque<AgentCommand>) {
         while let Some(command) = commands.pop_front() {
             for effect in self.agent.handle(now, command) {
                 if let AgentEffect::Exit { code, leaving } = effect {
                     self.outbound.add(&mut self.report);
                     self.outbound.depart(Departure { code, leaving });
-                    return true;
+                    self.ended = true;
+                } else {
+                    self.carry_out(now, effect, commands);
                 }
-                self.carry_out(now, effect, commands);
             }
         }
-        false
     }
 
     fn translate(&mut self, input: Input, commands: &mut VecDeque<AgentCommand>) {
@@ -181,6 +197,7 @@ impl Turn {
         match self.launcher.launch(order) {
             Err(text) => commands.push_back(AgentCommand::SpawnFailed { attempt, text, at: now }),
             Ok(Launch { spec, remove_if_finished, task_dir, stream_dir }) => {
+                self.quick &= remove_if_finished.is_empty() && task_dir.is_none();
                 let mut running = Running { remove_if_finished, task_dir, ..Running::default() };
                 match stream_dir {
                     Some(dir) => {
@@ -196,13 +213,13 @@ impl Turn {
     }
 
     fn spawn(&self, attempt: Attempt, spec: SpawnSpec) {
-        let (on_start, on_end) = (Arc::clone(&self.inbox), Arc::clone(&self.inbox));
+        let (on_start, on_end) = (self.desk.clone(), self.desk.clone());
         let job = SpawnJob {
             spec,
             on_started: Box::new(move |result| {
-                on_start.put(Input::Started(attempt, Box::new(result), Time(clock::wall_us())));
+                desk::put(&on_start, Input::Started(attempt, Box::new(result), Time(clock::wall_us())));
             }),
-            on_exit: Box::new(move |exit| on_end.put(Input::Exited(attempt, exit, Time(clock::wall_us())))),
+            on_exit: Box::new(move |exit| desk::put(&on_end, Input::Exited(attempt, exit, Time(clock::wall_us())))),
         };
         // The queue has room for as many as may be alive, so that this does not happen.
         if self.spawner.submit(job).is_err() {
