@@ -44,6 +44,10 @@ fn processes_are_gone(cluster: &Cluster, task: u32) {
     assert!(since.elapsed() < GONE_SPAN_MAX, "it took {:?}", since.elapsed());
 }
 
+fn temporary_directories(cluster: &Cluster) -> usize {
+    std::fs::read_dir(cluster.path().join("tmp")).unwrap().count()
+}
+
 fn task(cluster: &Cluster) -> (String, String) {
     let task = cluster.tasks(1).pop().unwrap();
     (task["state"].as_str().unwrap().to_owned(), task["error"].as_str().unwrap_or_default().to_owned())
@@ -119,5 +123,7 @@ fn tasks_of_a_dead_worker_run_on_another() {
         processes_are_gone(&cluster, id);
     }
     assert!(is_alive(cluster.worker_pid(second)));
+    // No task needed a directory of its own, so the dead worker left none.
+    assert_eq!(temporary_directories(&cluster), 0);
     replayed_equals_live(&mut cluster);
 }
