@@ -44,7 +44,8 @@ pub fn ahead(state: &State, now: Time, level: Level, served: &mut BTreeSet<Worke
         let eligible = (0u32..).zip(&class.variants).find(|(_, needs)| worker.is_eligible(needs, now));
         let Some((variant, _)) = eligible else { continue };
         served.insert(worker.id);
-        let (target, held) = (target(worker), u32::try_from(worker.ahead.len()).unwrap_or(u32::MAX));
+        let held = u32::try_from(worker.ahead.len()).unwrap_or(u32::MAX);
+        let target = target(worker).min(held.saturating_add(worker.room()));
         // Topping up in halves makes few large messages out of many small ones.
         if held <= target / 2 && held < target {
             grants.push((worker.id, variant, target - held));
