@@ -10,7 +10,34 @@
 //! * decoding never panics and refuses trailing bytes.
 
 use serde::{Serialize, de::DeserializeOwned};
+use std::cell::Cell;
 use std::fmt;
+
+thread_local! {
+    /// Bytes that the structs of the value under decoding may still take.
+    static MEMORY_LEFT: Cell<usize> = const { Cell::new(usize::MAX) };
+}
+
+/// Lets the structs that `decode` makes take at most `bytes_max`; beyond that decoding fails.
+///
+/// A struct whose fields are all absent is one byte on the wire and some hundred in memory, so that the length of a
+/// message says little about what it costs.
+pub fn within_memory<T>(bytes_max: usize, decode: impl FnOnce() -> T) -> T {
+    let outer = MEMORY_LEFT.replace(bytes_max);
+    let decoded = decode();
+    MEMORY_LEFT.set(outer);
+    decoded
+}
+
+/// Takes the memory of one struct; for the macros.
+///
+/// # Errors
+/// When the value under decoding is too large.
+pub fn charge(bytes: usize) -> Result<(), &'static str> {
+    let left = MEMORY_LEFT.get().checked_sub(bytes).ok_or("the value takes too much memory")?;
+    MEMORY_LEFT.set(left);
+    Ok(())
+}
 
 /// Bytes that are not a value of the wanted type.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +105,8 @@ macro_rules! int_struct {
                         f.write_str(concat!("a map with integer keys (", stringify!($name), ")"))
                     }
                     fn visit_map<A: ::serde::de::MapAccess<'de>>(self, mut map: A) -> Result<$name, A::Error> {
+                        use ::serde::de::Error;
+                        $crate::cbor::charge(std::mem::size_of::<$name>()).map_err(A::Error::custom)?;
                         #[allow(unused_mut)]
                         let mut value = $name::default();
                         while let Some(key) = map.next_key::<u32>()? {
@@ -143,12 +172,16 @@ macro_rules! int_enum {
                     fn visit_seq<A: ::serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<$name, A::Error> {
                         use ::serde::de::Error;
                         let kind: u16 = seq.next_element()?.ok_or_else(|| A::Error::invalid_length(0, &self))?;
-                        match kind {
+                        let value = match kind {
                             $($kind => seq.next_element::<$body>()?
                                 .map($name::$variant)
                                 .ok_or_else(|| A::Error::invalid_length(1, &self)),)*
                             other => Err(A::Error::custom(format_args!(
                                 "unknown kind {other} of {}", stringify!($name)))),
+                        }?;
+                        match seq.next_element::<::serde::de::IgnoredAny>()? {
+                            None => Ok(value),
+                            Some(_) => Err(A::Error::invalid_length(3, &self)),
                         }
                     }
                 }
@@ -222,9 +255,20 @@ mod tests {
             assert_eq!(Message::decode_body(message.kind(), &message.encode_body()), Ok(message));
         }
         assert!(decode::<Message>(&encode(&(4u16, 1u32))).is_err());
+        assert!(decode::<Message>(&encode(&(9u16, 1u32, 1u32))).is_err());
         assert!(Message::decode_body(4, &[0]).is_err());
         assert_eq!(decode::<Choice>(&encode(&Choice::Two)), Ok(Choice::Two));
         assert!(decode::<Choice>(&encode(&6u16)).is_err());
+    }
+
+    #[test]
+    fn a_value_takes_no_more_memory_than_it_may() {
+        let bytes = encode(&vec![Old::default(); 100]);
+        let size = size_of::<Old>();
+        assert_eq!(within_memory(100 * size, || decode::<Vec<Old>>(&bytes)).map(|list| list.len()), Ok(100));
+        let error = within_memory(99 * size, || decode::<Vec<Old>>(&bytes)).unwrap_err();
+        assert!(error.to_string().contains("too much memory"), "{error}");
+        assert!(decode::<Vec<Old>>(&bytes).is_ok(), "the limit ends with the call");
     }
 
     #[test]

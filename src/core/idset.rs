@@ -71,6 +71,25 @@ impl IdRange {
         (inside && offset.is_multiple_of(self.step())).then(|| offset / self.step())
     }
 
+    /// What remains without the members among `taken`, which ascend: a range for each gap.
+    pub fn without(&self, taken: impl IntoIterator<Item = u32>) -> Vec<IdRange> {
+        let mut ranges = Vec::new();
+        let mut from = 0;
+        let mut keep = |from: u64, to: u64| {
+            if let (true, Some(start), Some(end)) =
+                (from < to, self.nth(from), to.checked_sub(1).and_then(|to| self.nth(to)))
+            {
+                ranges.push(IdRange { start, end, gap: if start == end { 0 } else { self.gap } });
+            }
+        };
+        for position in taken.into_iter().filter_map(|id| self.position(id)) {
+            keep(from, position);
+            from = position + 1;
+        }
+        keep(from, self.len());
+        ranges
+    }
+
     /// The members in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = u32> + use<> {
         let range = *self;
@@ -221,6 +240,13 @@ mod tests {
             for id in 0..140 {
                 prop_assert_eq!(range.position(id).map(|p| p as usize), members.iter().position(|m| *m == id));
             }
+        }
+
+        #[test]
+        fn what_remains_is_the_difference(range in range(), taken in proptest::collection::btree_set(0u32..140, 0..20)) {
+            let left: Vec<u32> = range.without(taken.iter().copied()).iter().flat_map(|range| range.iter()).collect();
+            let expected: Vec<u32> = range.iter().filter(|id| !taken.contains(id)).collect();
+            prop_assert_eq!(left, expected);
         }
 
         #[test]

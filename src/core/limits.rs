@@ -30,6 +30,24 @@ pub const CANCEL_REASON_BYTES_MAX: usize = 200;
 pub const REQUEST_VARIANTS_MAX: usize = 32;
 /// Resources of one variant, and pools of one worker.
 pub const RESOURCES_MAX: usize = 256;
+/// Bytes of a directory, a path or the name of a resource in a submit; the kernel takes no path over 4 KiB.
+pub const PATH_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of one text in what a worker says about itself.
+pub const WORKER_TEXT_BYTES_MAX: usize = 4 * 1024;
+/// Labels of all pools of one worker.
+pub const WORKER_LABELS_MAX: usize = 100_000;
+/// Further facts that a worker tells about itself.
+pub const WORKER_FACTS_MAX: usize = 256;
+/// Tasks that lie on one worker, whatever it claims to have.
+pub const WORKER_TASKS_MAX: u32 = 65_536;
+/// Tasks looked at for one page, whether they are wanted or not: bounds the time of a turn.
+pub const PAGE_SCAN_TASKS_MAX: usize = 50_000;
+/// Ranges of a selection of more tasks than are looked at for one page.
+pub const PAGE_RANGES_MAX: usize = 200;
+/// Memory that the values of one message may take, beside [`MESSAGE_MEMORY_FACTOR`] times its length.
+pub const MESSAGE_MEMORY_BYTES_MIN: usize = 4 * 1024 * 1024;
+/// How much larger than its bytes a message may become in memory.
+pub const MESSAGE_MEMORY_FACTOR: usize = 32;
 /// Words of a command that are kept for display.
 pub const SHOWN_ARGS_MAX: usize = 128;
 /// Bytes of a word that is shown; a longer one is replaced by its size.

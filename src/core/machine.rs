@@ -237,7 +237,8 @@ impl Turn<'_> {
     }
 
     fn register(&mut self, registration: &Registration) {
-        if let Err(reason) = register::check_config(&registration.config) {
+        let checked = register::check_config(&registration.config);
+        if let Err(reason) = checked.and_then(|()| register::check_token(&registration.token)) {
             self.output.reply = Reply::Refused(reason);
             return;
         }

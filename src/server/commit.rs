@@ -10,12 +10,13 @@
 use crate::wire::message::{Response, ToWorker};
 use hq_core::limits;
 use hq_journal::{Journal, RecordDraft};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 
 /// A message that may leave the process: what it tells is durable.
 #[derive(Debug)]
@@ -25,6 +26,44 @@ impl<T> Released<T> {
     /// The message.
     pub fn into_inner(self) -> T {
         self.0
+    }
+}
+
+/// Where a worker's messages go. Once one of them found no room none follows, so that a worker never acts on a sequence
+/// with a gap; its session sees the loss and ends.
+#[derive(Debug, Clone)]
+pub struct WorkerSender {
+    to: mpsc::Sender<Released<ToWorker>>,
+    lost: Arc<AtomicBool>,
+}
+
+/// What a session learns about its queue of messages.
+#[derive(Debug, Clone)]
+pub struct WorkerQueueState {
+    lost: Arc<AtomicBool>,
+}
+
+impl WorkerQueueState {
+    /// Whether a message found no room.
+    pub fn has_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
+    }
+}
+
+/// A queue for the messages of one connection of a worker.
+pub fn worker_queue() -> (WorkerSender, mpsc::Receiver<Released<ToWorker>>, WorkerQueueState) {
+    let (to, messages) = mpsc::channel(limits::WORKER_QUEUE_MESSAGES_MAX);
+    let lost = Arc::new(AtomicBool::new(false));
+    (WorkerSender { to, lost: Arc::clone(&lost) }, messages, WorkerQueueState { lost })
+}
+
+impl WorkerSender {
+    fn send(&self, message: ToWorker) {
+        if !self.lost.load(Ordering::Acquire)
+            && let Err(TrySendError::Full(_)) = self.to.try_send(Released(message))
+        {
+            self.lost.store(true, Ordering::Release);
+        }
     }
 }
 
@@ -41,7 +80,7 @@ pub enum Release {
     /// For a worker's session.
     Worker {
         /// The session.
-        to: mpsc::Sender<Released<ToWorker>>,
+        to: WorkerSender,
         /// What to say.
         message: ToWorker,
     },
@@ -50,12 +89,12 @@ pub enum Release {
 }
 
 impl Release {
-    /// Hands the message over. A session whose queue is full is not reading: it loses its sender and ends, and what it
-    /// missed is told when it connects again.
+    /// Hands the message over. A worker whose queue is full is not reading: its session ends, and what it missed
+    /// is told when it connects again. A client that does not read misses progress, of which there is more.
     fn release(self) {
         match self {
             Self::Answer { to, response } => drop(to.try_send(Released(response))),
-            Self::Worker { to, message } => drop(to.try_send(Released(message))),
+            Self::Worker { to, message } => to.send(message),
             Self::Done(to) => drop(to.try_send(())),
         }
     }

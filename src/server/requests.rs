@@ -5,9 +5,11 @@ use crate::wire::message::{
 };
 use hq_core::command::{Command, Reply, WorkerStop};
 use hq_core::id::{JobId, WorkerId};
+use hq_core::idset::IdSet;
 use hq_core::limits;
 use hq_core::state::State;
 use hq_core::view::JobState;
+use std::collections::BTreeSet;
 
 /// Largest number of ids that a selector may name one by one.
 const SELECTOR_IDS_MAX: u64 = 1_000_000;
@@ -94,7 +96,9 @@ fn ids(selector: &Selector) -> Result<Vec<u32>, String> {
     if count > SELECTOR_IDS_MAX {
         return Err(format!("{count} ids are too many for one command; at most {SELECTOR_IDS_MAX} are allowed"));
     }
-    Ok(selector.ids.iter().collect())
+    // An id that is named twice means the same once.
+    let mut seen = BTreeSet::new();
+    Ok(selector.ids.iter().filter(|id| seen.insert(*id)).collect())
 }
 
 fn job_details(state: &State, selector: &Selector) -> Response {
@@ -114,6 +118,16 @@ fn job_details(state: &State, selector: &Selector) -> Response {
 
 fn tasks(state: &State, request: &TaskPageRequest) -> Response {
     let TaskPageRequest { job, ids, states, from, limit } = request;
+    let many = |ids: &&IdSet| ids.len() > limits::PAGE_SCAN_TASKS_MAX as u64;
+    if let Some(ids) = ids.as_ref().filter(many) {
+        let max = limits::PAGE_RANGES_MAX;
+        if ids.ranges.len() > max {
+            return Response::Refused(format!("a selection of many tasks may have {max} ranges; ask for parts of it"));
+        }
+        if let Err(range) = ids.check() {
+            return Response::Refused(format!("the tasks {range} overlap with others of the selection"));
+        }
+    }
     Response::Tasks(state.view_tasks(*job, ids.as_ref(), states, *from, *limit as usize))
 }
 

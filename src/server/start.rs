@@ -79,8 +79,8 @@ async fn serve(options: &ServerOptions, ready: impl FnOnce(&ServerView, &Path)) 
     ServerDir::prepare(&options.server_dir)?;
     probe(options).await?;
     let running = set_up(options)?;
-    let clients = listen("client", options.client_port.unwrap_or(0)).await?;
-    let workers = listen("worker", options.worker_port.unwrap_or(0)).await?;
+    let clients = listen("client", options.client_port.unwrap_or(0))?;
+    let workers = listen("worker", options.worker_port.unwrap_or(0))?;
     let dir = ServerDir::create(&options.server_dir)?;
     let (access, record) = describe(options, &running, &clients, &workers)?;
     access.write(&dir.access_path())?;
@@ -174,8 +174,8 @@ fn set_up(options: &ServerOptions) -> Result<Running, Error> {
     Ok(Running { turn, threads, reader, server_uid, journal_path })
 }
 
-async fn listen(what: &'static str, port: u16) -> Result<TcpListener, Error> {
-    TcpListener::bind(("0.0.0.0", port)).await.map_err(|cause| Error::Listen { what, port, cause })
+fn listen(what: &'static str, port: u16) -> Result<TcpListener, Error> {
+    wire::listen(port).map_err(|cause| Error::Listen { what, port, cause })
 }
 
 fn describe(

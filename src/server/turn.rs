@@ -5,7 +5,7 @@
 //! stops nobody but who waits for it.
 
 use super::checkpoint::Checkpoints;
-use super::commit::{Committer, Group, Release, Released};
+use super::commit::{Committer, Group, Release, Released, WorkerSender};
 use super::requests::{self, Plan};
 use super::watch::Watchers;
 use super::workers::Links;
@@ -23,8 +23,6 @@ use std::sync::mpsc::SyncSender;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-/// Where a worker's messages go.
-pub type WorkerSender = mpsc::Sender<Released<ToWorker>>;
 /// Where a client's answers go.
 pub type ClientSender = mpsc::Sender<Released<Response>>;
 

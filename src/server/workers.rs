@@ -3,7 +3,7 @@
 //! Messages to one worker leave in the order in which they were decided. An assignment may leave before its event is
 //! durable (a lost one is harmless, since attempts are fenced), but never before the submit of its job is.
 
-use super::commit::{Committer, Release, Released};
+use super::commit::{Committer, Release, WorkerSender};
 use crate::wire::message::{AssignMessage, Empty, ToWorker};
 use hq_core::attempt::{Assignment, DescKey};
 use hq_core::command::Effect;
@@ -11,14 +11,13 @@ use hq_core::id::{JobId, WorkerId};
 use hq_core::limits;
 use hq_core::machine::Machine;
 use std::collections::{BTreeMap, BTreeSet};
-use tokio::sync::mpsc;
 
 /// One connection.
 #[derive(Debug)]
 struct Link {
     /// Number of the connection: a worker that came back has a new one.
     connection: u64,
-    to: mpsc::Sender<Released<ToWorker>>,
+    to: WorkerSender,
     /// Descriptions that this connection has carried.
     known: BTreeSet<DescKey>,
     /// Group of the last message that had to wait.
@@ -35,7 +34,7 @@ pub struct Links {
 
 impl Links {
     /// A worker has connected; an older connection of it is closed.
-    pub fn connect(&mut self, worker: WorkerId, connection: u64, to: mpsc::Sender<Released<ToWorker>>) {
+    pub fn connect(&mut self, worker: WorkerId, connection: u64, to: WorkerSender) {
         self.links.insert(worker, Link { connection, to, known: BTreeSet::new(), waits_for: 0 });
     }
 

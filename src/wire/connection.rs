@@ -13,6 +13,8 @@
 use std::collections::VecDeque;
 use std::io;
 
+use hq_core::cbor::within_memory;
+use hq_core::limits;
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -372,7 +374,9 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
     fn decode<M: DeserializeOwned>(&mut self) -> Result<M, Error> {
         let item = self.packet.get(self.taken..).unwrap_or_default();
         let mut rest = item;
-        let decoded = ciborium::from_reader(&mut rest).map_err(|error| Error::unknown(&error));
+        let memory = limits::MESSAGE_MEMORY_BYTES_MIN.saturating_add(limits::MESSAGE_MEMORY_FACTOR * item.len());
+        let decoded =
+            within_memory(memory, || ciborium::from_reader(&mut rest).map_err(|error| Error::unknown(&error)));
         if decoded.is_err() {
             // The decoder stopped somewhere inside; only a well-formed item can be skipped.
             rest = item;

@@ -45,6 +45,13 @@ pub const WORKER_MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Connections of one port that have not proven themselves yet.
 pub const UNPROVEN_MAX: usize = 64;
 
+/// Connections of one port that the system has accepted and the program has not. One more loses its first packet and
+/// is only tried again after a second, so that a flood must not fill this; the system may allow less.
+pub const BACKLOG_MAX: u32 = 4_096;
+
+/// Open files that are kept for everything but unproven connections: journal, sessions, runtime.
+pub const FILES_RESERVED: u64 = 64;
+
 /// Connections of one port and one source address that have not proven themselves yet.
 pub const UNPROVEN_PER_SOURCE_MAX: usize = 16;
 

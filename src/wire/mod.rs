@@ -32,7 +32,7 @@ mod tests;
 pub use connection::{Connection, Receiver, Sender};
 pub use dial::{DialError, dial};
 pub use error::Error;
-pub use gate::{Authenticated, Gate, GateLimits, raise_fd_limit, serve};
+pub use gate::{Authenticated, Gate, GateLimits, listen, raise_fd_limit, serve};
 pub use handshake::{Identity, Stage, initiate, respond};
 pub use hello::Hello;
 pub use key::SecretKey;

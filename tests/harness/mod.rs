@@ -96,6 +96,8 @@ impl std::fmt::Display for Done {
 pub struct Cluster {
     dir: tempfile::TempDir,
     server_args: Vec<String>,
+    /// Words in front of each command line, such as `env A=b`.
+    wrapper: Vec<String>,
     server: Option<Child>,
     workers: Vec<Option<Child>>,
     others: Vec<u32>,
@@ -107,8 +109,17 @@ impl Cluster {
         let dir = tempfile::Builder::new().prefix("hq-test-").tempdir().expect("a temporary directory");
         std::fs::create_dir(dir.path().join("home")).expect("a home");
         std::fs::create_dir(dir.path().join("work")).expect("a working directory");
-        std::fs::create_dir(dir.path().join("tmp")).expect("a directory for temporary files");
-        Self { dir, server_args: Vec::new(), server: None, workers: Vec::new(), others: Vec::new() }
+        std::fs::create_dir(dir.path().join("tmp")).expect("a place for temporary files");
+        let (server_args, wrapper) = (Vec::new(), Vec::new());
+        Self { dir, server_args, wrapper, server: None, workers: Vec::new(), others: Vec::new() }
+    }
+
+    /// A running server, where the server and all commands run under `wrapper`, such as `prlimit --nofile=64`.
+    pub fn start_under(wrapper: &[&str]) -> Self {
+        let mut cluster = Self::offline();
+        cluster.wrapper = wrapper.iter().map(|word| (*word).to_owned()).collect();
+        cluster.start_server();
+        cluster
     }
 
     /// A running server without workers.
@@ -141,6 +152,11 @@ impl Cluster {
         self.dir.path().join("work")
     }
 
+    /// The directory for temporary files of the server, workers and commands.
+    pub fn tmp(&self) -> PathBuf {
+        self.dir.path().join("tmp")
+    }
+
     /// The server directory.
     pub fn server_dir(&self) -> PathBuf {
         self.dir.path().join("server")
@@ -163,14 +179,22 @@ impl Cluster {
 
     /// A command line of the program, to be changed before it runs.
     pub fn command<S: AsRef<OsStr>>(&self, words: &[S]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hq"));
+        let program = env!("CARGO_BIN_EXE_hq");
+        let mut command = match self.wrapper.split_first() {
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(program);
+                command
+            }
+            None => Command::new(program),
+        };
         for variable in OWN_VARIABLES {
             command.env_remove(variable);
         }
         command.args(words).current_dir(self.work()).env("HOME", self.dir.path().join("home"));
         command.env("HQ_SERVER_DIR", self.server_dir()).env("TZ", "UTC").stdin(Stdio::null());
         // A worker that is killed leaves its temporary directory behind.
-        command.env("TMPDIR", self.dir.path().join("tmp"));
+        command.env("TMPDIR", self.tmp());
         command
     }
 

@@ -2,7 +2,7 @@
 
 use crate::attempt::Attempt;
 use crate::command::Effect;
-use crate::id::{JobId, TaskRef, WorkerId};
+use crate::id::{JobId, TaskId, TaskRef, WorkerId};
 use crate::idset::IdSet;
 use crate::state::State;
 use crate::view::TaskState;
@@ -14,17 +14,10 @@ pub fn unfinished(state: &State, id: JobId) -> IdSet {
     let mut set = IdSet::from_sorted(job.tasks.live.keys().map(|task| task.0));
     for level in job.levels() {
         for run in state.ready.runs_of(level, id) {
-            let untouched = job.tasks.ids_of_run(run.first, run.last);
-            // Tasks that were tried before are queued too, and have an entry already.
-            let all_new = untouched.iter().all(|range| {
-                job.tasks.live.range(crate::id::TaskId(range.start)..=crate::id::TaskId(range.end)).next().is_none()
-            });
-            if all_new {
-                set.ranges.extend(untouched);
-            } else {
-                let new = untouched.iter().flat_map(|range| range.iter());
-                let new = new.filter(|task| !job.tasks.live.contains_key(&crate::id::TaskId(*task)));
-                set.ranges.extend(IdSet::from_sorted(new).ranges);
+            for range in job.tasks.ids_of_run(run.first, run.last) {
+                // Tasks that were tried before are queued too, and have an entry already.
+                let tried = job.tasks.live.range(TaskId(range.start)..=TaskId(range.end));
+                set.ranges.extend(range.without(tried.map(|(task, _)| task.0)));
             }
         }
     }

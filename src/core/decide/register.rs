@@ -2,12 +2,14 @@
 
 use crate::attempt::{Attempt, HeldAttempt, Outcome, Registration};
 use crate::event::{Event, TaskAdopted, TasksReturned};
-use crate::id::{JobId, TaskRef, WorkerId};
+use crate::id::{Epoch, JobId, TaskRef, WorkerId};
 use crate::idset::IdSet;
 use crate::limits;
+use crate::resource::PoolKind;
 use crate::state::State;
 use crate::state::tasks::{Live, Place, TaskStatus};
 use crate::worker::WorkerConfig;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Checks what a worker says about itself.
@@ -36,9 +38,82 @@ pub fn check_config(config: &WorkerConfig) -> Result<(), String> {
         if !names.insert(&pool.name) {
             return Err(format!("Resource {} defined twice", pool.name));
         }
+        if let PoolKind::Range(range) = &pool.kind
+            && range.start > range.end
+        {
+            return Err(format!(
+                "Resource {} has the range {}-{}, which ends before it starts",
+                pool.name, range.start, range.end
+            ));
+        }
         if pool.kind.size().0 == 0 || pool.kind.size().0 > u64::from(u32::MAX) * 10_000 {
             return Err(format!("Resource {} is empty or too large", pool.name));
         }
+    }
+    check_labels(config)?;
+    check_texts(config)
+}
+
+/// Labels are unique within a pool, since each stands for one thing; all together they are not too many.
+fn check_labels(config: &WorkerConfig) -> Result<(), String> {
+    let mut count = 0;
+    for pool in &config.resources.pools {
+        let groups: &[Vec<String>] = match &pool.kind {
+            PoolKind::List(labels) => std::slice::from_ref(labels),
+            PoolKind::Groups(groups) => groups,
+            PoolKind::Range(_) | PoolKind::Sum(_) => continue,
+        };
+        let mut labels = BTreeSet::new();
+        for group in groups {
+            // A group without labels costs memory as well.
+            count += 1 + group.len();
+            if count > limits::WORKER_LABELS_MAX {
+                return Err(format!("the resources have too many labels; at most {}", limits::WORKER_LABELS_MAX));
+            }
+            for label in group {
+                check_text("the label of a resource", label)?;
+                if !labels.insert(label) {
+                    return Err(format!("Resource {} has the label {label} twice", pool.name));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Every text has a limit, since it is kept in the journal and shown in tables.
+fn check_texts(config: &WorkerConfig) -> Result<(), String> {
+    for pool in &config.resources.pools {
+        if pool.name.is_empty() {
+            return Err("a resource has no name".to_owned());
+        }
+        check_text("the name of a resource", &pool.name)?;
+    }
+    check_text("the host name", &config.hostname)?;
+    check_text("the group", &config.group)?;
+    check_text("the working directory", &config.work_dir)?;
+    check_text("the address", &config.listen_address)?;
+    if config.extra.len() > limits::WORKER_FACTS_MAX {
+        return Err(format!("{} further facts are too many; at most {}", config.extra.len(), limits::WORKER_FACTS_MAX));
+    }
+    config.extra.iter().try_for_each(|(name, value)| {
+        check_text("the name of a further fact", name)?;
+        check_text("a further fact", value)
+    })
+}
+
+/// Checks the name that a worker's process gave itself.
+///
+/// # Errors
+/// The reason for the refusal.
+pub fn check_token(token: &str) -> Result<(), String> {
+    check_text("the name of the worker's process", token)
+}
+
+fn check_text(what: &str, text: &str) -> Result<(), String> {
+    if text.len() > limits::WORKER_TEXT_BYTES_MAX {
+        let (bytes, max) = (text.len(), limits::WORKER_TEXT_BYTES_MAX);
+        return Err(format!("{what} has {bytes} bytes; at most {max} are allowed"));
     }
     Ok(())
 }
@@ -57,24 +132,26 @@ pub struct Reunion {
 /// Compares what the worker holds with the state.
 pub fn reunite(state: &State, worker: WorkerId, registration: &Registration) -> Reunion {
     let mut reunion = Reunion::default();
-    let mut seen = BTreeSet::new();
+    let mut adopted: BTreeMap<TaskRef, Attempt> = BTreeMap::new();
     let outcomes = registration.outbox.iter().map(outcome_as_held);
     for (held, is_outcome) in registration.held.iter().map(|held| (*held, false)).chain(outcomes) {
-        if !seen.insert(held.attempt.task) {
-            continue;
-        }
-        match judge(state, worker, &held) {
-            Verdict::Keep => {}
-            Verdict::Adopt => reunion.adopted.push(adoption(worker, &held)),
-            Verdict::Drop => {
-                if !is_outcome {
-                    reunion.drop.push(held.attempt);
+        let own = match judge(state, worker, &held) {
+            Verdict::Keep => true,
+            // Of several attempts of one task the first is the worker's, and of that one there may be an outcome too.
+            Verdict::Adopt => match adopted.entry(held.attempt.task) {
+                Entry::Vacant(entry) => {
+                    entry.insert(held.attempt);
+                    reunion.adopted.push(adoption(worker, &held));
+                    true
                 }
-                continue;
-            }
-        }
-        if !is_outcome {
-            reunion.kept.push(held);
+                Entry::Occupied(entry) => *entry.get() == held.attempt,
+            },
+            Verdict::Drop => false,
+        };
+        match (own, is_outcome) {
+            (true, false) => reunion.kept.push(held),
+            (false, false) => reunion.drop.push(held.attempt),
+            (_, true) => {}
         }
     }
     reunion
@@ -92,7 +169,9 @@ enum Verdict {
 
 fn judge(state: &State, worker: WorkerId, held: &HeldAttempt) -> Verdict {
     let fence = held.attempt.fence;
-    let waits_with = |next: u32| fence.epoch < state.epoch && fence.attempt.0 >= next;
+    // An assignment of an earlier start that never reached the disk. It was made, so the worker can run the task.
+    let was_given = || fence.epoch > Epoch(0) && fence.epoch < state.epoch && can_run(state, worker, held.attempt.task);
+    let waits_with = |next: u32| fence.attempt.0 >= next && was_given();
     match state.task_status(held.attempt.task) {
         Some(TaskStatus::Live(live)) => match live {
             Live { place: Place::Ready, next_attempt, .. } if waits_with(next_attempt.0) => Verdict::Adopt,
@@ -102,6 +181,14 @@ fn judge(state: &State, worker: WorkerId, held: &HeldAttempt) -> Verdict {
         Some(TaskStatus::Untouched) if waits_with(0) => Verdict::Adopt,
         _ => Verdict::Drop,
     }
+}
+
+/// Whether the worker has what the task needs, leaving its remaining lifetime aside.
+fn can_run(state: &State, worker: WorkerId, task: TaskRef) -> bool {
+    let class = state.class_of(task).and_then(|class| state.classes.get(class));
+    let worker = state.workers.get(&worker);
+    let (Some(class), Some(worker)) = (class, worker) else { return false };
+    class.variants.iter().any(|variant| worker.is_eligible(variant, worker.started))
 }
 
 fn adoption(worker: WorkerId, held: &HeldAttempt) -> Event {

@@ -49,6 +49,9 @@ fn check_submit(submit: &SubmitDesc) -> Result<(), String> {
         return Err("the submit describes no task".to_owned());
     }
     at_most("descriptions of tasks", submit.descs.len(), limits::GRAPH_TASKS_MAX)?;
+    at_most("tasks with a description of their own", submit.desc_of.len(), limits::GRAPH_TASKS_MAX)?;
+    at_most("bytes in the directory of the submit", submit.submit_dir.len(), limits::PATH_BYTES_MAX)?;
+    at_most("bytes in the stream directory", submit.stream.as_ref().map_or(0, String::len), limits::PATH_BYTES_MAX)?;
     at_most("bytes in all entries", submit.entries.bytes.len(), limits::SUBMIT_ENTRIES_BYTES_MAX)?;
     let lengths = [("entries", submit.entries.len()), ("descriptions", submit.desc_of.len())];
     for (what, len) in lengths {
@@ -72,6 +75,22 @@ fn check_submit(submit: &SubmitDesc) -> Result<(), String> {
 }
 
 fn check_desc(desc: &TaskDesc) -> Result<(), String> {
+    if desc.args.is_empty() {
+        return Err("the command is empty".to_owned());
+    }
+    for (what, path) in [
+        ("bytes in the working directory", &desc.cwd),
+        ("bytes in the path for the standard output", &desc.stdout.path),
+        ("bytes in the path for the standard error", &desc.stderr.path),
+    ] {
+        at_most(what, path.len(), limits::PATH_BYTES_MAX)?;
+        if path.contains('\0') {
+            return Err("a path contains a zero byte".to_owned());
+        }
+    }
+    if let Some(name) = desc.env.keys().find(|name| name.is_empty() || name.contains('=')) {
+        return Err(format!("`{name}` cannot be the name of an environment variable"));
+    }
     at_most("words in the command", desc.args.len(), limits::TASK_ARGS_MAX)?;
     let words: usize = desc.args.iter().map(String::len).sum();
     let variables: usize = desc.env.iter().map(|(key, value)| key.len() + value.len() + 2).sum();
@@ -103,6 +122,7 @@ fn check_variant(variant: &Variant) -> Result<(), String> {
     at_most("resources in one request", variant.entries.len(), limits::RESOURCES_MAX)?;
     let mut names = BTreeSet::new();
     for entry in &variant.entries {
+        at_most("bytes in the name of a resource", entry.resource.len(), limits::PATH_BYTES_MAX)?;
         if entry.amount == Amount::ZERO && entry.policy != Policy::All {
             return Err("Zero resources cannot be requested".to_owned());
         }

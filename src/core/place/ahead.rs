@@ -37,7 +37,8 @@ fn target(worker: &Worker) -> u32 {
 pub fn hungry(state: &State) -> Vec<(WorkerId, u32)> {
     let busy = state.workers.values().filter(|worker| worker.accepts() && !worker.tasks.is_empty());
     busy.filter_map(|worker| {
-        let (target, held) = (target(worker), u32::try_from(worker.ahead.len()).unwrap_or(u32::MAX));
+        let held = u32::try_from(worker.ahead.len()).unwrap_or(u32::MAX);
+        let target = target(worker).min(held.saturating_add(worker.room()));
         (held <= target / 2 && held < target).then(|| (worker.id, target - held))
     })
     .collect()

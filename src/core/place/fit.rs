@@ -38,7 +38,7 @@ pub fn fit(state: &State, now: Time, level: Level, from: WorkerId) -> Option<Vec
             if !worker.is_eligible(needs, now) {
                 continue;
             }
-            let count = worker.fits(needs, limits::TURN_ASSIGNMENTS_MAX as u32);
+            let count = worker.fits(needs, worker.room().min(limits::TURN_ASSIGNMENTS_MAX as u32));
             if count > 0 {
                 return Some(head_tasks(state, level, count, *id, variant, false));
             }

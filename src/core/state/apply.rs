@@ -181,16 +181,25 @@ impl State {
         blocked
     }
 
-    /// Queues the tasks of a submit that have nothing to wait for, as runs of one description each.
+    /// Queues the tasks of a submit that have nothing to wait for, as runs of one description each. An array
+    /// costs as much as it has dependencies, however many tasks it has.
     fn queue_submit(&mut self, id: JobId, number: u32, base: u32, total: u64, blocked: &BTreeMap<u32, TaskId>) {
         let Some(submit) = self.jobs.get(&id).and_then(|job| job.submits.get(number as usize)) else { return };
         if total == 0 {
             return;
         }
         let last = base + (total - 1) as u32;
-        if submit.desc.desc_of.is_empty() && blocked.is_empty() {
-            if let Some(level) = submit.level(base) {
-                self.ready.push(level, Run { job: id, first: base, last });
+        if submit.desc.desc_of.is_empty() {
+            let Some(level) = submit.level(base) else { return };
+            let mut first = Some(base);
+            for ordinal in blocked.keys().copied() {
+                if let Some(first) = first.filter(|first| *first < ordinal) {
+                    self.ready.push(level, Run { job: id, first, last: ordinal - 1 });
+                }
+                first = ordinal.checked_add(1);
+            }
+            if let Some(first) = first.filter(|first| *first <= last) {
+                self.ready.push(level, Run { job: id, first, last });
             }
             return;
         }

@@ -3,6 +3,7 @@
 use super::ahead::Ahead;
 use super::classes::{Class, ClassVariant, Classes, Need, ResourceIndex};
 use crate::id::{ClassId, TaskRef, WorkerId};
+use crate::limits;
 use crate::time::{Span, Time};
 use crate::view::{LastStarted, WorkerEnd};
 use crate::worker::WorkerConfig;
@@ -120,6 +121,11 @@ impl Worker {
     /// Whether anything is free at all.
     pub fn has_free(&self) -> bool {
         self.free.iter().any(|parts| *parts > 0)
+    }
+
+    /// How many tasks may still be laid on the worker, whatever is free.
+    pub fn room(&self) -> u32 {
+        limits::WORKER_TASKS_MAX.saturating_sub(u32::try_from(self.tasks.len()).unwrap_or(u32::MAX))
     }
 
     /// Tasks that hold resources.

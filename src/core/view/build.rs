@@ -9,7 +9,7 @@ use crate::idset::IdSet;
 use crate::limits;
 use crate::state::State;
 use crate::state::jobs::Job;
-use crate::state::tasks::{Place, TaskStatus};
+use crate::state::tasks::{Place, TaskStatus, TaskTable};
 use crate::state::workers::{Link, PastWorker, Worker};
 use crate::task::{Entries, SubmitDesc, TaskDesc};
 use crate::view::TaskCounts;
@@ -18,8 +18,6 @@ use std::sync::Arc;
 
 /// Failed tasks that a job's detail names.
 const FAILED_SHOWN: usize = 5;
-/// Tasks looked at for one page, whether they fit the filter or not: bounds the time of a turn.
-const PAGE_SCAN_MAX: usize = 50_000;
 /// Tasks of one page at most.
 const PAGE_TASKS_MAX: usize = 10_000;
 /// Bytes of error texts after which a page ends.
@@ -65,24 +63,22 @@ impl State {
         let limit = limit.clamp(1, PAGE_TASKS_MAX);
         let mut page = TaskPage { job: id, ..TaskPage::default() };
         let mut workers = BTreeSet::new();
-        let all = job.tasks.ascending_from(from);
-        let wanted: Box<dyn Iterator<Item = TaskId>> = match ids {
-            // Few ids of a large job are looked up; many are filtered.
-            Some(set) if set.len() <= PAGE_SCAN_MAX as u64 => {
-                let sorted: BTreeSet<u32> = set.iter().filter(|task| *task >= from.0).collect();
-                Box::new(sorted.into_iter().map(TaskId))
-            }
-            Some(set) => Box::new(all.filter(|task| set.contains(task.0))),
-            None => Box::new(all),
-        };
+        let few = ids.is_some_and(|set| set.len() <= limits::PAGE_SCAN_TASKS_MAX as u64);
+        let wanted = candidates(job, ids, from);
         let mut error_bytes = 0;
         for (scanned, task) in wanted.enumerate() {
-            if page.tasks.len() >= limit || scanned >= PAGE_SCAN_MAX || error_bytes >= PAGE_ERROR_BYTES {
+            let full = page.tasks.len() >= limit || error_bytes >= PAGE_ERROR_BYTES;
+            if full || scanned >= limits::PAGE_SCAN_TASKS_MAX {
                 page.next = Some(task);
                 break;
             }
+            if !few && ids.is_some_and(|set| !set.contains(task.0)) {
+                continue;
+            }
             match view_task(job, task) {
-                None => page.missing.push(task),
+                // Of a large selection only what is there is told.
+                None if few => page.missing.push(task),
+                None => {}
                 Some(view) if states.is_empty() || states.contains(&view.state) => {
                     workers.extend(view.workers.iter().copied());
                     error_bytes += view.error.as_ref().map_or(0, String::len);
@@ -127,6 +123,25 @@ impl State {
             view.counts.add(&job.counts);
         }
         view
+    }
+}
+
+/// Tasks among which all wanted ones are, ascending: the shorter of the job's and the selected ones.
+fn candidates<'a>(job: &'a Job, ids: Option<&IdSet>, from: TaskId) -> Box<dyn Iterator<Item = TaskId> + 'a> {
+    match ids {
+        Some(set) if set.len() <= limits::PAGE_SCAN_TASKS_MAX as u64 => {
+            let sorted: BTreeSet<u32> = set.iter().filter(|task| *task >= from.0).collect();
+            Box::new(sorted.into_iter().map(TaskId))
+        }
+        Some(set) if set.len() < job.tasks.total() => {
+            let mut wanted = TaskTable::default();
+            wanted.add(set, 0);
+            let last = job.tasks.max_id().unwrap_or(0);
+            let ascending = wanted.ascending_from(from).take_while(|task| task.0 <= last);
+            // One more than is looked at, to know where the next page starts.
+            Box::new(ascending.take(limits::PAGE_SCAN_TASKS_MAX + 1).collect::<Vec<_>>().into_iter())
+        }
+        _ => Box::new(job.tasks.ascending_from(from)),
     }
 }
 

@@ -2,18 +2,19 @@
 //!
 //! Heartbeats are counted here, on the tokio threads: a long turn does not make a worker look dead.
 
-use crate::server::commit::Released;
+use crate::server::commit::{Released, WorkerQueueState, worker_queue};
 use crate::server::turn::Input;
 use crate::wire::message::{ToServer, ToWorker};
 use crate::wire::{Connection, Receiver, Sender};
 use hq_core::id::WorkerId;
-use hq_core::limits;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 /// Time for the registration to arrive.
 const REGISTRATION_SPAN: Duration = Duration::from_secs(15);
+/// How long a worker may take no byte of a write.
+const WRITE_SPAN: Duration = Duration::from_secs(30);
 /// Messages that are packed into one write.
 const WRITE_BATCH_BYTES: usize = 256 * 1024;
 
@@ -23,7 +24,7 @@ pub async fn serve(connection: Connection, address: SocketAddr, number: u64, inb
     let registration = tokio::time::timeout(REGISTRATION_SPAN, receiver.recv::<ToServer>()).await;
     let Ok(Ok(Some(ToServer::Register(registration)))) = registration else { return };
     let heartbeat = registration.config.heartbeat.to_duration();
-    let (to, messages) = mpsc::channel(limits::WORKER_QUEUE_MESSAGES_MAX);
+    let (to, messages, queue) = worker_queue();
     let (id, answer) = oneshot::channel();
     let input = Input::Register { registration: Box::new(registration), connection: number, to, id };
     if inbox.send(input).await.is_err() {
@@ -40,7 +41,12 @@ pub async fn serve(connection: Connection, address: SocketAddr, number: u64, inb
         Err(_) => return,
     };
     log::info!("Worker {worker} connected from {address}");
-    let writing = tokio::spawn(write(sender, messages));
+    let writing = tokio::spawn(async move {
+        write(sender, messages, &queue).await;
+        if queue.has_lost() {
+            log::warn!("Worker {worker} does not read what it is sent; its connection is closed");
+        }
+    });
     let silent = read(&mut receiver, worker, number, heartbeat, &inbox, &writing).await;
     drop(inbox.send(Input::Gone { worker, connection: number, silent }).await);
     // What is on its way (the order to stop, say) is written before the connection is closed.
@@ -79,10 +85,11 @@ async fn read(
     }
 }
 
-/// Writes what the turn and the commit thread release; whatever has queued up goes into one write.
-async fn write(mut sender: Sender, mut messages: mpsc::Receiver<Released<ToWorker>>) {
+/// Writes what the turn and the commit thread release; whatever has queued up goes into one write. Ends when a message
+/// was lost or the worker takes none for too long.
+async fn write(mut sender: Sender, mut messages: mpsc::Receiver<Released<ToWorker>>, queue: &WorkerQueueState) {
     while let Some(message) = messages.recv().await {
-        if sender.queue(&message.into_inner()).is_err() {
+        if queue.has_lost() || sender.queue(&message.into_inner()).is_err() {
             return;
         }
         while sender.queued_bytes() < WRITE_BATCH_BYTES
@@ -92,9 +99,9 @@ async fn write(mut sender: Sender, mut messages: mpsc::Receiver<Released<ToWorke
                 return;
             }
         }
-        if sender.flush().await.is_err() {
+        if !matches!(tokio::time::timeout(WRITE_SPAN, sender.flush()).await, Ok(Ok(()))) {
             return;
         }
     }
-    drop(sender.finish().await);
+    drop(tokio::time::timeout(WRITE_SPAN, sender.finish()).await);
 }
