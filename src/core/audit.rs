@@ -86,7 +86,11 @@ fn audit_workers(state: &State, rebuilt: &State) -> Result<(), String> {
             }
         }
     }
-    let open = |state: &State| -> BTreeSet<WorkerId> { state.open_workers.clone() };
+    let open = |state: &State| -> BTreeMap<String, BTreeSet<WorkerId>> {
+        let resources = (0..state.classes.resource_count()).map(ResourceIndex);
+        let open = resources.map(|index| (state.classes.resource_name(index).to_owned(), state.open_workers.of(index)));
+        open.filter(|(_, workers)| !workers.is_empty()).map(|(name, workers)| (name, workers.clone())).collect()
+    };
     if open(state) != open(rebuilt) {
         return Err(format!("open workers: kept {:?}, counted {:?}", open(state), open(rebuilt)));
     }

@@ -1,6 +1,7 @@
 //! Decisions: functions of the state that say which events shall happen, or why not. They change nothing.
 
 pub mod cancel;
+mod cycle;
 pub mod depend;
 pub mod register;
 pub mod report;

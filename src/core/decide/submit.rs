@@ -1,13 +1,14 @@
 //! Whether a submit is accepted. Everything that could hurt later is refused here, with a sentence that says why.
 
+use super::cycle;
 use crate::event::JobSubmitted;
-use crate::id::{JobId, TaskId, TaskRef};
+use crate::id::{JobId, TaskRef};
 use crate::limits;
 use crate::resource::{Amount, Policy, ResourceRequest, Variant};
 use crate::state::State;
 use crate::state::tasks::TaskTable;
 use crate::task::{SubmitDesc, SubmitRequest, TaskDesc};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The event of an acceptable submit of a new job.
@@ -75,9 +76,6 @@ fn check_submit(submit: &SubmitDesc) -> Result<(), String> {
 }
 
 fn check_desc(desc: &TaskDesc) -> Result<(), String> {
-    if desc.args.is_empty() {
-        return Err("the command is empty".to_owned());
-    }
     for (what, path) in [
         ("bytes in the working directory", &desc.cwd),
         ("bytes in the path for the standard output", &desc.stdout.path),
@@ -138,8 +136,7 @@ fn check_dependencies(state: &State, submit: &SubmitDesc) -> Result<(), String> 
     at_most("dependencies", submit.deps.len(), limits::SUBMIT_DEPS_MAX)?;
     let mut new = TaskTable::default();
     new.add(&submit.ids, 0);
-    let mut waits: BTreeMap<TaskId, u32> = BTreeMap::new();
-    let mut consumers: BTreeMap<TaskId, Vec<TaskId>> = BTreeMap::new();
+    let mut edges = Vec::new();
     for dependency in &submit.deps {
         if new.ordinal(dependency.task).is_none() {
             return Err(format!("invalid dependency: task {} is not part of the submit", dependency.task));
@@ -153,22 +150,9 @@ fn check_dependencies(state: &State, submit: &SubmitDesc) -> Result<(), String> 
         if new.ordinal(dependency.on.task).is_none() {
             return Err(format!("invalid dependency: task {} is not part of the submit", dependency.on.task));
         }
-        *waits.entry(dependency.task).or_default() += 1;
-        consumers.entry(dependency.on.task).or_default().push(dependency.task);
+        edges.push((dependency.on.task.0, dependency.task.0));
     }
-    let mut free: Vec<TaskId> = consumers.keys().filter(|task| !waits.contains_key(task)).copied().collect();
-    while let Some(task) = free.pop() {
-        for consumer in consumers.get(&task).into_iter().flatten() {
-            if let Some(count) = waits.get_mut(consumer) {
-                *count -= 1;
-                if *count == 0 {
-                    waits.remove(consumer);
-                    free.push(*consumer);
-                }
-            }
-        }
-    }
-    match waits.keys().next() {
+    match cycle::find(edges) {
         Some(task) => Err(format!("invalid dependency: task {task} is part of a cycle")),
         None => Ok(()),
     }

@@ -140,8 +140,8 @@ fn outranked_below(state: &State, now: Time, worker: &Worker, waiting: Level) ->
 fn idle_room(state: &State, now: Time, class: ClassId, except: WorkerId) -> u32 {
     let Some(found) = state.classes.get(class) else { return 0 };
     let mut room = 0u32;
-    for id in state.open_workers.iter().filter(|id| **id != except) {
-        let Some(worker) = state.workers.get(id) else { continue };
+    for id in state.open_workers.candidates(found, WorkerId(0)).filter(|id| *id != except) {
+        let Some(worker) = state.workers.get(&id) else { continue };
         if worker.blocked.contains(&class) {
             continue;
         }

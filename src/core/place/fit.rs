@@ -29,8 +29,8 @@ pub struct Assign {
 pub fn fit(state: &State, now: Time, level: Level, from: WorkerId) -> Option<Vec<Assign>> {
     let class = state.classes.get(level.class)?;
     state.ready.head(level)?;
-    for id in state.open_workers.range(from..) {
-        let Some(worker) = state.workers.get(id) else { continue };
+    for id in state.open_workers.candidates(class, from) {
+        let Some(worker) = state.workers.get(&id) else { continue };
         if worker.blocked.contains(&level.class) {
             continue;
         }
@@ -40,7 +40,7 @@ pub fn fit(state: &State, now: Time, level: Level, from: WorkerId) -> Option<Vec
             }
             let count = worker.fits(needs, worker.room().min(limits::TURN_ASSIGNMENTS_MAX as u32));
             if count > 0 {
-                return Some(head_tasks(state, level, count, *id, variant, false));
+                return Some(head_tasks(state, level, count, id, variant, false));
             }
         }
     }

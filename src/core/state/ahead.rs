@@ -7,20 +7,28 @@
 
 use super::ready::Level;
 use crate::id::TaskRef;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 /// See the module's text.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Ahead {
     tasks: VecDeque<(TaskRef, Level)>,
-    levels: BTreeMap<Level, u32>,
+    /// Sorted; mostly one.
+    levels: Vec<(Level, u32)>,
 }
 
 impl Ahead {
     /// Adds a task of a queue as the last one to start.
     pub fn push(&mut self, task: TaskRef, level: Level) {
         self.tasks.push_back((task, level));
-        *self.levels.entry(level).or_default() += 1;
+        match self.levels.binary_search_by_key(&level, |(level, _)| *level) {
+            Ok(at) => {
+                if let Some((_, count)) = self.levels.get_mut(at) {
+                    *count += 1;
+                }
+            }
+            Err(at) => self.levels.insert(at, (level, 1)),
+        }
     }
 
     /// The task that starts next, with the queue it came from.
@@ -39,10 +47,12 @@ impl Ahead {
             let at = self.tasks.iter().rposition(|(other, _)| *other == task)?;
             self.tasks.remove(at)
         }?;
-        if let Some(count) = self.levels.get_mut(&level) {
+        if let Ok(at) = self.levels.binary_search_by_key(&level, |(level, _)| *level)
+            && let Some((_, count)) = self.levels.get_mut(at)
+        {
             *count -= 1;
             if *count == 0 {
-                self.levels.remove(&level);
+                self.levels.remove(at);
             }
         }
         Some(level)
@@ -55,7 +65,7 @@ impl Ahead {
 
     /// The queues that the tasks came from, each once.
     pub fn levels(&self) -> impl Iterator<Item = Level> + '_ {
-        self.levels.keys().copied()
+        self.levels.iter().map(|(level, _)| *level)
     }
 
     /// How many tasks there are.

@@ -11,10 +11,9 @@ use super::workers::{Link, PastWorker, Worker};
 use crate::event::{Event, JobSubmitted, ServerStarted, Stamped, WorkerConnected, WorkerLost};
 use crate::id::{AttemptId, JobId, TaskId, TaskRef, WorkerId};
 use crate::limits;
-use crate::task::{Entries, SubmitDesc};
+use crate::task::{Condition, Entries, SubmitDesc};
 use crate::time::Time;
 use crate::view::{TaskCounts, TaskState, WorkerEnd};
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 impl State {
@@ -81,7 +80,7 @@ impl State {
 
     fn apply_worker_lost(&mut self, at: Time, event: &WorkerLost) {
         let Some(worker) = self.workers.remove(&event.worker) else { return };
-        self.open_workers.remove(&event.worker);
+        self.open_workers.remove(event.worker);
         for task in &worker.tasks {
             self.requeue(*task, event.reason.is_crash());
         }
@@ -149,64 +148,63 @@ impl State {
         let total = event.submit.ids.len();
         job.add(TaskState::Waiting, i64::try_from(total).unwrap_or(i64::MAX));
         let blocked = self.block_dependents(event.job, &event.submit);
-        self.queue_submit(event.job, number, base, total, &blocked);
+        self.queue_submit(event.job, base, total, &blocked);
     }
 
-    /// Registers the dependencies of a submit; returns the ordinals of tasks that have to wait.
-    fn block_dependents(&mut self, id: JobId, submit: &SubmitDesc) -> BTreeMap<u32, TaskId> {
-        let mut unmet: BTreeMap<TaskId, u32> = BTreeMap::new();
-        let mut seen = BTreeSet::new();
-        for dependency in &submit.deps {
+    /// Registers the dependencies of a submit; returns the ordinals of tasks that have to wait, ascending.
+    fn block_dependents(&mut self, id: JobId, submit: &SubmitDesc) -> Vec<u32> {
+        // What comes with the first submit of a job cannot have ended yet.
+        let is_first = self.jobs.get(&id).is_some_and(|job| job.submits.len() == 1);
+        let open = submit.deps.iter().filter_map(|dependency| {
             let on_job = if dependency.on.job.0 == 0 { id } else { dependency.on.job };
             let on = TaskRef { job: on_job, task: dependency.on.task };
-            if self.condition(on, dependency.condition) == Some(true) {
-                continue;
-            }
-            let dependent = TaskRef { job: id, task: dependency.task };
-            // The same dependency given twice counts once.
-            if seen.insert((dependency.task, on, dependency.condition)) {
-                self.consumers.entry(on).or_default().push((dependent, dependency.condition));
-                *unmet.entry(dependency.task).or_default() += 1;
-            }
+            let is_met = !(is_first && on_job == id) && self.condition(on, dependency.condition) == Some(true);
+            (!is_met).then_some((on, dependency.task, dependency.condition))
+        });
+        let mut open: Vec<(TaskRef, TaskId, Condition)> = open.collect();
+        // The same dependency given twice counts once.
+        open.sort_unstable();
+        open.dedup();
+        for group in open.chunk_by(|a, b| a.0 == b.0) {
+            let Some((on, _, _)) = group.first() else { continue };
+            let consumers = group.iter().map(|(_, task, condition)| (TaskRef { job: id, task: *task }, *condition));
+            self.consumers.entry(*on).or_default().extend(consumers);
         }
-        let Some(job) = self.jobs.get_mut(&id) else { return BTreeMap::new() };
-        let mut blocked = BTreeMap::new();
-        for (task, unmet) in unmet {
-            if let Some(ordinal) = job.tasks.ordinal(task) {
+        let mut waiting: Vec<TaskId> = open.iter().map(|(_, task, _)| *task).collect();
+        waiting.sort_unstable();
+        let Some(job) = self.jobs.get_mut(&id) else { return Vec::new() };
+        let mut blocked = Vec::new();
+        for group in waiting.chunk_by(|a, b| a == b) {
+            let Some(task) = group.first() else { continue };
+            let unmet = u32::try_from(group.len()).unwrap_or(u32::MAX);
+            if let Some(ordinal) = job.tasks.ordinal(*task) {
                 let live = Live { place: Place::Blocked { unmet }, next_attempt: AttemptId(0), crashes: 0 };
-                job.tasks.live.insert(task, live);
-                blocked.insert(ordinal, task);
+                job.tasks.live.insert(*task, live);
+                blocked.push(ordinal);
             }
         }
+        blocked.sort_unstable();
         blocked
     }
 
-    /// Queues the tasks of a submit that have nothing to wait for, as runs of one description each. An array
-    /// costs as much as it has dependencies, however many tasks it has.
-    fn queue_submit(&mut self, id: JobId, number: u32, base: u32, total: u64, blocked: &BTreeMap<u32, TaskId>) {
-        let Some(submit) = self.jobs.get(&id).and_then(|job| job.submits.get(number as usize)) else { return };
-        if total == 0 {
+    /// Queues the tasks of a submit that have nothing to wait for: all between those that have.
+    fn queue_submit(&mut self, id: JobId, base: u32, total: u64, blocked: &[u32]) {
+        let Some(job) = self.jobs.get(&id) else { return };
+        let Some(last) = total.checked_sub(1).and_then(|more| u32::try_from(u64::from(base) + more).ok()) else {
             return;
-        }
-        let last = base + (total - 1) as u32;
-        if submit.desc.desc_of.is_empty() {
-            let Some(level) = submit.level(base) else { return };
-            let mut first = Some(base);
-            for ordinal in blocked.keys().copied() {
-                if let Some(first) = first.filter(|first| *first < ordinal) {
-                    self.ready.push(level, Run { job: id, first, last: ordinal - 1 });
+        };
+        let mut next = Some(base);
+        let ends = blocked.iter().map(|ordinal| ordinal.checked_sub(1)).chain([Some(last)]);
+        let restarts = blocked.iter().map(|ordinal| ordinal.checked_add(1)).chain([None]);
+        for (end, restart) in ends.zip(restarts) {
+            if let (Some(first), Some(last)) = (next, end)
+                && first <= last
+            {
+                for (level, first, last) in job.stretches(first, last) {
+                    self.ready.push(level, Run { job: id, first, last });
                 }
-                first = ordinal.checked_add(1);
             }
-            if let Some(first) = first.filter(|first| *first <= last) {
-                self.ready.push(level, Run { job: id, first, last });
-            }
-            return;
-        }
-        for ordinal in (base..=last).filter(|ordinal| !blocked.contains_key(ordinal)) {
-            if let Some(level) = submit.level(ordinal) {
-                self.ready.push(level, Run { job: id, first: ordinal, last: ordinal });
-            }
+            next = restart;
         }
     }
 

@@ -12,6 +12,7 @@ pub mod classes;
 pub mod done;
 pub mod image;
 pub mod jobs;
+pub mod open;
 pub mod ready;
 mod rebuild;
 pub mod tasks;
@@ -23,8 +24,9 @@ use crate::time::Time;
 use crate::view::TaskState;
 use classes::Classes;
 use jobs::Job;
+use open::OpenWorkers;
 use ready::{Level, Ready};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use tasks::TaskStatus;
 use workers::{PastWorker, Worker};
 
@@ -54,7 +56,7 @@ pub struct State {
     /// Tasks that wait for a task, with what they wait for.
     pub consumers: BTreeMap<TaskRef, Vec<(TaskRef, Condition)>>,
     /// Connected workers that have something free.
-    pub open_workers: BTreeSet<WorkerId>,
+    pub open_workers: OpenWorkers,
 }
 
 impl State {
@@ -117,11 +119,9 @@ impl State {
 
     /// Keeps the index of workers with something free.
     pub(crate) fn refresh_open(&mut self, worker: WorkerId) {
-        let open = self.workers.get(&worker).is_some_and(|worker| worker.accepts() && worker.has_free());
-        if open {
-            self.open_workers.insert(worker);
-        } else {
-            self.open_workers.remove(&worker);
+        match self.workers.get(&worker) {
+            Some(worker) => self.open_workers.refresh(worker),
+            None => self.open_workers.remove(worker),
         }
     }
 }

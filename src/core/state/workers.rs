@@ -118,9 +118,9 @@ impl Worker {
         self.free.get(resource.0).copied().unwrap_or(0)
     }
 
-    /// Whether anything is free at all.
-    pub fn has_free(&self) -> bool {
-        self.free.iter().any(|parts| *parts > 0)
+    /// One more than the largest index of a resource that the worker may have.
+    pub fn resources(&self) -> usize {
+        self.free.len()
     }
 
     /// How many tasks may still be laid on the worker, whatever is free.
