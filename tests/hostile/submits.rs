@@ -104,7 +104,6 @@ fn descriptions_beyond_limits() -> Vec<SubmitRequest> {
         described(|desc| desc.env = [("A".to_owned(), "x".repeat(3 << 20))].into()),
         described(|desc| desc.env = [("A\0".to_owned(), String::new())].into()),
         described(|desc| desc.stdin = serde_bytes::ByteBuf::from(vec![0; 9 << 20])),
-        described(|desc| desc.args.clear()),
         described(|desc| desc.env = [("A=B".to_owned(), String::new())].into()),
         described(|desc| desc.env = [(String::new(), "x".to_owned())].into()),
         described(|desc| desc.cwd = "x".repeat(1 << 20)),
