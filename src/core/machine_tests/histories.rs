@@ -126,8 +126,6 @@ fn play(scene: &mut Scene, step: &Step) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
-
     /// Replaying the events gives the state that ran, to the byte, at every point of a random history; so does
     /// the image. The audit runs after every command.
     #[test]
