@@ -86,6 +86,17 @@ impl Cluster {
         usage(self.server.id())
     }
 
+    /// Memory and CPU of all workers.
+    pub fn worker_usage(&self) -> Result<Usage, String> {
+        let mut sum = Usage { resident_bytes: 0.0, cpu_seconds: 0.0 };
+        for worker in &self.workers {
+            let one = usage(worker.id())?;
+            sum.resident_bytes += one.resident_bytes;
+            sum.cpu_seconds += one.cpu_seconds;
+        }
+        Ok(sum)
+    }
+
     /// Bytes in files of the journal.
     pub fn journal_bytes(&self) -> f64 {
         size(&self.dir.path().join("journal"))
