@@ -11,7 +11,7 @@
 use super::error::Error;
 use crate::platform::{fs, host, random};
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -92,7 +92,8 @@ impl WorkDir {
 fn hold(root: &Path) -> io::Result<File> {
     let lock = File::open(root)?;
     lock.try_lock()?;
-    std::fs::write(root.join(HOST_FILE_NAME), host::name()?)?;
+    let mut file = fs::create_new(&root.join(HOST_FILE_NAME), fs::PRIVATE_FILE_MODE).map_err(io::Error::other)?;
+    file.write_all(host::name()?.as_bytes())?;
     Ok(lock)
 }
 

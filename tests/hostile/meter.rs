@@ -109,6 +109,12 @@ impl Meter {
         self.check(PEER_KIB_MAX, PEER_PATIENCE);
     }
 
+    /// As [`Meter::peers`], with another limit of memory in KiB.
+    #[track_caller]
+    pub fn within(self, memory_kib_max: u64) {
+        self.check(memory_kib_max, PEER_PATIENCE);
+    }
+
     #[track_caller]
     fn check(self, memory_kib_max: u64, patience: Duration) {
         let cost = self.stop();

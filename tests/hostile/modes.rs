@@ -6,6 +6,8 @@
 //! anything; access files can only be read, and only by their owner.
 
 use crate::harness::Cluster;
+use crate::peer::{Peer, job, staying_task};
+use hq_core::idset::IdSet;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -68,6 +70,11 @@ fn nothing_is_readable_by_others_under_a_careless_umask() {
     cluster.hq(&["submit", "--wait", &stream, "--array=1-20", "--", "sh", "-c", "echo secret-$HQ_TASK_ID"]).ok();
     let running = cluster.submit(&[&stream, "--", "sh", "-c", "echo secret; sleep 600"]);
     cluster.wait_job(running, "RUNNING");
+
+    let mut desc = staying_task();
+    desc.cwd = cluster.work().display().to_string();
+    let staying = Peer::client(&cluster).submit(job("stays", IdSet::single(0), desc));
+    cluster.wait_job(staying.0, "RUNNING");
 
     let mut paths = Vec::new();
     below(&cluster.server_dir(), &mut paths);

@@ -165,6 +165,11 @@ pub fn task() -> TaskDesc {
     TaskDesc { args: vec!["true".to_owned()], request: ResourceRequest::cpus(Amount::units(1)), ..TaskDesc::default() }
 }
 
+/// A task that gets a directory of its own and stays.
+pub fn staying_task() -> TaskDesc {
+    TaskDesc { args: ["sleep", "600"].map(str::to_owned).to_vec(), task_dir: true, ..task() }
+}
+
 /// A job of one kind of task with these ids.
 pub fn job(name: &str, ids: hq_core::idset::IdSet, desc: TaskDesc) -> SubmitRequest {
     let submit = SubmitDesc { ids, descs: vec![Arc::new(desc)], submit_dir: "/".to_owned(), ..SubmitDesc::default() };

@@ -121,8 +121,8 @@ fn refusals_change_nothing() {
     let before = scene.machine.state().canonical_bytes();
     let cyclic = graph(2, &[(1, 0, Condition::Ok), (0, 1, Condition::Ok)]);
     let mut zero = array(IdSet::range(0, 1), 1, 0);
-    let desc = TaskDesc { request: ResourceRequest::cpus(Amount::ZERO), ..TaskDesc::default() };
-    Arc::make_mut(&mut zero.submit).descs = vec![Arc::new(desc)];
+    let desc = |request| Arc::new(TaskDesc { args: vec!["x".to_owned()], request, ..TaskDesc::default() });
+    Arc::make_mut(&mut zero.submit).descs = vec![desc(ResourceRequest::cpus(Amount::ZERO))];
     let mut named = array(IdSet::range(0, 1), 1, 0);
     named.name = "a\nb".into();
     let mut entries = array(IdSet::range(0, 1), 1, 0);
