@@ -184,6 +184,20 @@ int_struct! {
 }
 
 impl SubmitDesc {
+    /// The same submit with other descriptions and without the entries: for what is kept or shown of it.
+    pub fn slim(&self, descs: Vec<Arc<TaskDesc>>) -> Self {
+        Self {
+            ids: self.ids.clone(),
+            descs,
+            desc_of: self.desc_of.clone(),
+            entries: Entries::default(),
+            deps: self.deps.clone(),
+            submit_dir: self.submit_dir.clone(),
+            stream: self.stream.clone(),
+            graph: self.graph,
+        }
+    }
+
     /// The description of the task at `position` of `ids`.
     pub fn desc_at(&self, position: usize) -> Option<&Arc<TaskDesc>> {
         let index = self.desc_of.get(position).copied().unwrap_or(0);

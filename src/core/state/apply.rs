@@ -11,7 +11,7 @@ use super::workers::{Link, PastWorker, Worker};
 use crate::event::{Event, JobSubmitted, ServerStarted, Stamped, WorkerConnected, WorkerLost};
 use crate::id::{AttemptId, JobId, TaskId, TaskRef, WorkerId};
 use crate::limits;
-use crate::task::{Condition, Entries, SubmitDesc};
+use crate::task::{Condition, SubmitDesc};
 use crate::time::Time;
 use crate::view::{TaskCounts, TaskState, WorkerEnd};
 use std::sync::Arc;
@@ -229,14 +229,5 @@ fn without_bulk(submit: &SubmitDesc) -> SubmitDesc {
         slim.stdin.shrink_to_fit();
         Arc::new(slim)
     });
-    SubmitDesc {
-        ids: submit.ids.clone(),
-        descs: descs.collect(),
-        desc_of: submit.desc_of.clone(),
-        entries: Entries::default(),
-        deps: submit.deps.clone(),
-        submit_dir: submit.submit_dir.clone(),
-        stream: submit.stream.clone(),
-        graph: submit.graph,
-    }
+    submit.slim(descs.collect())
 }

@@ -11,7 +11,7 @@ use crate::state::State;
 use crate::state::jobs::Job;
 use crate::state::tasks::{Place, TaskStatus, TaskTable};
 use crate::state::workers::{Link, PastWorker, Worker};
-use crate::task::{Entries, SubmitDesc, TaskDesc};
+use crate::task::{SubmitDesc, TaskDesc};
 use crate::view::TaskCounts;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -207,16 +207,7 @@ fn workers_of(job: &Job) -> BTreeSet<WorkerId> {
 
 /// A submit as it is shown: without bulk, long words replaced by their size, a long command cut.
 fn shown_submit(submit: &SubmitDesc) -> SubmitDesc {
-    SubmitDesc {
-        ids: submit.ids.clone(),
-        descs: submit.descs.iter().map(|desc| Arc::new(shown_desc(desc))).collect(),
-        desc_of: submit.desc_of.clone(),
-        entries: Entries::default(),
-        deps: submit.deps.clone(),
-        submit_dir: submit.submit_dir.clone(),
-        stream: submit.stream.clone(),
-        graph: submit.graph,
-    }
+    submit.slim(submit.descs.iter().map(|desc| Arc::new(shown_desc(desc))).collect())
 }
 
 fn shown_desc(desc: &TaskDesc) -> TaskDesc {
