@@ -308,13 +308,11 @@ impl Turn<'_> {
         for event in report::returns(self.state(), worker, &report.returned, &self.machine.asked_back) {
             self.emit(event);
         }
-        if self.machine.asked_back.is_empty() {
-            self.acknowledge(worker, report.ended.iter().map(|outcome| outcome.number).max());
-            return;
-        }
-        let heard = report.started.iter().map(|started| started.attempt).chain(report.returned.iter().copied());
-        for attempt in heard.chain(report.ended.iter().map(|outcome| outcome.attempt)) {
-            self.machine.asked_back.remove(&attempt);
+        if !self.machine.asked_back.is_empty() {
+            let heard = report.started.iter().map(|started| started.attempt).chain(report.returned.iter().copied());
+            for attempt in heard.chain(report.ended.iter().map(|outcome| outcome.attempt)) {
+                self.machine.asked_back.remove(&attempt);
+            }
         }
         self.acknowledge(worker, report.ended.iter().map(|outcome| outcome.number).max());
     }
