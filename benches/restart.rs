@@ -65,7 +65,7 @@ fn submitted(job: JobId, tasks: u32) -> JobSubmitted {
 fn config() -> Box<WorkerConfig> {
     let pools = vec![Pool { name: "cpus".into(), kind: PoolKind::range(0, 127) }];
     Box::new(WorkerConfig {
-        resources: WorkerResources { pools },
+        resources: WorkerResources { pools, ..Default::default() },
         hostname: "node".into(),
         heartbeat: limits::HEARTBEAT_DEFAULT,
         ..WorkerConfig::default()

@@ -75,6 +75,8 @@ int_struct! {
         2 => pub variant: u32,
         /// The tasks, in the order in which they shall start.
         3 => pub tasks: Vec<AssignedTask>,
+        /// For a multi-node task: host names of its workers, this one (the root) first; otherwise empty.
+        4 => pub nodes: Vec<String>,
     }
 }
 

@@ -452,7 +452,13 @@ impl Turn<'_> {
                     let key = DescKey { job: assign.job, submit: number, index: submit.desc_index(ordinal) };
                     match grouped.last_mut() {
                         Some(last) if last.key == key => last.tasks.push(assigned),
-                        _ => grouped.push(Assignment { key, epoch, variant: assign.variant, tasks: vec![assigned] }),
+                        _ => grouped.push(Assignment {
+                            key,
+                            epoch,
+                            variant: assign.variant,
+                            tasks: vec![assigned],
+                            nodes: Vec::new(),
+                        }),
                     }
                 }
             }

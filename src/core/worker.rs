@@ -71,5 +71,9 @@ int_struct! {
         8 => pub on_server_lost: OnServerLost,
         /// Further facts: `ProcessPid`, and `JobManager` inside an allocation.
         9 => pub extra: BTreeMap<String, String>,
+        /// Least share of its CPUs that has to be in use for it to get anything, in 1/10000; 0: no such bound.
+        10 => pub min_utilization_parts: u32,
+        /// How often it reports the use of its hardware; none: never of its own accord.
+        11 => pub overview_interval: Option<Span>,
     }
 }

@@ -10,7 +10,7 @@ use super::Error;
 use super::cursor::Cursor;
 use super::request::{amount, is_bare};
 use hq_core::limits::RESOURCES_MAX;
-use hq_core::resource::{Amount, CPUS, Pool, PoolKind, WorkerResources};
+use hq_core::resource::{Amount, CPUS, Coupling, Pool, PoolKind, WorkerResources};
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -113,7 +113,7 @@ pub fn assemble(mut pools: Vec<Pool>) -> Result<WorkerResources, PoolError> {
             return Err(PoolError::RepeatedLabel { name: pool.name.clone(), label: label.to_owned() });
         }
     }
-    Ok(WorkerResources { pools })
+    Ok(WorkerResources { pools, coupling: Coupling::default() })
 }
 
 /// Prints a kind in the form that [`parse`] reads: `[a,b]`, `[[a,b],[c]]`, `range(0-3)`, `sum(2.5)`.

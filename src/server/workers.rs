@@ -139,14 +139,15 @@ fn split(assignment: Assignment) -> Vec<Assignment> {
     if bytes(&assignment) <= limits::ASSIGNMENT_BYTES_MAX {
         return vec![assignment];
     }
-    let Assignment { key, epoch, variant, tasks } = assignment;
+    let tasks = assignment.tasks;
+    let empty = Assignment { tasks: Vec::new(), ..assignment };
     let mut parts = Vec::new();
-    let mut part = Assignment { key, epoch, variant, tasks: Vec::new() };
+    let mut part = empty.clone();
     let mut size = 0;
     for task in tasks {
         let len = task.entry.as_ref().map_or(0, |entry| entry.len());
         if size + len > limits::ASSIGNMENT_BYTES_MAX && !part.tasks.is_empty() {
-            parts.push(std::mem::replace(&mut part, Assignment { key, epoch, variant, tasks: Vec::new() }));
+            parts.push(std::mem::replace(&mut part, empty.clone()));
             size = 0;
         }
         size += len;

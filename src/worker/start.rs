@@ -68,6 +68,8 @@ pub fn run(options: &WorkerOptions, on_registered: &dyn Fn(&WorkerView)) -> Resu
         idle_timeout: options.idle_timeout,
         time_limit: options.time_limit,
         on_server_lost: options.on_server_lost,
+        min_utilization_parts: 0,
+        overview_interval: None,
         extra: BTreeMap::from([("ProcessPid".to_owned(), host::pid().to_string())]),
     };
     let runtime = Builder::new_current_thread().enable_all().build().map_err(Error::system("starting a runtime"))?;

@@ -110,7 +110,7 @@ fn a_connected_worker() {
         Pool { name: "mem".into(), kind: PoolKind::Sum(Amount(5_000)) },
     ];
     let config = WorkerConfig {
-        resources: WorkerResources { pools },
+        resources: WorkerResources { pools, ..Default::default() },
         hostname: "node1".into(),
         group: "default".into(),
         heartbeat: Span::from_secs(8),

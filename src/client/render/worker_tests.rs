@@ -12,7 +12,7 @@ const STARTED: Time = Time(1_893_553_445_000_000);
 fn worker(id: u32) -> WorkerView {
     let pools = vec![Pool { name: "cpus".into(), kind: PoolKind::range(0, 3) }];
     let config = WorkerConfig {
-        resources: WorkerResources { pools },
+        resources: WorkerResources { pools, ..Default::default() },
         hostname: "node1".into(),
         group: "default".into(),
         work_dir: "/tmp/w".into(),

@@ -198,7 +198,7 @@ impl Agent {
     }
 
     fn assign(&mut self, now: Time, shared: Option<SharedDesc>, assignment: Assignment, out: &mut Output) {
-        let Assignment { key, epoch, variant, tasks } = assignment;
+        let Assignment { key, epoch, variant, tasks, .. } = assignment;
         if let Some(shared) = shared {
             self.descs.learn(key, shared);
         }

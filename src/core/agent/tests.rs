@@ -18,7 +18,11 @@ pub(super) const NOW: Time = Time(1_000_000);
 
 fn agent_with(cpus: u32, on_server_lost: OnServerLost) -> Agent {
     let pools = vec![Pool { name: "cpus".into(), kind: PoolKind::range(0, cpus - 1) }];
-    Agent::new(AgentConfig { resources: WorkerResources { pools }, on_server_lost, time_limit: None })
+    Agent::new(AgentConfig {
+        resources: WorkerResources { pools, ..Default::default() },
+        on_server_lost,
+        time_limit: None,
+    })
 }
 
 pub(super) fn agent(cpus: u32) -> Agent {
@@ -42,7 +46,10 @@ pub(super) fn assign(job: u32, shared: Option<SharedDesc>, tasks: &[(u32, u32)])
         ..AssignedTask::default()
     };
     let tasks = tasks.iter().map(task).collect();
-    AgentCommand::Assign { shared, assignment: Assignment { key: key(job), epoch: Epoch(1), variant: 0, tasks } }
+    AgentCommand::Assign {
+        shared,
+        assignment: Assignment { key: key(job), epoch: Epoch(1), variant: 0, tasks, nodes: Vec::new() },
+    }
 }
 
 pub(super) fn at(job: u32, task: u32) -> Attempt {

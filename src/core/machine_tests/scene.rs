@@ -34,7 +34,7 @@ pub(super) fn array(ids: IdSet, cpus: u32, priority: i32) -> SubmitRequest {
 pub(super) fn config(cpus: u32) -> Box<WorkerConfig> {
     let pools = vec![Pool { name: "cpus".into(), kind: PoolKind::range(0, cpus - 1) }];
     Box::new(WorkerConfig {
-        resources: WorkerResources { pools },
+        resources: WorkerResources { pools, ..Default::default() },
         hostname: "node".into(),
         heartbeat: limits::HEARTBEAT_DEFAULT,
         ..WorkerConfig::default()

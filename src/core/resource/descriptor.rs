@@ -2,7 +2,7 @@
 //!
 //! Pools are sorted by name once assembled. Labels are strings, ranges have their decimal numbers as labels.
 
-use super::Amount;
+use super::{Amount, Coupling};
 use std::fmt;
 
 int_struct! {
@@ -44,6 +44,8 @@ int_struct! {
     pub struct WorkerResources {
         /// The pools.
         0 => pub pools: Vec<Pool>,
+        /// Groups that are good to use together.
+        1 => pub coupling: Coupling,
     }
 }
 

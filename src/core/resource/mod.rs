@@ -3,10 +3,12 @@
 //! Everything is fixed-point in 1/10000 of a unit, so that sums are exact and replay is deterministic.
 
 mod amount;
+mod coupling;
 mod descriptor;
 mod request;
 
 pub use amount::{Amount, AmountError};
+pub use coupling::{Coupling, CouplingWeight};
 pub use descriptor::{Pool, PoolKind, WorkerResources};
 pub use request::{Policy, RequestEntry, ResourceRequest, Variant};
 

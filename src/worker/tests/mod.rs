@@ -120,7 +120,7 @@ impl Peer {
     async fn assign(&mut self, job: u32, shared: Option<SharedDesc>, tasks: &[u32]) {
         let task = |task: &u32| AssignedTask { task: TaskId(*task), attempt: AttemptId(0), entry: None };
         let tasks = tasks.iter().map(task).collect();
-        let assignment = Assignment { key: key(job), epoch: Epoch(1), variant: 0, tasks };
+        let assignment = Assignment { key: key(job), epoch: Epoch(1), variant: 0, tasks, nodes: Vec::new() };
         self.send(ToWorker::Assign(AssignMessage { shared, assignment })).await;
     }
 

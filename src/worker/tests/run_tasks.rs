@@ -64,7 +64,7 @@ async fn a_task_sees_its_environment_and_writes_its_files() {
     desc.request.variants[0].entries[0].amount = Amount::units(2);
     shared.desc = Arc::new(desc);
     let tasks = vec![AssignedTask { task: TaskId(5), attempt: AttemptId(3), entry: Some(b"line".to_vec().into()) }];
-    let assignment = Assignment { key: key(9), epoch: Epoch(1), variant: 0, tasks };
+    let assignment = Assignment { key: key(9), epoch: Epoch(1), variant: 0, tasks, nodes: Vec::new() };
     peer.send(ToWorker::Assign(AssignMessage { shared: Some(shared), assignment })).await;
     assert_eq!(peer.outcome(5).await.error, "");
     let cwd = server.path("work-5");

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 fn worker(pools: &[(&str, PoolKind)]) -> Allocator {
     let pools = pools.iter().map(|(name, kind)| Pool { name: (*name).into(), kind: kind.clone() }).collect();
-    Allocator::new(&WorkerResources { pools })
+    Allocator::new(&WorkerResources { pools, ..Default::default() })
 }
 
 /// A request for one resource in the user's words.

@@ -206,7 +206,7 @@ fn config(cpus: u32) -> Box<WorkerConfig> {
         Pool { name: "mem".into(), kind: PoolKind::Sum(Amount::units(65_536)) },
     ];
     Box::new(WorkerConfig {
-        resources: WorkerResources { pools },
+        resources: WorkerResources { pools, ..Default::default() },
         hostname: "node".into(),
         heartbeat: limits::HEARTBEAT_DEFAULT,
         ..WorkerConfig::default()
