@@ -4,11 +4,11 @@
 //!
 //! Holds: strings go into the request as they were typed; placeholders are resolved where a task starts.
 
-use super::arguments::SubmitArgs;
+use super::arguments::{PinWord, SubmitArgs};
 use super::entries::Chosen;
 use super::error::Error;
 use crate::grammar::placeholder::{self, Place, Placeholder};
-use crate::grammar::{environment, free_text, request};
+use crate::grammar::{environment, free_text, request, weight};
 use hq_core::idset::IdSet;
 use hq_core::limits;
 use hq_core::resource::{ResourceRequest, Variant};
@@ -24,8 +24,17 @@ const FILES_UNWARNED_MAX: u64 = 999;
 /// # Errors
 /// [`Error::Invalid`] for resources that cannot be asked for together.
 pub fn resources(args: &SubmitArgs) -> Result<ResourceRequest, Error> {
-    let entries = request::combine(args.cpus, Vec::new()).map_err(|error| Error::Invalid(error.to_string()))?;
-    Ok(ResourceRequest { variants: vec![Variant { entries, ..Variant::default() }] })
+    let entries = request::combine(args.cpus, args.resource.clone());
+    let entries = entries.map_err(|error| Error::Invalid(error.to_string()))?;
+    let variant = Variant {
+        nodes: args.nodes,
+        // Whole workers are given to a multi-node task, whatever they have.
+        entries: if args.nodes > 0 { Vec::new() } else { entries },
+        min_time: args.time_request.map(Span::from_duration).unwrap_or_default(),
+        // The default is not written down, so that tasks with it said and unsaid are of one kind.
+        weight_parts: args.weight.filter(|parts| *parts != weight::PARTS_PER_UNIT).unwrap_or_default(),
+    };
+    Ok(ResourceRequest { variants: vec![variant] })
 }
 
 /// The ids of the tasks: those of the entries if there are any, else of `--array`, else 0.
@@ -55,6 +64,9 @@ pub fn warnings(args: &SubmitArgs, ids: &IdSet) -> Vec<String> {
     ];
     let unknown = |(path, place): (Option<String>, Place)| placeholder::unknown_names_warning(&path?, place);
     warnings.extend(places.into_iter().filter_map(unknown));
+    if args.nodes > 0 && !args.resource.is_empty() {
+        warnings.push("Values of `--resource` are ignored for multi-node tasks, which get whole workers".to_owned());
+    }
     warnings
 }
 
@@ -137,7 +149,8 @@ pub fn build(
         priority: args.priority,
         time_limit: args.time_limit.map(Span::from_duration),
         crash_limit: args.crash_limit.unwrap_or(CrashLimit::Max(limits::CRASH_LIMIT_DEFAULT)),
-        ..TaskDesc::default()
+        pin: args.pin.map(PinWord::mode).unwrap_or_default(),
+        task_dir: args.task_dir,
     };
     let submit = SubmitDesc {
         ids,
@@ -163,8 +176,9 @@ fn destination(args: &SubmitArgs, given: Option<&Destination>) -> Destination {
 mod tests {
     use super::*;
     use crate::client::arguments::{Cli, Command};
+    use crate::client::render::resources;
     use clap::Parser;
-    use hq_core::task::Entries;
+    use hq_core::task::{Entries, PinMode};
 
     fn args(line: &[&str]) -> SubmitArgs {
         let words = ["hq", "submit"].iter().chain(line).copied();
@@ -217,6 +231,24 @@ mod tests {
     }
 
     #[test]
+    fn resources_of_all_kinds() {
+        let desc = |line: &[&str]| built(line).unwrap().submit.descs[0].clone();
+        let shown = |line: &[&str]| resources::request_text(&desc(line).request);
+        assert_eq!(shown(&["--resource", "x=2.50 tight!", "x"]), "cpus: 1 compact\nx: 2.5 tight!");
+        assert_eq!(shown(&["--resource=cpus=all", "--resource=b/c = 1", "x"]), "b/c: 1 compact\ncpus: all");
+        let timed = desc(&["--time-request=1:30", "--weight=2.5", "--pin=omp", "--task-dir", "x"]);
+        let variant = &timed.request.variants[0];
+        assert_eq!((variant.min_time, variant.weight_parts), (Span::from_secs(90), 25_000));
+        assert_eq!((timed.pin, timed.task_dir), (PinMode::Omp, true));
+        assert_eq!(desc(&["--weight=1.0", "x"]).request, desc(&["x"]).request);
+        assert_eq!(desc(&["--nodes=0", "x"]).request, desc(&["x"]).request);
+        let several = &["--nodes=3", "--resource=x=1", "--weight=2", "x"];
+        assert_eq!(shown(several), "nodes: 3\n[weight: 2]");
+        assert!(warned(several)[0].contains("`--resource` are ignored"), "{:?}", warned(several));
+        assert!(warned(&["--resource=x=1", "x"]).is_empty());
+    }
+
+    #[test]
     fn refusals_at_run_time() {
         let text = |line: &[&str]| built(line).unwrap_err().to_string();
         let refused = text(&["--cwd=%{CWD}/x", "x"]);
@@ -228,6 +260,10 @@ mod tests {
         for name in ["--name=a\nb", "--name=a\tb"] {
             assert!(text(&[name, "x"]).contains("cannot have a newline or a tab"), "{}", text(&[name, "x"]));
         }
+        let twice = text(&["--resource=x=1", "--resource=x=2", "x"]);
+        assert!(twice.contains("Resource 'x' defined more than once"), "{twice}");
+        let both = text(&["--cpus=1", "--resource=cpus=2", "x"]);
+        assert!(both.contains("--cpus and --resource cpus=... cannot be combined"), "{both}");
         let long = "x".repeat(limits::TASK_ARGS_BYTES_MAX + 1);
         assert!(text(&["x", &long]).contains("at most 2097152 are allowed"));
     }

@@ -11,6 +11,7 @@ mod job;
 mod journal;
 mod offline;
 mod output_log;
+mod resources;
 mod server;
 mod submit;
 mod task;

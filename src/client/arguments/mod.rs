@@ -21,7 +21,7 @@ pub use job::{CancelArgs, CatArgs, Channel, JobCommand, JobListArgs, JobSelector
 pub use journal::{ExportArgs, JournalCommand};
 pub use output_log::{OutputLogArgs, OutputLogCommand, StreamCatArgs, StreamShowArgs};
 pub use server::{ServerCommand, ServerStartArgs};
-pub use submit::SubmitArgs;
+pub use submit::{PinWord, SubmitArgs};
 pub use task::{TaskCommand, TaskInfoArgs, TaskListArgs};
 pub use values::NonEmpty;
 pub use worker::{OnServerLostWord, WorkerCommand, WorkerFilter, WorkerListArgs, WorkerSelectorArgs, WorkerStartArgs};

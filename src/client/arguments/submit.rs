@@ -6,10 +6,11 @@
 
 use super::values::{self, NonEmpty};
 use crate::grammar::request::{self, Quantity};
-use crate::grammar::{array, crash_limit, destination, duration, environment};
-use clap::Args;
+use crate::grammar::{array, crash_limit, destination, duration, environment, weight};
+use clap::{Args, ValueEnum};
 use hq_core::idset::IdSet;
-use hq_core::task::{CrashLimit, Destination};
+use hq_core::resource::RequestEntry;
+use hq_core::task::{CrashLimit, Destination, PinMode};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -83,6 +84,37 @@ pub struct SubmitArgs {
     #[arg(long, value_name = "REQUEST", value_parser = request::parse)]
     pub cpus: Option<Quantity>,
 
+    /// Another resource of each task, for example `gpus/nvidia=1`, `mem=2048` (MiB) or `fpga=all`; may be repeated
+    ///
+    /// The request has the form of --cpus. Each name is given once; `cpus` here or as --cpus, not both.
+    #[arg(long, value_name = "NAME=REQUEST", value_parser = request::parse_named)]
+    pub resource: Vec<RequestEntry>,
+
+    /// Run each task on this many workers of one group, which then run nothing else; 0 is a task on one worker
+    ///
+    /// The command is started on the first of them. It finds the others in the files that HQ_NODE_FILE and
+    /// HQ_HOST_FILE name. Other resources are not looked at.
+    #[arg(long, value_name = "COUNT", default_value_t = 0, conflicts_with_all = ["cpus", "pin"])]
+    pub nodes: u32,
+
+    /// Start a task only on a worker that lives at least this long, for example `1:30:00` or `1h 30m`
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse_clock_or_human)]
+    pub time_request: Option<Duration>,
+
+    /// Importance beside other requests of the same priority; a number above zero with up to four decimals
+    ///
+    /// A task that uses twice the resources counts as much as one with twice the weight. [default: 1.0]
+    #[arg(long, value_name = "NUMBER", value_parser = weight::parse)]
+    pub weight: Option<u32>,
+
+    /// Bind each task to the CPUs that it was given
+    #[arg(long, value_name = "MODE", value_enum)]
+    pub pin: Option<PinWord>,
+
+    /// Give each task an empty directory, which is removed when the task ends; its path is in HQ_TASK_DIR
+    #[arg(long)]
+    pub task_dir: bool,
+
     /// Tasks with a larger number start earlier; a 32-bit integer, for example `--priority=-1`
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     pub priority: i32,
@@ -119,4 +151,23 @@ pub struct SubmitArgs {
     /// Read the standard input to its end now and give it to each task as its standard input
     #[arg(long)]
     pub stdin: bool,
+}
+
+/// How CPUs are pinned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PinWord {
+    /// Run the command under `taskset -c CPUS`
+    Taskset,
+    /// Set OMP_PROC_BIND=close and OMP_PLACES={CPUS}, unless --env sets them
+    Omp,
+}
+
+impl PinWord {
+    /// The mode that the word means.
+    pub fn mode(self) -> PinMode {
+        match self {
+            Self::Taskset => PinMode::Taskset,
+            Self::Omp => PinMode::Omp,
+        }
+    }
 }

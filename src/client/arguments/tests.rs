@@ -66,6 +66,16 @@ fn wrong_values_are_usage_errors() {
         &["submit", "--stream=", "x"],
         &["submit", "--env=", "x"],
         &["submit", "--cpus=0", "x"],
+        &["submit", "--resource=x", "x"],
+        &["submit", "--resource=a_b=1", "x"],
+        &["submit", "--resource=x=0", "x"],
+        &["submit", "--resource=x=1 scatter!", "x"],
+        &["submit", "--nodes=2", "--cpus=2", "x"],
+        &["submit", "--nodes=2", "--pin=omp", "x"],
+        &["submit", "--nodes=-1", "x"],
+        &["submit", "--pin=none", "x"],
+        &["submit", "--time-request=1x", "x"],
+        &["submit", "--weight=0", "x"],
         &["submit", "--cpus=1.00001", "x"],
         &["submit", "--crash-limit=0", "x"],
         &["submit", "--stdout=a:b", "x"],
@@ -96,6 +106,12 @@ fn wrong_values_are_usage_errors() {
     refusal(&["job", "cancel", "1", &reason]);
     assert!(parse(&["job", "cancel", "1", &reason[..reason.len() - 1]]).is_ok());
     assert!(refusal(&["submit", "--cpus=0", "x"]).contains("Zero resources cannot be requested"));
+    for weight in ["0", "-1", "nan", "0.00001"] {
+        let text = refusal(&["submit", &format!("--weight={weight}"), "x"]);
+        assert!(text.contains("Resource weight has to be positive number"), "{text}");
+    }
+    let text = refusal(&["submit", "--resource=gpus=2 compakt", "x"]);
+    assert!(text.contains("\n  gpus=2 compakt\n         ^^^^^^^"), "{text}");
     assert!(refusal(&["submit", "--time-limit=5x", "x"]).contains("Could not parse PBS walltime"));
     let text = refusal(&["submit", "--crash-limit=x", "x"]);
     assert!(text.starts_with("error: invalid value 'x' for '--crash-limit <LIMIT>': "), "{text}");
@@ -103,18 +119,7 @@ fn wrong_values_are_usage_errors() {
 
 #[test]
 fn what_does_not_exist_is_unknown() {
-    for option in [
-        "--directives=off",
-        "--resource=a=1",
-        "--nodes=2",
-        "--pin=omp",
-        "--task-dir",
-        "--job=1",
-        "--on-notify=x",
-        "--weight=2",
-        "--time-request=1",
-        "--foo",
-    ] {
+    for option in ["--directives=off", "--job=1", "--on-notify=x", "--foo"] {
         let name = option.split('=').next().unwrap();
         let text = refusal(&["submit", option, "x"]);
         assert!(text.contains(&format!("unexpected argument '{name}' found")), "{text}");
