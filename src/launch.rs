@@ -137,6 +137,13 @@ fn run_worker(global: &GlobalOptions, args: &WorkerStartArgs) -> Result<u8, Erro
     let dir = absolute(link::server_dir(global).map_err(Error::Client)?);
     let mut options = WorkerOptions::new(dir, crate::VERSION);
     options.cpus.clone_from(&args.cpus);
+    options.resources.clone_from(&args.resource);
+    options.detect = args.detect_resources;
+    options.coupling.clone_from(&args.coupling);
+    options.group = args.group.clone().map(|name| name.0);
+    options.min_utilization_parts = args.min_utilization;
+    let overviews = args.overview_interval.filter(|interval| !interval.is_zero());
+    options.overview_interval = overviews.map(Span::from_duration);
     options.hostname = args.hostname.clone().map(|name| name.0);
     options.heartbeat = Span::from_duration(args.heartbeat);
     options.idle_timeout = args.idle_timeout.map(Span::from_duration);

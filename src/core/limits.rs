@@ -36,6 +36,8 @@ pub const PATH_BYTES_MAX: usize = 16 * 1024;
 pub const WORKER_TEXT_BYTES_MAX: usize = 4 * 1024;
 /// Labels of all pools of one worker.
 pub const WORKER_LABELS_MAX: usize = 100_000;
+/// Couplings of one worker.
+pub const WORKER_COUPLINGS_MAX: usize = 4_096;
 /// Further facts that a worker tells about itself.
 pub const WORKER_FACTS_MAX: usize = 256;
 /// Tasks that lie on one worker, whatever it claims to have.
@@ -106,6 +108,8 @@ pub const HEARTBEAT_MIN: Span = Span::from_ms(200);
 pub const HEARTBEAT_MAX: Span = Span::from_secs(3_600);
 /// Heartbeat interval when none is given.
 pub const HEARTBEAT_DEFAULT: Span = Span::from_secs(8);
+/// Shortest interval between two overviews of one worker; earlier ones are dropped.
+pub const OVERVIEW_INTERVAL_MIN: Span = Span::from_ms(100);
 /// Time from the first signal to KILL when a task is ended.
 pub const KILL_GRACE_SPAN: Span = Span::from_secs(1);
 /// Crash limit when none is given.

@@ -11,9 +11,11 @@
 )]
 
 pub mod array;
+pub mod coupling;
 pub mod crash_limit;
 mod cursor;
 pub mod destination;
+pub mod detection;
 pub mod duration;
 pub mod environment;
 mod error;
@@ -22,6 +24,7 @@ pub mod placeholder;
 pub mod pool;
 pub mod request;
 pub mod selector;
+pub mod utilization;
 pub mod weight;
 
 pub use error::Error;

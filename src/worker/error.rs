@@ -21,6 +21,12 @@ pub enum Error {
     },
     /// The resources to offer do not fit together.
     Resources(grammar::pool::PoolError),
+    /// CPUs are given in two ways.
+    CpusTwice,
+    /// CPUs are neither given nor looked for.
+    CpusNotGiven,
+    /// The coupling cannot be read, or names what is not there.
+    Coupling(grammar::Error),
     /// The operating system did not give what the worker needs.
     System {
         /// What was being done.
@@ -65,6 +71,11 @@ impl fmt::Display for Error {
                 limits::HEARTBEAT_MAX.to_duration()
             ),
             Self::Resources(error) => error.fmt(f),
+            Self::CpusTwice => f.write_str("Parameters --cpus and --resource cpus=... cannot be combined"),
+            Self::CpusNotGiven => {
+                f.write_str("You have to specify --cpus explicitly when opting out of CPU automatic detection")
+            }
+            Self::Coupling(error) => error.fmt(f),
             Self::System { doing, source } => write!(f, "Cannot start the worker: {doing} failed: {source}"),
             Self::Directory { path, source } => write!(f, "Cannot create directory {}: {source}", path.display()),
             Self::Access(error) => error.fmt(f),
@@ -83,7 +94,8 @@ impl std::error::Error for Error {
             Self::Access(error) => error.source(),
             Self::Dial(error) => error.source(),
             Self::Broken(error) => error.source(),
-            Self::Resources(_) | Self::Heartbeat { .. } | Self::Refused(_) | Self::ServerLost => None,
+            Self::Resources(_) | Self::CpusTwice | Self::CpusNotGiven | Self::Coupling(_) => None,
+            Self::Heartbeat { .. } | Self::Refused(_) | Self::ServerLost => None,
         }
     }
 }

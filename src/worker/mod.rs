@@ -20,6 +20,7 @@ mod local;
 mod options;
 mod outbound;
 mod output;
+mod profile;
 mod resources;
 mod spawn;
 mod start;
@@ -30,5 +31,5 @@ mod turn;
 mod tests;
 
 pub use error::Error;
-pub use options::WorkerOptions;
+pub use options::{COUPLING_NONE, WorkerOptions};
 pub use start::run;

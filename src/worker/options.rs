@@ -5,6 +5,7 @@
 //! What holds: a value that the server would refuse is refused by [`WorkerOptions::check`] before any connection.
 
 use super::error::Error;
+use crate::grammar::detection::Detection;
 use hq_core::limits;
 use hq_core::resource::{Pool, PoolKind};
 use hq_core::time::Span;
@@ -20,13 +21,25 @@ pub struct WorkerOptions {
     pub cpus: Option<PoolKind>,
     /// Further resources to offer.
     pub resources: Vec<Pool>,
+    /// What is looked for beside what is given.
+    pub detect: Detection,
+    /// Offers only the first hardware thread of each core.
+    pub no_hyper_threading: bool,
+    /// Which groups are good to use together, as `grammar::coupling` reads it, or [`COUPLING_NONE`]; none: as found.
+    pub coupling: Option<String>,
+    /// Group for multi-node tasks; none: the allocation, or else one for all.
+    pub group: Option<String>,
     /// Name shown to users; none: this machine's.
     pub hostname: Option<String>,
     /// Interval of heartbeats.
     pub heartbeat: Span,
+    /// Interval of reports about the use of the hardware; none: no reports.
+    pub overview_interval: Option<Span>,
+    /// Least share of the CPUs that has to be in use for the worker to get anything, in 1/10000.
+    pub min_utilization_parts: u32,
     /// How long it may be idle; none: as the server says.
     pub idle_timeout: Option<Span>,
-    /// Lifetime.
+    /// Lifetime; none: as the batch system says.
     pub time_limit: Option<Span>,
     /// What it does when the server stays away.
     pub on_server_lost: OnServerLost,
@@ -38,6 +51,9 @@ pub struct WorkerOptions {
     pub zero: bool,
 }
 
+/// As the coupling: none, and GPUs without groups, whatever the topology is.
+pub const COUPLING_NONE: &str = "none";
+
 impl WorkerOptions {
     /// The defaults for a server directory.
     pub fn new(server_dir: PathBuf, version: &str) -> Self {
@@ -45,8 +61,14 @@ impl WorkerOptions {
             server_dir,
             cpus: None,
             resources: Vec::new(),
+            detect: Detection::ALL,
+            no_hyper_threading: false,
+            coupling: None,
+            group: None,
             hostname: None,
             heartbeat: limits::HEARTBEAT_DEFAULT,
+            overview_interval: None,
+            min_utilization_parts: 0,
             idle_timeout: None,
             time_limit: None,
             on_server_lost: OnServerLost::default(),

@@ -14,6 +14,7 @@ use super::local::WorkDir;
 use super::options::WorkerOptions;
 use super::outbound::{Departure, Outbound};
 use super::output::Streams;
+use super::profile;
 use super::resources;
 use super::spawn::Launcher;
 use super::timers::Timers;
@@ -35,8 +36,6 @@ use tokio::time::timeout;
 const SPAWN_THREADS_MAX: usize = 4;
 /// How long the threads may take to end after the agent did.
 const JOIN_SPAN: Duration = Duration::from_secs(5);
-/// Group of a worker outside of allocations.
-const GROUP_DEFAULT: &str = "default";
 
 /// Runs a worker until it ends; gives back the exit code of the process. `on_registered` is called with each number
 /// that the server gives this worker: once, unless the server forgets it.
@@ -58,20 +57,8 @@ pub fn run(options: &WorkerOptions, on_registered: &dyn Fn(&WorkerView)) -> Resu
         Some(name) => name.clone(),
         None => host::name().map_err(Error::system("asking for the host name"))?,
     };
-    let config = WorkerConfig {
-        resources,
-        listen_address: format!("{hostname}:{port}"),
-        hostname,
-        group: GROUP_DEFAULT.to_owned(),
-        work_dir: work_dir.path().to_string_lossy().into_owned(),
-        heartbeat: options.heartbeat,
-        idle_timeout: options.idle_timeout,
-        time_limit: options.time_limit,
-        on_server_lost: options.on_server_lost,
-        min_utilization_parts: 0,
-        overview_interval: None,
-        extra: BTreeMap::from([("ProcessPid".to_owned(), host::pid().to_string())]),
-    };
+    let shown_dir = work_dir.path().to_string_lossy().into_owned();
+    let config = profile::config(options, resources, profile::Place { hostname, port, work_dir: shown_dir });
     let runtime = Builder::new_current_thread().enable_all().build().map_err(Error::system("starting a runtime"))?;
     let ended = work(&runtime, options, config, &work_dir, on_registered);
     runtime.shutdown_background();

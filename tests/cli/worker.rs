@@ -1,4 +1,4 @@
-//! `hq worker start`, `list`, `info` and `stop`.
+//! `hq worker start`, `list`, `info`, `address`, `wait` and `stop`.
 //!
 //! Workers keep their record after they have ended.
 //!
@@ -61,4 +61,64 @@ fn wrong_definitions() {
     cluster.hq(&["worker", "start", "--cpus=0"]).code(1).says("cannot be used with CPUs");
     cluster.hq(&["worker", "start", "--heartbeat=10ms"]).code(2).says("between 200ms and 1h");
     cluster.hq(&["worker", "start", "--cpus=[1,1]"]).code(2).says("List items have to be unique");
+    let refused = |code: i32, args: &[&str], text: &str| {
+        cluster.hq(&[&["worker", "start"], args].concat()).code(code).says(text);
+    };
+    refused(1, &["--cpus=1", "--resource=cpus=[0]"], "Parameters --cpus and --resource cpus=... cannot be combined");
+    refused(1, &["--detect-resources=mem"], "You have to specify --cpus explicitly when opting out of CPU");
+    refused(1, &["--resource=x=[0]", "--resource=x=[1]"], "Resource x defined twice");
+    refused(1, &["--resource=x=sum(0)"], "Resource x is empty");
+    refused(1, &["--cpus=0x4"], "Resource cpus is empty");
+    refused(1, &["--cpus=4x0"], "Resource cpus is empty");
+    refused(1, &["--resource=x=[[a],[a]]"], "Non unique indices");
+    refused(2, &["--resource=x=[[a],[b,b]]"], "Group items have to be unique");
+    refused(2, &["--resource=x=[[a],[]]"], "Each group has to contain at least a single element");
+    refused(2, &["--resource=x=sum(1.00001)"], "Resource precision exceeded");
+    refused(2, &["--resource=x=5"], "unexpected end of input");
+    refused(2, &["--min-utilization=1.1"], "between 0.0 and 1.0");
+    refused(2, &["--overview-interval=90"], "unexpected end of input");
+    refused(2, &["--detect-resources=cpus,gpus"], "expected `all`, `none`, or a list");
+    refused(2, &["--max-parallel-downloads=1"], "unexpected argument");
+    let pointed = "Invalid group id 2 for resource 'cpus'; the last one is 1\n  cpus[2]:cpus[0]\n       ^";
+    refused(1, &["--cpus=2x2", "--coupling=cpus[2]:cpus[0]"], pointed);
+    refused(1, &["--cpus=2x2", "--coupling=cpus[1]:mem[0]"], "Resource 'mem' has only a single group");
+}
+
+#[test]
+fn what_a_worker_offers() {
+    let mut cluster = Cluster::start();
+    let coupling = "cpus[1]:gpus/amd[0] = 7,cpus[0]:gpus/amd[1]";
+    let args = ["--cpus=2x3", "--resource=gpus/amd=[[a],[b,c]]", "--resource", "foo=sum(2.5)", "--group=red"];
+    let more = ["--coupling", coupling, "--detect-resources=none", "--min-utilization=0.25", "--overview-interval=1h"];
+    cluster.start_worker_with(&[&args[..], &more[..]].concat());
+    let list = cluster.hq(&["worker", "list"]).ok();
+    let row: Vec<&str> = list.stdout.lines().nth(3).unwrap().split('|').map(str::trim).collect();
+    assert_eq!(row[4], "cpus 2x3 [coupled]; foo 2.5; gpus/amd 1x1 1x2 [coupled]");
+    let info = cluster.hq(&["worker", "info", "1"]).ok();
+    assert_eq!((info.cell("Group"), info.cell("Overview interval")), ("red".into(), "1h".into()));
+    let configuration = cluster.json(&["worker", "info", "1"])[0]["configuration"].clone();
+    assert_eq!(configuration["min_utilization"], json!(0.25));
+    let weight = |cpus: u32, gpus: u32, weight: u32| {
+        let (first, second) = (0, 2);
+        json!({
+            "resource1_idx": first, "group1_idx": cpus, "resource2_idx": second, "group2_idx": gpus, "weight": weight
+        })
+    };
+    assert_eq!(configuration["resources"]["coupling"], json!({"weights": [weight(0, 1, 256), weight(1, 0, 7)]}));
+    let job = cluster.submit(&["--cpus=2", "--", "sh", "-c", "echo $HQ_CPUS"]);
+    cluster.wait_job(job, "FINISHED");
+}
+
+#[test]
+fn addresses_and_waiting() {
+    let mut cluster = Cluster::start();
+    cluster.hq(&["worker", "wait", "0"]).ok();
+    cluster.hq(&["worker", "address", "1"]).code(1).says("Worker 1 not found");
+    cluster.start_worker_with(&["--cpus=1", "--hostname=node7.cluster"]);
+    assert_eq!(cluster.hq(&["worker", "address", "1"]).ok().stdout, "node7.cluster\n");
+    assert_eq!(cluster.json(&["worker", "wait", "1"]), json!({}));
+    cluster.hq(&["worker", "stop", "1"]).ok();
+    assert!(cluster.worker_ends(0).success());
+    assert_eq!(cluster.hq(&["worker", "address", "1"]).ok().stdout, "node7.cluster\n");
+    cluster.hq(&["worker", "address", "last"]).code(2);
 }

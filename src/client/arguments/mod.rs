@@ -24,7 +24,10 @@ pub use server::{ServerCommand, ServerStartArgs};
 pub use submit::{PinWord, SubmitArgs};
 pub use task::{TaskCommand, TaskInfoArgs, TaskListArgs};
 pub use values::NonEmpty;
-pub use worker::{OnServerLostWord, WorkerCommand, WorkerFilter, WorkerListArgs, WorkerSelectorArgs, WorkerStartArgs};
+pub use worker::{
+    OnServerLostWord, WorkerAddressArgs, WorkerCommand, WorkerFilter, WorkerListArgs, WorkerSelectorArgs,
+    WorkerStartArgs, WorkerWaitArgs,
+};
 
 use clap::{Args, Parser, Subcommand};
 

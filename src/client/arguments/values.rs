@@ -18,6 +18,8 @@ pub enum Refused {
     Malformed(grammar::Error),
     /// An interval of heartbeats that would make a server busy or blind.
     Heartbeat,
+    /// An interval of overviews that would make a server busy.
+    OverviewInterval,
 }
 
 impl fmt::Display for Refused {
@@ -31,6 +33,10 @@ impl fmt::Display for Refused {
                 duration::full(limits::HEARTBEAT_MIN.to_duration()),
                 duration::full(limits::HEARTBEAT_MAX.to_duration())
             ),
+            Self::OverviewInterval => {
+                let min = duration::full(limits::OVERVIEW_INTERVAL_MIN.to_duration());
+                write!(f, "the interval has to be at least {min}, or 0s for no overviews")
+            }
         }
     }
 }
@@ -57,4 +63,14 @@ pub fn heartbeat(text: &str) -> Result<Duration, Refused> {
     let interval = duration::parse_clock_or_human(text).map_err(Refused::Malformed)?;
     let allowed = limits::HEARTBEAT_MIN.to_duration()..=limits::HEARTBEAT_MAX.to_duration();
     if allowed.contains(&interval) { Ok(interval) } else { Err(Refused::Heartbeat) }
+}
+
+/// Reads an interval of overviews; zero means none.
+///
+/// # Errors
+/// What is no human time, and one above zero below [`limits::OVERVIEW_INTERVAL_MIN`].
+pub fn overview_interval(text: &str) -> Result<Duration, Refused> {
+    let interval = duration::parse_human(text).map_err(Refused::Malformed)?;
+    let is_allowed = interval.is_zero() || interval >= limits::OVERVIEW_INTERVAL_MIN.to_duration();
+    if is_allowed { Ok(interval) } else { Err(Refused::OverviewInterval) }
 }

@@ -5,11 +5,11 @@
 //! Holds: durations are accepted both as clock time and as human time.
 
 use super::values::{self, NonEmpty};
-use crate::grammar::duration;
-use crate::grammar::pool;
+use crate::grammar::detection::{self, Detection};
 use crate::grammar::selector::{self, Selector};
+use crate::grammar::{duration, pool, utilization};
 use clap::{Args, Subcommand, ValueEnum};
-use hq_core::resource::PoolKind;
+use hq_core::resource::{Pool, PoolKind};
 use hq_core::worker::OnServerLost;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,13 +26,17 @@ pub enum WorkerCommand {
     /// Example:
     ///   hq worker start --cpus 8 --idle-timeout 10m
     #[command(verbatim_doc_comment)]
-    Start(WorkerStartArgs),
+    Start(Box<WorkerStartArgs>),
     /// Stop workers; their running tasks are ended and run again elsewhere
     Stop(WorkerSelectorArgs),
     /// List workers; by default those that are connected
     List(WorkerListArgs),
     /// Show workers in detail
     Info(WorkerSelectorArgs),
+    /// Print the host name of a worker
+    Address(WorkerAddressArgs),
+    /// Wait until so many workers are connected
+    Wait(WorkerWaitArgs),
 }
 
 /// What a worker does when the server stays away.
@@ -61,6 +65,22 @@ pub struct WorkerSelectorArgs {
     pub workers: Selector,
 }
 
+/// Arguments of `hq worker address`.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct WorkerAddressArgs {
+    /// Id of the worker
+    #[arg(value_name = "ID")]
+    pub worker: u32,
+}
+
+/// Arguments of `hq worker wait`.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct WorkerWaitArgs {
+    /// How many workers have to be connected
+    #[arg(value_name = "COUNT")]
+    pub count: u32,
+}
+
 /// Options of `hq worker list`.
 #[derive(Debug, Clone, Args)]
 pub struct WorkerListArgs {
@@ -80,6 +100,30 @@ pub struct WorkerStartArgs {
     /// [default: the CPUs that this process may use, grouped by NUMA node]
     #[arg(long, value_name = "DEF", value_parser = pool::parse_cpus)]
     pub cpus: Option<PoolKind>,
+    /// A further resource to offer; repeatable
+    ///
+    /// `gpus=[a,b]` is a list, `gpus=2x4` are 2 groups of 4, `gpus=range(0-3)` numbers, `license=sum(2.5)` an amount.
+    #[arg(long, value_name = "NAME=DEF", value_parser = pool::parse)]
+    pub resource: Vec<Pool>,
+    /// What to look for on this machine: `all`, `none`, or a list of cpus, mem, gpus/nvidia, gpus/amd
+    #[arg(long, value_name = "LIST", value_parser = detection::parse, default_value = "all")]
+    pub detect_resources: Detection,
+    /// Groups that are good to use together, for example `cpus[0]:gpus/nvidia[0],cpus[1]:gpus/nvidia[1]=512`
+    ///
+    /// The number is the weight, 256 when it is missing.
+    #[arg(long, value_name = "SPEC")]
+    pub coupling: Option<String>,
+    /// Group of workers within which multi-node tasks run [default: the batch job's id, else `default`]
+    #[arg(long, value_name = "NAME", value_parser = values::non_empty)]
+    pub group: Option<NonEmpty>,
+    /// Take tasks only if then at least this share of the CPUs is in use, from 0.0 to 1.0
+    #[arg(long, value_name = "SHARE", value_parser = utilization::parse, default_value = "0")]
+    pub min_utilization: u32,
+    /// How often to report how busy CPUs, GPUs, memory and network are, for example `5s`; `0s`: never
+    ///
+    /// [default: never]
+    #[arg(long, value_name = "DURATION", value_parser = values::overview_interval)]
+    pub overview_interval: Option<Duration>,
     /// Name of this machine, shown to users [default: the machine's own name]
     #[arg(long, value_name = "NAME", value_parser = values::non_empty)]
     pub hostname: Option<NonEmpty>,

@@ -83,6 +83,8 @@ fn dispatch(global: &GlobalOptions, command: &Command, console: &mut Console) ->
         Command::Worker(group) => match &group.command {
             WorkerCommand::Stop(args) => worker::stop(&mut Link::open(global)?, args),
             WorkerCommand::List(args) => worker::list(&mut Link::open(global)?, args, console),
+            WorkerCommand::Address(args) => worker::address(&mut Link::open(global)?, *args, console),
+            WorkerCommand::Wait(args) => worker::wait(&mut Link::open(global)?, *args),
             WorkerCommand::Info(args) => worker::info(&mut Link::open(global)?, args, console),
             WorkerCommand::Start(_) => Err(Error::Unexpected),
         },

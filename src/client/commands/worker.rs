@@ -1,10 +1,10 @@
-//! `hq worker list`, `info` and `stop`.
+//! `hq worker list`, `info`, `address`, `wait` and `stop`.
 //!
-//! Workers keep their record after they have ended, so all three know them for as long as the server does.
+//! Workers keep their record after they have ended, so all but `wait` know them for as long as the server does.
 //!
-//! Holds: ascending by id; a worker that does not exist is a log line, not a failure.
+//! Holds: ascending by id; a worker that does not exist is a log line, not a failure, unless it is the only one asked for.
 
-use crate::client::arguments::{WorkerFilter, WorkerListArgs, WorkerSelectorArgs};
+use crate::client::arguments::{WorkerAddressArgs, WorkerFilter, WorkerListArgs, WorkerSelectorArgs, WorkerWaitArgs};
 use crate::client::console::Console;
 use crate::client::error::Error;
 use crate::client::link::{Link, selector};
@@ -12,9 +12,14 @@ use crate::client::render::{OutputMode, worker};
 use crate::grammar::selector::Selector;
 use crate::wire::message::{Request, Response, WorkerStopResult, WorkerStopStatus};
 use hq_core::id::WorkerId;
+use hq_core::idset::IdSet;
 use hq_core::view::WorkerView;
 use log::Level;
 use serde_json::Value;
+use std::time::Duration;
+
+/// Pause between two looks at the workers.
+const WAIT_POLL_SPAN: Duration = Duration::from_millis(200);
 
 fn fetch(link: &mut Link, workers: Selector) -> Result<(Vec<WorkerView>, Vec<WorkerId>), Error> {
     match link.ask(&Request::Workers(selector(workers)))? {
@@ -69,6 +74,36 @@ pub fn info(link: &mut Link, args: &WorkerSelectorArgs, console: &mut Console) -
         log::error!("Worker {id} not found");
     }
     Ok(())
+}
+
+/// Runs `hq worker address`.
+///
+/// # Errors
+/// A worker that does not exist, and see [`Error`].
+pub fn address(link: &mut Link, args: WorkerAddressArgs, console: &mut Console) -> Result<(), Error> {
+    let (workers, _) = fetch(link, Selector::Ids(IdSet::single(args.worker)))?;
+    let Some(found) = workers.first() else {
+        return Err(Error::Invalid(format!("Worker {} not found", args.worker)));
+    };
+    match console.mode() {
+        OutputMode::Json => console.json(&Value::from(found.config.hostname.as_str())),
+        OutputMode::Cli | OutputMode::Quiet => console.text(&format!("{}\n", found.config.hostname)),
+    }
+}
+
+/// Runs `hq worker wait`.
+///
+/// # Errors
+/// See [`Error`].
+pub fn wait(link: &mut Link, args: WorkerWaitArgs) -> Result<(), Error> {
+    loop {
+        let (workers, _) = fetch(link, Selector::All)?;
+        let connected = workers.iter().filter(|worker| worker.ended.is_none() && !worker.away).count();
+        if u32::try_from(connected).unwrap_or(u32::MAX) >= args.count {
+            return Ok(());
+        }
+        std::thread::sleep(WAIT_POLL_SPAN);
+    }
 }
 
 /// Runs `hq worker stop`.

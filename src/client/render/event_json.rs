@@ -6,6 +6,7 @@
 //! Holds: the keys of the known types never change; a batch of any size is passed on in pieces of bounded size.
 
 use super::time;
+use crate::grammar::utilization;
 use hq_core::event::{Event, JobSubmitted, TaskFailed, TasksEnded, TasksFinished, TasksStarted};
 use hq_core::id::JobId;
 use hq_core::idset::IdSet;
@@ -232,11 +233,21 @@ fn configuration(config: &WorkerConfig) -> Value {
         "retract_check_interval": duration(RETRACT_CHECK),
         "idle_timeout": config.idle_timeout.map(duration),
         "time_limit": config.time_limit.map(duration),
-        "overview_configuration": {"send_interval": null, "gpu_families": []},
+        "overview_configuration": {
+            "send_interval": config.overview_interval.map(duration),
+            "gpu_families": gpu_families(&config.resources),
+        },
         "on_server_lost": on_server_lost,
-        "min_utilization": 0.0,
+        "min_utilization": utilization::number(config.min_utilization_parts),
         "extra": config.extra,
     })
+}
+
+/// Whose use is observed: the makers whose GPUs the worker offers.
+fn gpu_families(resources: &WorkerResources) -> Vec<&'static str> {
+    let families = [("gpus/nvidia", "Nvidia"), ("gpus/amd", "Amd")];
+    let offers = |name: &str| resources.pools.iter().any(|pool| pool.name == name);
+    families.into_iter().filter(|(name, _)| offers(name)).map(|(_, family)| family).collect()
 }
 
 fn worker_resources(resources: &WorkerResources) -> Value {
@@ -248,7 +259,7 @@ fn worker_resources(resources: &WorkerResources) -> Value {
     };
     let pools: Vec<Value> =
         resources.pools.iter().map(|pool| json!({"name": pool.name, "kind": kind(&pool.kind)})).collect();
-    json!({"resources": pools, "coupling": {"weights": []}})
+    json!({"resources": pools, "coupling": super::resources::coupling_json(&resources.coupling)})
 }
 
 #[cfg(test)]

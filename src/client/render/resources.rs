@@ -5,7 +5,7 @@
 //! Holds: lines are sorted by the resource's name; amounts in JSON are integers in 1/10000.
 
 use crate::grammar::weight;
-use hq_core::resource::{Policy, RequestEntry, ResourceRequest, Variant, WorkerResources};
+use hq_core::resource::{Coupling, CouplingWeight, Policy, RequestEntry, ResourceRequest, Variant, WorkerResources};
 use serde_json::{Value, json};
 
 /// The lines of a request: one `name: request` a resource, or `nodes: N`; variants as blocks.
@@ -67,14 +67,31 @@ pub fn worker_lines(resources: &WorkerResources) -> String {
 }
 
 fn worker(resources: &WorkerResources, colon: &str, separator: &str) -> String {
-    let shown = resources.pools.iter().map(|pool| format!("{}{colon}{pool}", pool.name));
+    let shown = resources.pools.iter().enumerate().map(|(place, pool)| {
+        let coupled = if resources.coupling.involves(place) { " [coupled]" } else { "" };
+        format!("{}{colon}{pool}{coupled}", pool.name)
+    });
     shown.collect::<Vec<_>>().join(separator)
+}
+
+/// Couplings: `{weights}`, each by the places of its resources among those of the worker.
+pub fn coupling_json(coupling: &Coupling) -> Value {
+    let weight = |item: &CouplingWeight| {
+        json!({
+            "resource1_idx": item.resource1,
+            "group1_idx": item.group1,
+            "resource2_idx": item.resource2,
+            "group2_idx": item.group2,
+            "weight": item.weight,
+        })
+    };
+    json!({"weights": coupling.weights.iter().map(weight).collect::<Vec<_>>()})
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::grammar::{pool, request};
+    use crate::grammar::{coupling, pool, request};
     use hq_core::resource::Amount;
     use hq_core::time::Span;
 
@@ -113,5 +130,15 @@ mod tests {
         let resources = pool::assemble(pools.into()).unwrap();
         assert_eq!(worker_line(&resources), "cpus 4x2; foo 0.5");
         assert_eq!(worker_lines(&resources), "cpus: 4x2\nfoo: 0.5");
+    }
+
+    #[test]
+    fn coupled_workers() {
+        let pools = ["g=[[a],[b]]", "cpus=2x2", "x=sum(1)"].map(|text| pool::parse(text).unwrap());
+        let mut resources = pool::assemble(pools.into()).unwrap();
+        resources.coupling = coupling::parse("g[1]:cpus[0]=7", &resources.pools).unwrap();
+        assert_eq!(worker_line(&resources), "cpus 2x2 [coupled]; g 2x1 [coupled]; x 1");
+        let item = json!({"resource1_idx": 0, "group1_idx": 0, "resource2_idx": 1, "group2_idx": 1, "weight": 7});
+        assert_eq!(coupling_json(&resources.coupling), json!({"weights": [item]}));
     }
 }

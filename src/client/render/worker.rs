@@ -7,7 +7,7 @@
 use super::color::{Color, Palette, Style};
 use super::table::{Cell, Column, Table};
 use super::{resources, time};
-use crate::grammar::duration;
+use crate::grammar::{duration, utilization};
 use hq_core::resource::{Pool, PoolKind, WorkerResources};
 use hq_core::time::Span;
 use hq_core::view::WorkerView;
@@ -107,7 +107,7 @@ pub fn info(worker: &WorkerView, with_runtime: bool, palette: Palette) -> String
     table.line("Working directory", config.work_dir.as_str());
     table.line("Heartbeat", duration::full(config.heartbeat.to_duration()));
     table.line("Idle timeout", span_or_none(config.idle_timeout));
-    table.line("Overview interval", "None");
+    table.line("Overview interval", span_or_none(config.overview_interval));
     table.line("Resources", resources::worker_lines(&config.resources));
     table.line("Time Limit", span_or_none(config.time_limit));
     table.line("Process pid", config.extra.get(PROCESS_PID).map_or("N/A", String::as_str));
@@ -164,7 +164,7 @@ pub fn to_json(worker: &WorkerView, with_runtime: bool) -> Value {
             "idle_timeout": config.idle_timeout.map(time::seconds),
             "time_limit": config.time_limit.map(time::seconds),
             "on_server_lost": on_server_lost(config.on_server_lost),
-            "min_utilization": 0.0,
+            "min_utilization": utilization::number(config.min_utilization_parts),
             "resources": resources_json(&config.resources),
         },
         "allocation": allocation(worker).map(|found| json!({"manager": found.manager, "id": found.id})),
@@ -182,10 +182,11 @@ fn on_server_lost(policy: OnServerLost) -> &'static str {
     }
 }
 
-fn resources_json(resources: &WorkerResources) -> Value {
+/// What a worker offers: `{resources, coupling}`.
+pub fn resources_json(worker: &WorkerResources) -> Value {
     json!({
-        "resources": resources.pools.iter().map(pool_json).collect::<Vec<_>>(),
-        "coupling": {"weights": []},
+        "resources": worker.pools.iter().map(pool_json).collect::<Vec<_>>(),
+        "coupling": resources::coupling_json(&worker.coupling),
     })
 }
 

@@ -5,7 +5,7 @@ use crate::event::{Event, TaskAdopted, TasksReturned};
 use crate::id::{Epoch, JobId, TaskRef, WorkerId};
 use crate::idset::IdSet;
 use crate::limits;
-use crate::resource::PoolKind;
+use crate::resource::{PoolKind, WorkerResources};
 use crate::state::State;
 use crate::state::tasks::{Live, Place, TaskStatus};
 use crate::worker::WorkerConfig;
@@ -25,6 +25,9 @@ pub fn check_config(config: &WorkerConfig) -> Result<(), String> {
             limits::HEARTBEAT_MIN.to_duration(),
             limits::HEARTBEAT_MAX.to_duration()
         ));
+    }
+    if config.min_utilization_parts > 10_000 {
+        return Err("the minimal utilization has to be between 0.0 and 1.0".to_owned());
     }
     if config.resources.pools.len() > limits::RESOURCES_MAX {
         return Err(format!(
@@ -51,6 +54,7 @@ pub fn check_config(config: &WorkerConfig) -> Result<(), String> {
         }
     }
     check_labels(config)?;
+    check_coupling(config)?;
     check_texts(config)
 }
 
@@ -76,6 +80,29 @@ fn check_labels(config: &WorkerConfig) -> Result<(), String> {
                     return Err(format!("Resource {} has the label {label} twice", pool.name));
                 }
             }
+        }
+    }
+    Ok(())
+}
+
+/// A coupling names groups that are there; a pool without groups counts as one.
+fn check_coupling(config: &WorkerConfig) -> Result<(), String> {
+    let WorkerResources { pools, coupling } = &config.resources;
+    if coupling.weights.len() > limits::WORKER_COUPLINGS_MAX {
+        let (count, max) = (coupling.weights.len(), limits::WORKER_COUPLINGS_MAX);
+        return Err(format!("{count} couplings are too many; at most {max}"));
+    }
+    let groups = |place: u32| {
+        pools.get(place as usize).map_or(0, |pool| match &pool.kind {
+            PoolKind::Groups(groups) => groups.len(),
+            PoolKind::Range(_) | PoolKind::List(_) | PoolKind::Sum(_) => 1,
+        })
+    };
+    let is_there = |place: u32, group: u32| (group as usize) < groups(place);
+    for item in &coupling.weights {
+        let ends = is_there(item.resource1, item.group1) && is_there(item.resource2, item.group2);
+        if !ends || item.resource1 > item.resource2 || item.weight > u32::from(u16::MAX) {
+            return Err("a coupling names a resource or group that the worker does not have".to_owned());
         }
     }
     Ok(())
