@@ -43,7 +43,14 @@ fn history(jobs: u32, tasks: u32, batch: u32) -> Vec<Stamped> {
             let ids: Vec<TaskId> = (first..=last).map(TaskId).collect();
             let ago_us: Vec<u64> = ids.iter().map(|id| u64::from(id.0) % STEP_US).collect();
             let set = IdSet::range(first, last);
-            push(Event::TasksAssigned(TasksAssigned { job, worker, variant, ahead: false, tasks: set }));
+            push(Event::TasksAssigned(TasksAssigned {
+                job,
+                worker,
+                variant,
+                ahead: false,
+                tasks: set,
+                nodes: Vec::new(),
+            }));
             let started =
                 TasksStarted { job, worker, tasks: ids.clone(), ago_us: ago_us.clone(), ..TasksStarted::default() };
             push(Event::TasksStarted(started));

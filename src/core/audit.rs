@@ -67,6 +67,9 @@ fn audit_workers(state: &State, rebuilt: &State) -> Result<(), String> {
         if worker.tasks != other.tasks || worker.running != other.running {
             return Err(format!("worker {id}: tasks {:?}, counted {:?}", worker.tasks, other.tasks));
         }
+        if worker.gang != other.gang {
+            return Err(format!("worker {id}: multi-node task {:?}, counted {:?}", worker.gang, other.gang));
+        }
         for index in 0..state.classes.resource_count() {
             let name = state.classes.resource_name(ResourceIndex(index));
             let there = (0..rebuilt.classes.resource_count())
@@ -93,6 +96,9 @@ fn audit_workers(state: &State, rebuilt: &State) -> Result<(), String> {
     };
     if open(state) != open(rebuilt) {
         return Err(format!("open workers: kept {:?}, counted {:?}", open(state), open(rebuilt)));
+    }
+    if state.groups != rebuilt.groups {
+        return Err(format!("groups: kept {:?}, counted {:?}", state.groups, rebuilt.groups));
     }
     Ok(())
 }

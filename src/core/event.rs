@@ -105,6 +105,8 @@ int_struct! {
         3 => pub ahead: bool,
         /// The tasks.
         4 => pub tasks: IdSet,
+        /// For a multi-node task: its workers, the root first; otherwise empty.
+        5 => pub nodes: Vec<WorkerId>,
     }
 }
 
@@ -155,6 +157,8 @@ int_struct! {
         4 => pub ago_us: Vec<u64>,
         /// Index of the variant of all.
         5 => pub variant: u32,
+        /// For a multi-node task: its workers, the root first; otherwise empty.
+        6 => pub nodes: Vec<WorkerId>,
     }
 }
 

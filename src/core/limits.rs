@@ -28,6 +28,8 @@ pub const JOB_NAME_BYTES_MAX: usize = 4 * 1024;
 pub const CANCEL_REASON_BYTES_MAX: usize = 200;
 /// Variants of a resource request.
 pub const REQUEST_VARIANTS_MAX: usize = 32;
+/// Nodes of one multi-node task.
+pub const TASK_NODES_MAX: u32 = 16_384;
 /// Resources of one variant, and pools of one worker.
 pub const RESOURCES_MAX: usize = 256;
 /// Bytes of a directory, a path or the name of a resource in a submit; the kernel takes no path over 4 KiB.

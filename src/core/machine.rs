@@ -99,6 +99,11 @@ impl Machine {
         let levels = place::walk(&turn.machine.state);
         let mut leftover = Vec::new();
         for level in levels {
+            while budget > 0
+                && let Some(assigns) = place::fit_gang(&turn.machine.state, now, level)
+            {
+                budget = budget.saturating_sub(turn.assign(assigns));
+            }
             // A worker that was served is looked at again, since another variant may still fit; those before it are full.
             let mut from = WorkerId(0);
             while budget > 0 {
@@ -412,6 +417,7 @@ impl Turn<'_> {
                 variant,
                 ahead: assign.ahead,
                 tasks: assign.tasks,
+                nodes: assign.nodes,
             }));
             let effects = assignments.into_iter().map(|assignment| Effect::Assign { worker, assignment });
             self.output.effects.extend(effects);
@@ -438,6 +444,8 @@ impl Turn<'_> {
         let mut grouped: Vec<Assignment> = Vec::new();
         let Some(job) = self.state().job(assign.job) else { return grouped };
         let epoch = self.state().epoch;
+        let hostname = |id: &WorkerId| self.state().hostname(*id).unwrap_or_default().to_owned();
+        let nodes: Vec<String> = assign.nodes.iter().map(hostname).collect();
         for range in &assign.tasks.ranges {
             for (first, last) in job.tasks.runs_of_ids(range) {
                 let Some((number, submit)) = job.submit_of(first) else { continue };
@@ -457,7 +465,7 @@ impl Turn<'_> {
                             epoch,
                             variant: assign.variant,
                             tasks: vec![assigned],
-                            nodes: Vec::new(),
+                            nodes: nodes.clone(),
                         }),
                     }
                 }

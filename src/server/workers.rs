@@ -107,9 +107,11 @@ impl Links {
         let Some(link) = self.links.get_mut(&worker) else { return };
         for part in split(assignment) {
             let shared = if link.known.insert(part.key) { machine.shared_desc(&part.key) } else { None };
+            let is_gang = !part.nodes.is_empty();
             let message = ToWorker::Assign(AssignMessage { shared, assignment: part });
             let release = Release::Worker { to: link.to.clone(), message };
-            let needed = link.waits_for.max(last_submit);
+            // What a multi-node task reserves is known nowhere but in the journal, so it must not be lost.
+            let needed = if is_gang { ticket } else { link.waits_for.max(last_submit) };
             if let Some(release) = committer.release_early(needed, release) {
                 link.waits_for = ticket;
                 releases.push(release);

@@ -65,12 +65,14 @@ fn internal(event: &Event) -> Option<(&'static str, Value)> {
         Event::WorkerAway(e) => ("worker-away", json!({"id": e.worker})),
         Event::WorkerReturned(e) => ("worker-returned", json!({"id": e.worker})),
         Event::WorkerStopping(e) => ("worker-stopping", json!({"id": e.worker})),
-        Event::TasksAssigned(e) => (
-            "tasks-assigned",
-            json!({
-                "job": e.job, "worker": e.worker, "variant": e.variant, "ahead": e.ahead, "tasks": id_set(&e.tasks)
-            }),
-        ),
+        Event::TasksAssigned(e) => {
+            let tasks = id_set(&e.tasks);
+            let one = json!({
+                "job": e.job, "worker": e.worker, "variant": e.variant, "ahead": e.ahead, "tasks": tasks
+            });
+            let many = || json!({"job": e.job, "workers": e.nodes, "variant": e.variant, "tasks": tasks});
+            ("tasks-assigned", if e.nodes.is_empty() { one } else { many() })
+        }
         Event::TasksReturned(e) => (
             "tasks-returned",
             json!({"job": e.job, "worker": e.worker, "rejected": e.rejected, "tasks": id_set(&e.tasks)}),
@@ -102,7 +104,13 @@ fn before(at: Time, ago_us: Option<&u64>) -> Time {
 fn tasks_started<E>(at: Time, started: &TasksStarted, emit: &mut dyn FnMut(Value) -> Result<(), E>) -> Result<(), E> {
     for (position, task) in started.tasks.iter().enumerate() {
         let instance = started.attempts.get(position).copied().unwrap_or_default();
-        let mut body = json!({"job": started.job, "task": task, "instance": instance, "worker": started.worker});
+        let mut body = json!({"job": started.job, "task": task, "instance": instance});
+        if let Some(map) = body.as_object_mut() {
+            match started.nodes.as_slice() {
+                [] => map.insert("worker".to_owned(), json!(started.worker)),
+                nodes => map.insert("workers".to_owned(), json!(nodes)),
+            };
+        }
         if let Some(map) = body.as_object_mut().filter(|_| started.variant > 0) {
             map.insert("variant".to_owned(), json!(started.variant));
         }

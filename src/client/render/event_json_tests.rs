@@ -40,6 +40,20 @@ fn one_line_each() {
 }
 
 #[test]
+fn a_multi_node_task_starts_on_several_workers() {
+    let nodes = vec![WorkerId(3), WorkerId(4)];
+    let started =
+        TasksStarted { job: JobId(1), worker: WorkerId(3), tasks: vec![TaskId(0)], nodes, ..TasksStarted::default() };
+    assert_eq!(
+        printed(&Event::TasksStarted(started), false),
+        [concat!(
+            r#"{"event":{"instance":0,"job":1,"task":0,"type":"task-started","workers":[3,4]},"#,
+            r#""time":"2026-01-02T03:04:05.678Z"}"#
+        )]
+    );
+}
+
+#[test]
 fn a_batch_of_starts_is_one_line_a_task_with_its_own_time() {
     let started = TasksStarted {
         job: JobId(1),
@@ -48,6 +62,7 @@ fn a_batch_of_starts_is_one_line_a_task_with_its_own_time() {
         attempts: vec![AttemptId(0), AttemptId(4)],
         ago_us: vec![678_901, 1],
         variant: 1,
+        ..TasksStarted::default()
     };
     assert_eq!(
         printed(&Event::TasksStarted(started), false),

@@ -10,7 +10,7 @@ use super::{resources, time};
 use crate::grammar::{duration, utilization};
 use hq_core::resource::{Pool, PoolKind, WorkerResources};
 use hq_core::time::Span;
-use hq_core::view::WorkerView;
+use hq_core::view::{GangRole, WorkerView};
 use hq_core::worker::{LostReason, OnServerLost};
 use serde_json::{Value, json};
 
@@ -127,12 +127,21 @@ fn span_or_none(span: Option<Span>) -> String {
 }
 
 fn runtime_text(worker: &WorkerView) -> String {
+    let mut text = match worker.gang {
+        GangRole::None => tasks_text(worker),
+        GangRole::Root => "running multinode task; main node".to_owned(),
+        GangRole::Node => "running multinode task; secondary node".to_owned(),
+    };
+    if worker.away {
+        text.push_str("; connection broken, may come back");
+    }
+    text
+}
+
+fn tasks_text(worker: &WorkerView) -> String {
     let mut text = format!("assigned tasks: {}", worker.assigned_tasks);
     if worker.running_tasks > 0 {
         text.push_str(&format!("; running tasks: {}", worker.running_tasks));
-    }
-    if worker.away {
-        text.push_str("; connection broken, may come back");
     }
     text
 }
@@ -140,12 +149,13 @@ fn runtime_text(worker: &WorkerView) -> String {
 /// The object of a worker; `with_runtime` fills what it does now, which lists leave null.
 pub fn to_json(worker: &WorkerView, with_runtime: bool) -> Value {
     let config = &worker.config;
-    let runtime = (with_runtime && worker.ended.is_none()).then(|| {
-        json!({"SingleNodeTasks": {
+    let runtime = (with_runtime && worker.ended.is_none()).then(|| match worker.gang {
+        GangRole::None => json!({"SingleNodeTasks": {
             "assigned_tasks": worker.assigned_tasks,
             "running_tasks": worker.running_tasks,
             "is_reserved": false,
-        }})
+        }}),
+        role => json!({"MultiNodeTask": {"main_node": role == GangRole::Root}}),
     });
     let last = worker.last_started.map(|last| {
         json!({

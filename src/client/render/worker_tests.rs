@@ -81,6 +81,17 @@ fn details() {
 }
 
 #[test]
+fn a_worker_of_a_multi_node_task() {
+    let role = |gang| WorkerView { gang, ..worker(1) };
+    let text = |gang| info(&role(gang), true, Palette::OFF);
+    assert!(text(GangRole::Root).contains("| Runtime Info      | running multinode task; main node "));
+    assert!(text(GangRole::Node).contains("| Runtime Info      | running multinode task; secondary node "));
+    let runtime = |gang| to_json(&role(gang), true)["runtime_info"].clone();
+    assert_eq!(runtime(GangRole::Root), json!({"MultiNodeTask": {"main_node": true}}));
+    assert_eq!(runtime(GangRole::Node), json!({"MultiNodeTask": {"main_node": false}}));
+}
+
+#[test]
 fn in_json() {
     let mut view = worker(1);
     view.running_tasks = 1;

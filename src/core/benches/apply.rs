@@ -34,9 +34,15 @@ fn life(batch: u32) -> [Vec<Stamped>; 3] {
         let tasks: Vec<TaskId> = (first..first + batch).map(TaskId).collect();
         let ago_us: Vec<u64> = (0..u64::from(batch)).collect();
         let ids = IdSet::range(first, first + batch - 1);
-        let assigned = TasksAssigned { job, worker, variant, ahead: false, tasks: ids };
-        let started =
-            TasksStarted { job, worker, tasks: tasks.clone(), attempts: Vec::new(), ago_us: ago_us.clone(), variant };
+        let assigned = TasksAssigned { job, worker, variant, ahead: false, tasks: ids, ..TasksAssigned::default() };
+        let started = TasksStarted {
+            job,
+            worker,
+            tasks: tasks.clone(),
+            ago_us: ago_us.clone(),
+            variant,
+            ..TasksStarted::default()
+        };
         let finished = TasksFinished { job, worker, tasks, ago_us };
         let events = [Event::TasksAssigned(assigned), Event::TasksStarted(started), Event::TasksFinished(finished)];
         for (events, event) in life.iter_mut().zip(events) {

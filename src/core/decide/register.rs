@@ -215,7 +215,8 @@ fn can_run(state: &State, worker: WorkerId, task: TaskRef) -> bool {
     let class = state.class_of(task).and_then(|class| state.classes.get(class));
     let worker = state.workers.get(&worker);
     let (Some(class), Some(worker)) = (class, worker) else { return false };
-    class.variants.iter().any(|variant| worker.is_eligible(variant, worker.started))
+    // The assignment of a multi-node task never leaves before it is durable, so none can be lost.
+    class.variants.iter().any(|variant| variant.nodes == 0 && worker.is_eligible(variant, worker.started))
 }
 
 fn adoption(worker: WorkerId, held: &HeldAttempt) -> Event {

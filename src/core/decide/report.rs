@@ -3,7 +3,7 @@
 use super::register::{holds, returned};
 use crate::attempt::{Attempt, Ending, Outcome, Started, WorkerReport};
 use crate::event::{Event, TaskFailed, TasksFinished, TasksStarted};
-use crate::id::{AttemptId, JobId, TaskRef, WorkerId};
+use crate::id::{AttemptId, JobId, TaskId, TaskRef, WorkerId};
 use crate::limits;
 use crate::state::State;
 use crate::state::tasks::Place;
@@ -34,17 +34,19 @@ pub fn starts(state: &State, now: Time, worker: WorkerId, report: &WorkerReport)
         outcome.started.map(|at| Started { attempt: outcome.attempt, at, variant: outcome.variant })
     });
     let mut seen = Seen::default();
-    let mut columns: BTreeMap<(JobId, u32), TasksStarted> = BTreeMap::new();
+    let mut columns: BTreeMap<(JobId, u32, Option<TaskId>), TasksStarted> = BTreeMap::new();
     for started in report.started.iter().copied().chain(ended) {
         let task = started.attempt.task;
         if !is_assigned(state, worker, &started.attempt) || !seen.insert(task) {
             continue;
         }
         let variant = known_variant(state, task, started.variant);
-        let event = columns.entry((task.job, variant)).or_insert_with(|| TasksStarted {
+        let nodes = state.job(task.job).and_then(|job| job.tasks.nodes.get(&task.task));
+        let event = columns.entry((task.job, variant, nodes.map(|_| task.task))).or_insert_with(|| TasksStarted {
             job: task.job,
             worker,
             variant,
+            nodes: nodes.map(|nodes| nodes.to_vec()).unwrap_or_default(),
             ..TasksStarted::default()
         });
         event.tasks.push(task.task);

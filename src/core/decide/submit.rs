@@ -107,14 +107,15 @@ fn check_request(request: &ResourceRequest) -> Result<(), String> {
         return Err("the resource request is empty".to_owned());
     }
     at_most("variants of a resource request", request.variants.len(), limits::REQUEST_VARIANTS_MAX)?;
+    if request.variants.len() > 1 && request.variants.iter().any(|variant| variant.nodes > 0) {
+        return Err("a multi-node request cannot be one of several variants".to_owned());
+    }
     request.variants.iter().try_for_each(check_variant)
 }
 
 fn check_variant(variant: &Variant) -> Result<(), String> {
-    if variant.nodes > 0 {
-        return Err("this version cannot run multi-node tasks".to_owned());
-    }
-    if variant.entries.is_empty() {
+    at_most("nodes for one task", variant.nodes as usize, limits::TASK_NODES_MAX as usize)?;
+    if variant.entries.is_empty() && variant.nodes == 0 {
         return Err("the resource request names no resource".to_owned());
     }
     at_most("resources in one request", variant.entries.len(), limits::RESOURCES_MAX)?;

@@ -15,6 +15,7 @@ use proptest::prelude::*;
 #[derive(Debug, Clone)]
 enum Step {
     Submit(u32, u32, i32),
+    Gang(u32, u32, i32),
     Graph(u32, Vec<(u32, u32, u8)>),
     Connect(u32),
     Begin(usize, usize),
@@ -32,6 +33,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         3 => (1u32..20, 1u32..4, -1i32..2).prop_map(|(n, cpus, priority)| Step::Submit(n, cpus, priority)),
+        1 => (1u32..4, 1u32..4, -1i32..2).prop_map(|(n, nodes, priority)| Step::Gang(n, nodes, priority)),
         2 => (2u32..8, proptest::collection::vec((0u32..8, 0u32..8, 0u8..3), 0..8)).prop_map(|(n, d)| Step::Graph(n, d)),
         2 => (1u32..5).prop_map(Step::Connect),
         6 => (0usize..4, 0usize..8).prop_map(|(w, p)| Step::Begin(w, p)),
@@ -90,6 +92,9 @@ fn play(scene: &mut Scene, step: &Step) {
     match step {
         Step::Submit(count, cpus, priority) => {
             scene.submit(array(IdSet::range(0, count - 1), *cpus, *priority));
+        }
+        Step::Gang(count, nodes, priority) => {
+            scene.submit(super::gangs::gang(*count, *nodes, *priority));
         }
         Step::Graph(count, deps) => {
             let conditions = [Condition::Ok, Condition::Any, Condition::Failed];
@@ -155,12 +160,13 @@ proptest! {
             scene.run(Command::HeartbeatLost { worker });
             scene.held.remove(&worker);
         }
-        let worker = scene.connect(4);
+        // Three workers, since the largest multi-node tasks take three.
+        let workers = [scene.connect(4), scene.connect(4), scene.connect(4)];
         for _ in 0..2_000 {
-            if scene.held.get(&worker).is_none_or(Vec::is_empty) {
+            let Some(worker) = workers.iter().find(|id| scene.held.get(*id).is_some_and(|held| !held.is_empty())) else {
                 break;
-            }
-            scene.end(worker, 0, Ending::Finished);
+            };
+            scene.end(*worker, 0, Ending::Finished);
         }
         for job in scene.machine.state().jobs.values() {
             prop_assert_eq!(job.counts.unfinished(), 0, "job {} of {:?}", job.id, steps);

@@ -104,8 +104,12 @@ impl Scene {
     }
 
     pub(super) fn connect(&mut self, cpus: u32) -> WorkerId {
+        self.connect_with(config(cpus))
+    }
+
+    pub(super) fn connect_with(&mut self, config: Box<WorkerConfig>) -> WorkerId {
         let token = format!("token-{}", self.machine.state().last_worker.0 + 1);
-        let registration = Registration { token, config: config(cpus), ..Registration::default() };
+        let registration = Registration { token, config, ..Registration::default() };
         match self.run(Command::Register(Box::new(registration))) {
             Reply::Registered { worker, .. } => worker,
             other => panic!("{other:?}"),

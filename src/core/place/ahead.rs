@@ -48,7 +48,7 @@ pub fn hungry(state: &State) -> Vec<(WorkerId, u32)> {
 /// ahead there is of the most important queue.
 pub fn ahead(state: &State, now: Time, level: Level, hungry: &mut Vec<(WorkerId, u32)>) -> Vec<(WorkerId, u32, u32)> {
     let mut grants = Vec::new();
-    let Some(class) = state.classes.get(level.class) else { return grants };
+    let Some(class) = state.classes.get(level.class).filter(|class| class.nodes().is_none()) else { return grants };
     hungry.retain(|(id, count)| {
         let Some(worker) = state.workers.get(id).filter(|worker| !worker.blocked.contains(&level.class)) else {
             return true;

@@ -23,6 +23,8 @@ pub struct Assign {
     pub variant: u32,
     /// Whether they lie ahead of free resources.
     pub ahead: bool,
+    /// For a multi-node task: its workers, the root first; otherwise empty.
+    pub nodes: Vec<WorkerId>,
 }
 
 /// The next tasks of a queue for the first worker, from `from` on, that can start some of them now.
@@ -68,7 +70,14 @@ pub(super) fn head_tasks(
         let ranges = job.tasks.ids_of_run(run.first, run.first + (take - 1) as u32);
         match assigns.last_mut() {
             Some(last) if last.job == run.job => last.tasks.ranges.extend(ranges),
-            _ => assigns.push(Assign { job: run.job, tasks: IdSet { ranges }, worker, variant, ahead }),
+            _ => assigns.push(Assign {
+                job: run.job,
+                tasks: IdSet { ranges },
+                worker,
+                variant,
+                ahead,
+                nodes: Vec::new(),
+            }),
         }
     }
     assigns

@@ -8,8 +8,10 @@
 
 mod ahead;
 mod fit;
+mod gang;
 mod order;
 
 pub use ahead::{Retraction, ahead, ahead_tasks, hungry, retractions};
 pub use fit::{Assign, fit};
+pub use gang::fit_gang;
 pub use order::walk;

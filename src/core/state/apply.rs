@@ -14,6 +14,7 @@ use crate::limits;
 use crate::task::{Condition, SubmitDesc};
 use crate::time::Time;
 use crate::view::{TaskCounts, TaskState, WorkerEnd};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 impl State {
@@ -81,9 +82,14 @@ impl State {
     fn apply_worker_lost(&mut self, at: Time, event: &WorkerLost) {
         let Some(worker) = self.workers.remove(&event.worker) else { return };
         self.open_workers.remove(event.worker);
+        self.groups.remove(&worker);
+        let mut left = BTreeMap::new();
         for task in &worker.tasks {
+            left.extend(self.disband(*task).map(|member| (member, at)));
+            self.forget_nodes(*task);
             self.requeue(*task, event.reason.is_crash());
         }
+        self.settle_workers(left);
         let past = PastWorker {
             id: worker.id,
             config: worker.config,

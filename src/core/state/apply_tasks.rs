@@ -22,12 +22,13 @@ struct End<'a> {
 impl State {
     /// Gives those of the tasks that are ready to the worker.
     pub(super) fn apply_assigned(&mut self, event: &TasksAssigned) {
-        let TasksAssigned { job: _, worker: id, variant, ahead, tasks: _ } = *event;
+        let TasksAssigned { worker: id, variant, ahead, .. } = *event;
         let epoch = self.epoch;
         let Some(job) = self.jobs.get_mut(&event.job) else { return };
         let Some(worker) = self.workers.get_mut(&id) else { return };
         let runs = event.tasks.ranges.iter().flat_map(|range| job.tasks.runs_of_ids(range));
         let stretches: Vec<_> = runs.flat_map(|(first, last)| job.stretches(first, last)).collect();
+        let mut given = None;
         for (level, first, last) in stretches {
             for run in self.ready.remove(level, Run { job: event.job, first, last }) {
                 let ids = job.tasks.ids_of_run(run.first, run.last);
@@ -40,6 +41,7 @@ impl State {
                     let fence = Fence { epoch, attempt: live.next_attempt };
                     live.place = Place::Assigned { worker: id, fence, variant, ahead };
                     let task = TaskRef { job: event.job, task };
+                    given = Some(task);
                     worker.tasks.insert(task);
                     if ahead {
                         worker.ahead.push(task, level);
@@ -52,6 +54,32 @@ impl State {
             }
         }
         self.refresh_open(id);
+        if let Some(task) = given.filter(|_| !event.nodes.is_empty()) {
+            self.band(task, &event.nodes);
+        }
+    }
+
+    /// Gives workers to a multi-node task, for itself.
+    fn band(&mut self, task: TaskRef, nodes: &[WorkerId]) {
+        let Some(job) = self.jobs.get_mut(&task.job) else { return };
+        job.tasks.nodes.insert(task.task, nodes.into());
+        for id in nodes {
+            if let Some(worker) = self.workers.get_mut(id) {
+                worker.gang = Some(task);
+            }
+            self.refresh_open(*id);
+        }
+    }
+
+    /// Frees the workers of a multi-node task that leaves them; [`State::settle_workers`] has to follow for these.
+    pub(super) fn disband(&mut self, task: TaskRef) -> impl Iterator<Item = WorkerId> + use<> {
+        let nodes = self.jobs.get(&task.job).and_then(|job| job.tasks.nodes.get(&task.task));
+        let mut left = nodes.map(|nodes| nodes.to_vec()).unwrap_or_default();
+        left.retain(|id| {
+            let member = self.workers.get_mut(id).filter(|worker| worker.gang == Some(task));
+            member.map(|worker| worker.gang = None).is_some()
+        });
+        left.into_iter()
     }
 
     pub(super) fn apply_adopted(&mut self, event: &TaskAdopted) {
@@ -97,6 +125,8 @@ impl State {
             let class = self.class_of(task);
             self.leave_worker(task, worker, place, class);
             left.insert(worker, at);
+            left.extend(self.disband(task).map(|member| (member, at)));
+            self.forget_nodes(task);
             if event.rejected
                 && let (Some(worker), Some(class)) = (self.workers.get_mut(&worker), class)
             {
@@ -124,10 +154,11 @@ impl State {
     }
 
     /// Lets those ahead move up on workers that tasks have left, the last one at the time given.
-    fn settle_workers(&mut self, left: BTreeMap<WorkerId, Time>) {
+    pub(super) fn settle_workers(&mut self, left: BTreeMap<WorkerId, Time>) {
         for (id, at) in left {
             if let Some(worker) = self.workers.get_mut(&id)
                 && worker.tasks.is_empty()
+                && worker.gang.is_none()
             {
                 worker.idle_since = at;
             }
@@ -188,8 +219,7 @@ impl State {
         let mut left = BTreeMap::new();
         for (position, id) in event.tasks.iter().enumerate() {
             let end = End { at: before(at, event.ago_us.get(position)), state: TaskState::Finished, error: None };
-            let worker = self.finish(TaskRef { job: event.job, task: *id }, &end);
-            left.extend(worker.map(|worker| (worker, end.at)));
+            self.finish(TaskRef { job: event.job, task: *id }, &end, &mut left);
         }
         self.settle_workers(left);
     }
@@ -197,40 +227,53 @@ impl State {
     pub(super) fn apply_failed(&mut self, at: Time, event: &TaskFailed) {
         let end =
             End { at: before(at, Some(&event.ago_us)), state: TaskState::Failed, error: Some(event.error.as_str()) };
-        let worker = self.finish(TaskRef { job: event.job, task: event.task }, &end);
-        self.settle_workers(worker.map(|worker| (worker, end.at)).into_iter().collect());
+        let mut left = BTreeMap::new();
+        self.finish(TaskRef { job: event.job, task: event.task }, &end, &mut left);
+        self.settle_workers(left);
     }
 
-    /// Makes a task final that is live, or that waits untouched. Returns the worker that it has left.
-    fn finish(&mut self, task: TaskRef, end: &End<'_>) -> Option<WorkerId> {
-        let job = self.jobs.get_mut(&task.job)?;
-        let ordinal = job.tasks.ordinal(task.task)?;
+    /// Makes a task final that is live, or that waits untouched. The workers that it has left are added to `left`.
+    fn finish(&mut self, task: TaskRef, end: &End<'_>, left: &mut BTreeMap<WorkerId, Time>) {
+        let Some(job) = self.jobs.get_mut(&task.job) else { return };
+        let Some(ordinal) = job.tasks.ordinal(task.task) else { return };
         let live = job.tasks.live.remove(&task.task);
         let was = match live {
             Some(live) => TaskStatus::Live(live).state(),
             None if job.tasks.status(task.task) == Some(TaskStatus::Untouched) => TaskState::Waiting,
-            None => return None,
+            None => return,
         };
         let error = end.error.map_or(0, |text| job.errors.intern(text));
         let done = pack_done(job.submitted, live, end, error);
         job.tasks.done.set(ordinal, &done);
         job.count(was, end.state);
         let level = job.level_of(ordinal);
-        let left = live.and_then(|live| Some((live.on_worker()?.0, live.place)));
-        if let Some((worker, place)) = left {
+        if let Some((worker, place)) = live.and_then(|live| Some((live.on_worker()?.0, live.place))) {
             if let Place::Running { started, .. } = place
                 && let Some(holder) = self.workers.get_mut(&worker)
             {
                 holder.observe_run(end.at.since(started));
             }
             self.leave_worker(task, worker, place, level.map(|level| level.class));
+            left.insert(worker, end.at);
+            left.extend(self.disband(task).map(|member| (member, end.at)));
+            if !matches!(place, Place::Running { .. }) {
+                self.forget_nodes(task);
+            }
         } else if let Some(level) = level
             && live.is_none_or(|live| live.place == Place::Ready)
         {
             self.ready.remove(level, Run { job: task.job, first: ordinal, last: ordinal });
         }
         self.release_consumers(task, end.state);
-        left.map(|(worker, _)| worker)
+    }
+
+    /// Forgets the workers of a multi-node task that has not run on them, or that will run again.
+    pub(super) fn forget_nodes(&mut self, task: TaskRef) {
+        if let Some(job) = self.jobs.get_mut(&task.job)
+            && !job.tasks.nodes.is_empty()
+        {
+            job.tasks.nodes.remove(&task.task);
+        }
     }
 
     /// Lets tasks go on that waited for this one. Those whose condition was not met get their own event.
@@ -270,8 +313,7 @@ impl State {
                 .filter(|id| range.position(id.0).is_some())
                 .collect();
             for id in live {
-                let worker = self.finish(TaskRef { job: event.job, task: id }, &End { at, state, error: None });
-                left.extend(worker.map(|worker| (worker, at)));
+                self.finish(TaskRef { job: event.job, task: id }, &End { at, state, error: None }, &mut left);
             }
             self.end_untouched(at, event.job, range, state);
         }

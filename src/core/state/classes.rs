@@ -24,8 +24,10 @@ pub enum Need {
 /// One variant of a class.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClassVariant {
-    /// The needs.
+    /// The needs; none for a multi-node task, which takes workers as they are.
     pub needs: Vec<(ResourceIndex, Need)>,
+    /// Whole workers of one group that a multi-node task takes; 0 for a task on one worker.
+    pub nodes: u32,
     /// Least remaining lifetime of the worker, in microseconds.
     pub min_time_us: u64,
     /// Weight in 1/10000.
@@ -39,6 +41,13 @@ pub struct Class {
     pub request: Arc<ResourceRequest>,
     /// Its variants.
     pub variants: Vec<ClassVariant>,
+}
+
+impl Class {
+    /// How many whole workers a task of the class takes, when it is a multi-node task.
+    pub fn nodes(&self) -> Option<u32> {
+        self.variants.first().map(|variant| variant.nodes).filter(|nodes| *nodes > 0)
+    }
 }
 
 /// All classes and resource names met so far.
@@ -72,9 +81,11 @@ impl Classes {
             .variants
             .iter()
             .map(|variant| ClassVariant {
+                nodes: variant.nodes,
                 needs: variant
                     .entries
                     .iter()
+                    .filter(|_| variant.nodes == 0)
                     .map(|entry| {
                         let need = if entry.policy == Policy::All { Need::All } else { Need::Parts(entry.amount.0) };
                         (self.resource(&entry.resource), need)

@@ -10,6 +10,7 @@ mod apply;
 mod apply_tasks;
 pub mod classes;
 pub mod done;
+pub mod groups;
 pub mod image;
 pub mod jobs;
 pub mod open;
@@ -23,6 +24,7 @@ use crate::task::Condition;
 use crate::time::Time;
 use crate::view::TaskState;
 use classes::Classes;
+use groups::Groups;
 use jobs::Job;
 use open::OpenWorkers;
 use ready::{Level, Ready};
@@ -57,6 +59,8 @@ pub struct State {
     pub consumers: BTreeMap<TaskRef, Vec<(TaskRef, Condition)>>,
     /// Connected workers that have something free.
     pub open_workers: OpenWorkers,
+    /// Workers by group, for multi-node tasks.
+    pub groups: Groups,
 }
 
 impl State {
@@ -117,10 +121,13 @@ impl State {
         })
     }
 
-    /// Keeps the index of workers with something free.
+    /// Keeps the indices of workers that can take something.
     pub(crate) fn refresh_open(&mut self, worker: WorkerId) {
         match self.workers.get(&worker) {
-            Some(worker) => self.open_workers.refresh(worker),
+            Some(worker) => {
+                self.open_workers.refresh(worker);
+                self.groups.refresh(worker);
+            }
             None => self.open_workers.remove(worker),
         }
     }

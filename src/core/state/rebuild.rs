@@ -51,6 +51,11 @@ impl State {
         for (task, live) in &job.tasks.live {
             self.rebuild_on_worker(TaskRef { job: id, task: *task }, &job, live);
         }
+        for (task, nodes) in &job.tasks.nodes {
+            if job.tasks.live.get(task).is_some_and(|live| live.on_worker().is_some()) {
+                self.rebuild_gang(TaskRef { job: id, task: *task }, nodes);
+            }
+        }
         if counts.waiting > 0 {
             self.rebuild_queues(&job);
         }
@@ -71,6 +76,14 @@ impl State {
             }
             Place::Assigned { variant, ahead: false, .. } => worker.take(class, variant),
             _ => {}
+        }
+    }
+
+    fn rebuild_gang(&mut self, task: TaskRef, nodes: &[WorkerId]) {
+        for id in nodes {
+            if let Some(worker) = self.workers.get_mut(id) {
+                worker.gang = Some(task);
+            }
         }
     }
 

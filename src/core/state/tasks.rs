@@ -60,7 +60,7 @@ pub struct Live {
 }
 
 impl Live {
-    /// The worker and fence of a task that is on a worker.
+    /// The worker and fence of a task that is on a worker: for a multi-node task, its root.
     pub fn on_worker(&self) -> Option<(WorkerId, Fence)> {
         match self.place {
             Place::Assigned { worker, fence, .. } | Place::Running { worker, fence, .. } => Some((worker, fence)),
@@ -107,6 +107,8 @@ pub struct TaskTable {
     pub done: DonePages,
     /// Final tasks that were not, by first ordinal.
     pub ended: BTreeMap<u32, EndedRun>,
+    /// Workers of the last attempt of multi-node tasks that are on them or have run, the root first.
+    pub nodes: BTreeMap<TaskId, Box<[WorkerId]>>,
 }
 
 /// What is known about one task.

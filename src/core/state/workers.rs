@@ -47,6 +47,8 @@ pub struct Worker {
     pub ahead: Ahead,
     /// How many tasks run.
     pub running: u32,
+    /// The multi-node task that has the worker for itself, as its root or as another node.
+    pub gang: Option<TaskRef>,
     /// Classes that the worker gave back, until one of its tasks ends.
     pub blocked: BTreeSet<ClassId>,
     /// Mean run time of recent tasks in microseconds; an observation, not part of the image.
@@ -96,6 +98,7 @@ impl Worker {
             tasks: BTreeSet::new(),
             ahead: Ahead::default(),
             running: 0,
+            gang: None,
             blocked: BTreeSet::new(),
             mean_run_us: None,
             capacity,
@@ -105,7 +108,17 @@ impl Worker {
 
     /// Whether new tasks may be sent.
     pub fn accepts(&self) -> bool {
-        self.link == Link::Connected && self.stopping.is_none()
+        self.link == Link::Connected && self.stopping.is_none() && self.gang.is_none()
+    }
+
+    /// Whether nothing at all is on the worker, so that a multi-node task could have it.
+    pub fn is_vacant(&self) -> bool {
+        self.accepts() && self.tasks.is_empty()
+    }
+
+    /// Whether the worker lives for so long from `now` on; one without a limit always does.
+    pub fn lives(&self, min_time_us: u64, now: Time) -> bool {
+        min_time_us == 0 || self.remaining(now).is_none_or(|left| left.0 >= min_time_us)
     }
 
     /// What the worker has of a resource, in parts.
@@ -135,8 +148,7 @@ impl Worker {
 
     /// Whether the worker could run the variant when idle, with the lifetime it has left at `now`.
     pub fn is_eligible(&self, variant: &ClassVariant, now: Time) -> bool {
-        let lives = variant.min_time_us == 0 || self.remaining(now).is_none_or(|left| left.0 >= variant.min_time_us);
-        lives
+        self.lives(variant.min_time_us, now)
             && variant.needs.iter().all(|(resource, need)| match need {
                 Need::Parts(parts) => *parts <= self.capacity(*resource),
                 Need::All => self.capacity(*resource) > 0,

@@ -3,7 +3,7 @@
 //! The only way from the state to what is shown, so that tables, JSON and pages cannot disagree. Lists come in pages:
 //! the work for one answer is bounded.
 
-use super::{JobDetail, JobSummary, ProgressView, TaskPage, TaskState, TaskView, WorkerName, WorkerView};
+use super::{GangRole, JobDetail, JobSummary, ProgressView, TaskPage, TaskState, TaskView, WorkerName, WorkerView};
 use crate::id::{AttemptId, JobId, TaskId, WorkerId};
 use crate::idset::IdSet;
 use crate::limits;
@@ -165,19 +165,25 @@ fn view_task(job: &Job, id: TaskId) -> Option<TaskView> {
         TaskStatus::Ended(run) => TaskView { ended: Some(run.at), ..base },
         TaskStatus::Live(live) => match live.place {
             Place::Running { worker, fence, started, .. } => {
-                TaskView { attempt: fence.attempt, workers: vec![worker], started: Some(started), ..base }
+                let workers = nodes_or(job, id, worker);
+                TaskView { attempt: fence.attempt, workers, started: Some(started), ..base }
             }
             _ => TaskView { attempt: live.next_attempt, ..base },
         },
         TaskStatus::Done(done) => TaskView {
             attempt: AttemptId(done.attempt.0),
-            workers: done.started.map(|_| done.worker).into_iter().collect(),
+            workers: done.started.map_or_else(Vec::new, |_| nodes_or(job, id, done.worker)),
             started: done.started_at(job.submitted),
             ended: Some(done.ended_at(job.submitted)),
             error: job.errors.get(done.error).map(str::to_owned),
             ..base
         },
     })
+}
+
+/// The workers of a task, the root first: those of a multi-node task, or the one given.
+fn nodes_or(job: &Job, task: TaskId, worker: WorkerId) -> Vec<WorkerId> {
+    job.tasks.nodes.get(&task).map_or_else(|| vec![worker], |nodes| nodes.to_vec())
 }
 
 /// The failed tasks with the lowest ids. A job that failed has few submits, or its tasks are in order anyway.
@@ -202,7 +208,7 @@ fn workers_of(job: &Job) -> BTreeSet<WorkerId> {
         Place::Running { worker, .. } => Some(worker),
         _ => None,
     });
-    done.chain(running).collect()
+    done.chain(running).chain(job.tasks.nodes.values().flatten().copied()).collect()
 }
 
 /// A submit as it is shown: without bulk, long words replaced by their size, a long command cut.
@@ -240,6 +246,11 @@ fn view_present(worker: &Worker) -> WorkerView {
         running_tasks: worker.running,
         last_started: worker.last_started,
         away: worker.link != Link::Connected,
+        gang: match worker.gang {
+            None => GangRole::None,
+            Some(task) if worker.tasks.contains(&task) => GangRole::Root,
+            Some(_) => GangRole::Node,
+        },
     }
 }
 
@@ -253,5 +264,6 @@ fn view_past(past: &PastWorker) -> WorkerView {
         running_tasks: 0,
         last_started: past.last_started,
         away: false,
+        gang: GangRole::None,
     }
 }

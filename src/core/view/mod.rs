@@ -178,6 +178,18 @@ int_struct! {
     }
 }
 
+int_choice! {
+    /// What a worker is to a multi-node task.
+    pub enum GangRole {
+        /// Nothing.
+        0 => None,
+        /// The task's program runs here.
+        1 => Root,
+        /// Kept free for the task.
+        2 => Node,
+    }
+}
+
 int_struct! {
     /// A worker.
     pub struct WorkerView {
@@ -197,6 +209,8 @@ int_struct! {
         6 => pub last_started: Option<LastStarted>,
         /// Whether its connection is broken at present, and it may still come back.
         7 => pub away: bool,
+        /// Whether it takes part in a multi-node task.
+        8 => pub gang: GangRole,
     }
 }
 

@@ -105,6 +105,12 @@ fn job_image(job: &Job) -> ImageJob {
             .map(|(first, run)| ImageEnded { first: *first, last: run.last, state: run.state, at: run.at })
             .collect(),
         errors: job.errors.all().iter().map(|text| text.to_string()).collect(),
+        nodes: job
+            .tasks
+            .nodes
+            .iter()
+            .map(|(task, workers)| ImageNodes { task: *task, workers: workers.to_vec() })
+            .collect(),
     }
 }
 

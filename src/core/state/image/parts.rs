@@ -142,6 +142,18 @@ int_struct! {
         9 => pub ended: Vec<ImageEnded>,
         /// Error texts.
         10 => pub errors: Vec<String>,
+        /// Workers of multi-node tasks.
+        11 => pub nodes: Vec<ImageNodes>,
+    }
+}
+
+int_struct! {
+    /// The workers of a multi-node task that is on them, or has run there.
+    pub struct ImageNodes {
+        /// The task.
+        0 => pub task: TaskId,
+        /// Its workers, the root first.
+        1 => pub workers: Vec<WorkerId>,
     }
 }
 

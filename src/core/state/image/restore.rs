@@ -85,6 +85,7 @@ fn restore_job(image: ImageJob, state: &mut State) -> Job {
     tasks.live = image.live.iter().map(|live| (live.task, restore_live(live))).collect();
     tasks.ended =
         image.ended.iter().map(|run| (run.first, EndedRun { last: run.last, state: run.state, at: run.at })).collect();
+    tasks.nodes = image.nodes.into_iter().map(|nodes| (nodes.task, nodes.workers.into())).collect();
     let mut errors = ErrorTexts::default();
     for text in &image.errors {
         errors.intern(text);
