@@ -68,6 +68,10 @@ fn server_options(global: &GlobalOptions, args: &ServerStartArgs) -> Result<Serv
         journal: args.journal.clone(),
         no_journal: args.no_journal,
         idle_timeout: args.idle_timeout.map(Span::from_duration),
+        listen: args.listen.clone(),
+        access_file: args.access_file.clone(),
+        keyless_clients: args.disable_client_authentication_and_encryption,
+        keyless_workers: args.disable_worker_authentication_and_encryption,
         version: crate::VERSION.to_owned(),
     })
 }

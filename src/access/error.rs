@@ -9,7 +9,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::wire::Role;
+use super::sealed::Trouble;
 
 /// Failures of reading or writing a server directory.
 #[derive(Debug)]
@@ -38,12 +38,12 @@ pub enum Error {
         /// The part that is missing or wrong.
         what: &'static str,
     },
-    /// The access file has no key: it is for connections without protection.
-    Unprotected {
+    /// The access file is sealed and cannot be opened, or could not be sealed.
+    Sealed {
         /// The access file.
         path: PathBuf,
-        /// The role without a key.
-        role: Role,
+        /// Why.
+        reason: Trouble,
     },
     /// Somebody else owns a directory or file that is about to be trusted.
     Foreign {
@@ -104,6 +104,8 @@ impl Error {
     /// The text for a server that has an access file and cannot be reached; its cause belongs
     /// behind it.
     pub fn unreachable_text(host: &str, port: u16) -> String {
+        let brackets = host.contains(':') && !host.starts_with('[');
+        let host = if brackets { format!("[{host}]") } else { host.to_owned() };
         format!(
             "Access token found but HQ server {host}:{port} is unreachable.\n\
              Try checking if the server is running and if this machine can reach it. \
@@ -130,11 +132,7 @@ impl fmt::Display for Error {
             Error::Malformed { path, what } => {
                 write!(f, "Access file {path:?} cannot be used: {what} is missing or wrong")
             }
-            Error::Unprotected { path, role } => write!(
-                f,
-                "Access file {path:?} has no key for the role {:?}; connections without a key are not supported",
-                role.peer_name()
-            ),
+            Error::Sealed { path, reason } => write!(f, "Access file {path:?} is sealed under a passphrase: {reason}"),
             Error::Foreign { path, uid } => {
                 write!(f, "{path:?} belongs to the user with id {uid}: it is not trusted. Use a directory of your own")
             }

@@ -5,6 +5,7 @@
 //! What holds:
 //! * Directories of ours have mode 0700, access files 0400, whatever the umask.
 //! * Nothing is read from a directory or file that another user owns or could have changed.
+//! * A file that is sealed under a passphrase is of no use to whoever copies it.
 //! * `hq-current` changes by one rename, and only the server it points to takes it away.
 
 #![forbid(unsafe_code)]
@@ -14,10 +15,12 @@ pub mod directory;
 pub mod error;
 mod guard;
 pub mod record;
+pub mod sealed;
 
 #[cfg(test)]
 mod tests;
 
 pub use directory::{ServerDir, default_server_dir};
 pub use error::Error;
-pub use record::{AccessFile, Endpoint, PeerAccess, load_client, load_worker};
+pub use record::{AccessFile, Endpoint, PeerAccess, load_any_version, load_client, load_worker};
+pub use sealed::Passphrase;

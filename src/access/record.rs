@@ -4,7 +4,8 @@
 //! `version`, `server_uid`, `client`, `worker`, in this order, indented by two, no newline at the end.
 //!
 //! What holds: a record is written whole or not at all, never over another one; readers take only
-//! the keys that they need; another version of the program is refused before any connection.
+//! the keys that they need; another version of the program is refused before any connection, and before anybody is
+//! asked for a passphrase.
 
 use std::path::Path;
 
@@ -14,6 +15,7 @@ use zeroize::{Zeroize, Zeroizing};
 use super::directory::{ACCESS_FILE_NAME, current_dir};
 use super::error::Error;
 use super::guard;
+use super::sealed::{self, Passphrase};
 use crate::wire::{Identity, Role, SecretKey, ServerUid};
 
 /// One port of the server as its peers see it.
@@ -21,9 +23,11 @@ use crate::wire::{Identity, Role, SecretKey, ServerUid};
 pub struct Endpoint {
     /// Host name or address that peers dial.
     pub host: String,
+    /// Further names or addresses, tried after the host in this order.
+    pub addresses: Vec<String>,
     /// TCP port.
     pub port: u16,
-    /// The secret of the port's role.
+    /// The secret of the port's role; [`SecretKey::absent`] for a port that is open to everybody.
     pub key: SecretKey,
 }
 
@@ -38,7 +42,12 @@ pub struct AccessFile {
     pub client: Endpoint,
     /// The port for workers.
     pub worker: Endpoint,
+    /// What the file is sealed with, if it is.
+    pub passphrase: Option<Passphrase>,
 }
+
+/// Further addresses of one port that are read; the rest is left out.
+const ADDRESSES_MAX: usize = 15;
 
 /// What one role needs to know to reach the server.
 #[derive(Clone, Debug)]
@@ -77,14 +86,33 @@ pub fn load_worker(server_dir: &Path, version: &str) -> Result<PeerAccess, Error
     load(server_dir, Role::Worker, version)
 }
 
+/// As [`load_client`], whatever the version of the program that wrote the file, and which that is: for asking whether
+/// anybody is there at all.
+///
+/// # Errors
+/// As [`load_client`], but for the version.
+pub fn load_any_version(server_dir: &Path, role: Role) -> Result<(PeerAccess, String), Error> {
+    read_current(server_dir, |record| {
+        let version = record.version()?;
+        let record = record.opened()?;
+        Ok((PeerAccess { role, server_uid: record.server_uid()?, endpoint: record.endpoint(role)? }, version))
+    })
+}
+
 fn load(server_dir: &Path, role: Role, version: &str) -> Result<PeerAccess, Error> {
+    read_current(server_dir, |record| {
+        record.check_version(version)?;
+        let record = record.opened()?;
+        Ok(PeerAccess { role, server_uid: record.server_uid()?, endpoint: record.endpoint(role)? })
+    })
+}
+
+fn read_current<T>(server_dir: &Path, take: impl FnOnce(Record<'_>) -> Result<T, Error>) -> Result<T, Error> {
     let (dir, dir_path) = current_dir(server_dir)?;
     let path = dir_path.join(ACCESS_FILE_NAME);
     let text = guard::read_in(&dir, ACCESS_FILE_NAME, &path)?;
     let text = text.ok_or_else(|| Error::NoServer { server_dir: server_dir.to_owned() })?;
-    let record = Record::parse(&text, &path)?;
-    record.check_version(version)?;
-    Ok(PeerAccess { role, server_uid: record.server_uid()?, endpoint: record.endpoint(role)? })
+    take(Record::parse(&text, &path)?)
 }
 
 impl AccessFile {
@@ -102,10 +130,10 @@ impl AccessFile {
             let key = SecretKey::random().map_err(|error| {
                 Error::io("choose keys for", Path::new(ACCESS_FILE_NAME), std::io::Error::other(error))
             })?;
-            Ok(Endpoint { host: host.to_owned(), port, key })
+            Ok(Endpoint { host: host.to_owned(), addresses: Vec::new(), port, key })
         };
         let (client, worker) = (endpoint(client)?, endpoint(worker)?);
-        Ok(AccessFile { version: version.to_owned(), server_uid, client, worker })
+        Ok(AccessFile { version: version.to_owned(), server_uid, client, worker, passphrase: None })
     }
 
     /// Writes the full record to a new file of mode 0400.
@@ -134,9 +162,25 @@ impl AccessFile {
     }
 
     fn write_parts(&self, path: &Path, parts: &[(&str, Zeroizing<String>)]) -> Result<(), Error> {
-        let mut text = Zeroizing::new(String::with_capacity(2_048));
+        let mut text = Zeroizing::new(String::with_capacity(8_192));
         text.push_str("{\n  \"version\": ");
         text.push_str(&quoted(&self.version));
+        if let Some(passphrase) = &self.passphrase {
+            let mut inner = Zeroizing::new(String::with_capacity(8_192));
+            for (number, (key, value)) in parts.iter().enumerate() {
+                inner.push_str(if number == 0 { "{\"" } else { ",\"" });
+                inner.push_str(key);
+                inner.push_str("\":");
+                inner.push_str(value);
+            }
+            inner.push('}');
+            let sealed = sealed::seal(passphrase, &self.version, &inner)
+                .map_err(|reason| Error::Sealed { path: path.to_owned(), reason })?;
+            text.push_str(",\n  \"sealed\": ");
+            text.push_str(&sealed);
+            text.push_str("\n}");
+            return guard::create_access(path, &text);
+        }
         for (key, value) in parts {
             text.push_str(",\n  \"");
             text.push_str(key);
@@ -156,9 +200,11 @@ impl AccessFile {
         let text = guard::read(path)?;
         let record = Record::parse(&text, path)?;
         record.check_version(version)?;
+        let record = record.opened()?;
         let server_uid = record.server_uid()?;
         let (client, worker) = (record.endpoint(Role::Client)?, record.endpoint(Role::Worker)?);
-        Ok(AccessFile { version: version.to_owned(), server_uid, client, worker })
+        let passphrase = record.passphrase.clone();
+        Ok(AccessFile { version: version.to_owned(), server_uid, client, worker, passphrase })
     }
 
     /// The identity that the server shows on the port of `role`.
@@ -173,9 +219,24 @@ impl AccessFile {
 
 impl Endpoint {
     fn object(&self) -> Zeroizing<String> {
-        let (host, port, key) = (quoted(&self.host), self.port, self.key.to_hex());
-        let (host, key) = (host.as_str(), key.as_str());
-        Zeroizing::new(format!("{{\n    \"host\": {host},\n    \"port\": {port},\n    \"secret_key\": \"{key}\"\n  }}"))
+        let (host, port) = (quoted(&self.host), self.port);
+        let mut text = Zeroizing::new(String::with_capacity(4_096));
+        text.push_str(&format!("{{\n    \"host\": {},\n    \"port\": {port},\n    \"secret_key\": ", host.as_str()));
+        match self.key.is_absent() {
+            true => text.push_str("null"),
+            false => text.push_str(&quoted(&self.key.to_hex())),
+        }
+        if !self.addresses.is_empty() {
+            let addresses: Vec<String> = self.addresses.iter().map(|address| quoted(address).to_string()).collect();
+            text.push_str(&format!(",\n    \"addresses\": [{}]", addresses.join(", ")));
+        }
+        text.push_str("\n  }");
+        text
+    }
+
+    /// Everything to be dialled, in order.
+    pub fn hosts(&self) -> Vec<&str> {
+        std::iter::once(self.host.as_str()).chain(self.addresses.iter().map(String::as_str)).collect()
     }
 }
 
@@ -187,12 +248,14 @@ fn quoted(text: &str) -> Zeroizing<String> {
 struct Record<'a> {
     map: Map<String, Value>,
     path: &'a Path,
+    /// What it was sealed with.
+    passphrase: Option<Passphrase>,
 }
 
 impl<'a> Record<'a> {
     fn parse(text: &str, path: &'a Path) -> Result<Self, Error> {
         match serde_json::from_str(text) {
-            Ok(Value::Object(map)) => Ok(Record { map, path }),
+            Ok(Value::Object(map)) => Ok(Record { map, path, passphrase: None }),
             _ => Err(Error::Malformed { path: path.to_owned(), what: "a JSON object" }),
         }
     }
@@ -201,12 +264,27 @@ impl<'a> Record<'a> {
         Error::Malformed { path: self.path.to_owned(), what }
     }
 
-    fn check_version(&self, current: &str) -> Result<(), Error> {
+    fn version(&self) -> Result<String, Error> {
         let found = self.map.get("version").and_then(Value::as_str);
-        match found.ok_or_else(|| self.malformed("`version`"))? {
+        found.map(str::to_owned).ok_or_else(|| self.malformed("`version`"))
+    }
+
+    fn check_version(&self, current: &str) -> Result<(), Error> {
+        match self.version()? {
             found if found == current => Ok(()),
-            found => Err(Error::VersionMismatch { found: found.to_owned(), current: current.to_owned() }),
+            found => Err(Error::VersionMismatch { found, current: current.to_owned() }),
         }
+    }
+
+    /// The record itself, where this one is sealed.
+    fn opened(self) -> Result<Self, Error> {
+        let Some(value) = self.map.get("sealed") else { return Ok(self) };
+        let failed = |reason| Error::Sealed { path: self.path.to_owned(), reason };
+        let passphrase = sealed::known_passphrase(self.path).map_err(failed)?;
+        let text = sealed::open(&passphrase, &self.version()?, value).map_err(failed)?;
+        let mut inner = Record::parse(&text, self.path)?;
+        inner.passphrase = Some(passphrase);
+        Ok(inner)
     }
 
     fn server_uid(&self) -> Result<ServerUid, Error> {
@@ -225,12 +303,14 @@ impl<'a> Record<'a> {
         let host = host.filter(|host| !host.is_empty()).ok_or_else(|| self.malformed(name))?;
         let port = value("port").and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok());
         let port = port.filter(|port| *port > 0).ok_or_else(|| self.malformed(port_name))?;
-        if value("secret_key").is_some_and(Value::is_null) {
-            return Err(Error::Unprotected { path: self.path.to_owned(), role });
-        }
-        let key = value("secret_key").and_then(Value::as_str).and_then(|hex| SecretKey::from_hex(hex).ok());
+        let key = match value("secret_key") {
+            Some(Value::Null) => Some(SecretKey::absent()),
+            key => key.and_then(Value::as_str).and_then(|hex| SecretKey::from_hex(hex).ok()),
+        };
         let key = key.ok_or_else(|| self.malformed(key_name))?;
-        Ok(Endpoint { host: host.to_owned(), port, key })
+        let addresses = value("addresses").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let addresses = addresses.iter().take(ADDRESSES_MAX).filter_map(|address| address.as_str().map(str::to_owned));
+        Ok(Endpoint { host: host.to_owned(), addresses: addresses.collect(), port, key })
     }
 }
 

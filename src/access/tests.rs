@@ -13,13 +13,18 @@ use crate::wire::{Role, SecretKey, ServerUid};
 const VERSION: &str = "0.1.0-dev";
 
 fn record() -> AccessFile {
-    let endpoint =
-        |host: &str, port, byte| Endpoint { host: host.to_owned(), port, key: SecretKey::from_bytes([byte; 32]) };
+    let endpoint = |host: &str, port, byte| Endpoint {
+        host: host.to_owned(),
+        addresses: Vec::new(),
+        port,
+        key: SecretKey::from_bytes([byte; 32]),
+    };
     AccessFile {
         version: VERSION.to_owned(),
         server_uid: ServerUid::parse("aB3xY9").unwrap(),
         client: endpoint("login1", 4_001, 0x1f),
         worker: endpoint("login1.ib", 4_002, 0xa0),
+        passphrase: None,
     }
 }
 
@@ -128,8 +133,24 @@ fn wrong_content_is_an_error_that_does_not_repeat_it() {
         assert!(!error.to_string().contains("1f1f"));
     }
     std::fs::write(&path, endpoint("1", "null")).unwrap();
-    let error = load_client(temp.path(), VERSION).unwrap_err();
-    assert!(matches!(error, Error::Unprotected { role: Role::Client, .. }), "{error}");
+    assert!(load_client(temp.path(), VERSION).unwrap().endpoint.key.is_absent());
+}
+
+#[test]
+fn further_addresses_stand_beside_what_older_readers_take() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut written = record();
+    written.client.addresses = vec!["10.0.0.1".to_owned(), "fd00::1".to_owned()];
+    written.worker.key = SecretKey::absent();
+    written.write(&temp.path().join("access.json")).unwrap();
+    let text = std::fs::read_to_string(temp.path().join("access.json")).unwrap();
+    assert!(text.contains("\",\n    \"addresses\": [\"10.0.0.1\", \"fd00::1\"]\n  },"), "{text}");
+    assert!(text.contains("\"port\": 4002,\n    \"secret_key\": null\n  }\n}"), "{text}");
+    let read = load_client(temp.path(), VERSION).unwrap();
+    assert_eq!(read.endpoint.hosts(), ["login1", "10.0.0.1", "fd00::1"]);
+    assert!(load_worker(temp.path(), VERSION).unwrap().endpoint.key.is_absent());
+    let (any, version) = load_any_version(temp.path(), Role::Client).unwrap();
+    assert_eq!((any.endpoint.port, version.as_str()), (4_001, VERSION));
 }
 
 #[test]

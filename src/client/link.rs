@@ -132,7 +132,10 @@ impl Link {
 
 async fn dial(found: &PeerAccess) -> Result<Connection, Error> {
     let (host, port) = (&found.endpoint.host, found.endpoint.port);
-    let dialled = wire::dial(host, port, &found.identity(crate::VERSION)).await;
+    if found.endpoint.key.is_absent() {
+        log::warn!("No client key: Unauthenticated and unencrypted connection to server");
+    }
+    let dialled = wire::dial_any(&found.endpoint.hosts(), port, &found.identity(crate::VERSION)).await;
     dialled.map_err(|source| Error::Unreachable { host: host.clone(), port, source })
 }
 

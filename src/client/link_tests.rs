@@ -29,7 +29,7 @@ impl Scripted {
         std::fs::DirBuilder::new().mode(0o700).create(dir.path().join("server")).unwrap();
         access.write(&dir.path().join("server/access.json")).unwrap();
         let script: Arc<Script> = Arc::new(script);
-        runtime.spawn(crate::wire::serve(listener, access.identity(Role::Client), move |peer| {
+        runtime.spawn(crate::wire::serve(listener, 1, access.identity(Role::Client), move |peer| {
             let script = script.clone();
             async move {
                 let mut connection = peer.connection;

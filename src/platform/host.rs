@@ -4,14 +4,43 @@
 //!
 //! Invariants: the home directory is never guessed: without one the caller is told so.
 
+use nix::net::if_::InterfaceFlags;
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::net::IpAddr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 /// The host name as the kernel has it, lossily as text.
 pub fn name() -> io::Result<String> {
     Ok(nix::unistd::gethostname()?.to_string_lossy().into_owned())
+}
+
+/// An environment variable that is set to a text; an empty one counts as not set.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The addresses by which other machines can reach this one: those of interfaces that are up, without the loopback and
+/// those that mean something on one link only. IPv4 first, otherwise in the order of the system.
+///
+/// # Errors
+/// What the system says.
+pub fn addresses() -> io::Result<Vec<IpAddr>> {
+    let mut found = Vec::new();
+    for interface in nix::ifaddrs::getifaddrs()? {
+        let usable =
+            interface.flags.contains(InterfaceFlags::IFF_UP) && !interface.flags.contains(InterfaceFlags::IFF_LOOPBACK);
+        let Some(address) = interface.address.filter(|_| usable) else { continue };
+        let v4 = address.as_sockaddr_in().map(|it| IpAddr::from(it.ip()));
+        let v6 =
+            || address.as_sockaddr_in6().map(|it| it.ip()).filter(|ip| !ip.is_unicast_link_local()).map(IpAddr::from);
+        if let Some(ip) = v4.or_else(v6).filter(|ip| !found.contains(ip)) {
+            found.push(ip);
+        }
+    }
+    found.sort_by_key(IpAddr::is_ipv6);
+    Ok(found)
 }
 
 /// The process id of this process.
@@ -94,6 +123,14 @@ mod tests {
         assert_eq!(without_deleted_mark(old, |_| true), None);
         assert_eq!(without_deleted_mark(Path::new("/bin/hq"), |_| true), None);
         assert!(executable().unwrap().is_absolute());
+    }
+
+    #[test]
+    fn addresses_are_those_of_this_machine() {
+        for address in addresses().unwrap() {
+            assert!(!address.is_loopback() && !address.is_unspecified(), "{address}");
+            std::net::TcpListener::bind((address, 0)).unwrap();
+        }
     }
 
     #[test]

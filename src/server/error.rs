@@ -12,6 +12,8 @@ pub enum Error {
     Online {
         /// The server directory.
         dir: PathBuf,
+        /// Its version, where that is not ours.
+        version: Option<String>,
     },
     /// The server directory cannot be used.
     Access(crate::access::Error),
@@ -49,12 +51,17 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Online { dir } => write!(
-                f,
-                "Server at {} is already online, please stop it first using `hq server stop --server-dir {}`",
-                dir.display(),
-                dir.display()
-            ),
+            Self::Online { dir, version } => {
+                let dir = dir.display();
+                write!(
+                    f,
+                    "Server at {dir} is already online, please stop it first using `hq server stop --server-dir {dir}`"
+                )?;
+                match version {
+                    Some(version) => write!(f, " of version {}", version.escape_debug()),
+                    None => Ok(()),
+                }
+            }
             Self::Access(error) => write!(f, "{error}"),
             Self::Journal(error) => write!(f, "Cannot use the journal: {error}"),
             Self::Event { seq, cause } => write!(

@@ -5,6 +5,8 @@
 //!   process before the event is durable; [`commit::Released`] is constructed only there.
 //! * [`session`]: one task for each connection; heartbeats, framing and crypto stay on the tokio threads.
 //! * [`start`], [`restore`], [`checkpoint`]: how a server begins, what it remembers, and how that stays quick.
+//! * `probe`, `entrance`: whether there is a server already, and where this one is to be found.
+//! * `dump`: the state as JSON, for who looks for a defect.
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),
@@ -13,7 +15,10 @@
 
 pub mod checkpoint;
 pub mod commit;
+mod dump;
+mod entrance;
 pub mod error;
+mod probe;
 pub mod requests;
 pub mod restore;
 pub mod session;

@@ -1,5 +1,6 @@
 //! What clients ask, answered from the state or turned into commands.
 
+use super::dump;
 use crate::wire::message::{
     JobCancelResult, Request, Response, Selector, SelectorKind, TaskPageRequest, WorkerStopResult, WorkerStopStatus,
 };
@@ -9,6 +10,7 @@ use hq_core::idset::IdSet;
 use hq_core::limits;
 use hq_core::state::State;
 use hq_core::view::JobState;
+use serde_bytes::ByteBuf;
 use std::collections::BTreeSet;
 
 /// Largest number of ids that a selector may name one by one.
@@ -41,6 +43,7 @@ pub fn plan(state: &State, request: Request) -> Plan {
         Request::Workers(selector) => Plan::Answer(workers(state, &selector)),
         Request::StopWorkers(selector) => stop_workers(state, &selector),
         Request::StopServer(_) => Plan::Stop,
+        Request::DebugDump(_) => Plan::Answer(Response::Dumped(ByteBuf::from(dump::state(state)))),
         Request::ServerInfo(_) | Request::History(_) => Plan::Session,
     }
 }

@@ -6,12 +6,14 @@
 
 use super::checkpoint::Checkpoints;
 use super::commit::Committer;
+use super::entrance::{self, Entrance};
+use super::probe::probe;
 use super::session::client::ClientContext;
 use super::turn::{Input, Turn};
 use super::{Error, restore, session};
-use crate::access::{self, AccessFile, ServerDir};
+use crate::access::{AccessFile, ServerDir};
 use crate::platform::{clock, host, random, signal};
-use crate::wire::{self, Authenticated, Role, ServerUid};
+use crate::wire::{self, Authenticated, Role};
 use hq_core::command::Command;
 use hq_core::id::Epoch;
 use hq_core::limits;
@@ -19,13 +21,14 @@ use hq_core::machine::Machine;
 use hq_core::time::{Span, Time};
 use hq_core::view::ServerView;
 use hq_journal::Reader;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 /// How a server shall run.
 #[derive(Debug, Clone)]
@@ -44,6 +47,14 @@ pub struct ServerOptions {
     pub no_journal: bool,
     /// Idle timeout of workers that have none of their own.
     pub idle_timeout: Option<Span>,
+    /// Addresses to listen at; all of IPv4 when none.
+    pub listen: Vec<IpAddr>,
+    /// A prepared access file.
+    pub access_file: Option<PathBuf>,
+    /// Whether clients need no key.
+    pub keyless_clients: bool,
+    /// Whether workers need no key.
+    pub keyless_workers: bool,
     /// Version of the program.
     pub version: String,
 }
@@ -77,13 +88,13 @@ async fn serve(options: &ServerOptions, ready: impl FnOnce(&ServerView, &Path)) 
         log::warn!("The limit of open files could not be raised: {error}");
     }
     ServerDir::prepare(&options.server_dir)?;
+    let prepared = entrance::prepared(options)?;
     probe(options).await?;
-    let running = set_up(options)?;
-    let clients = listen("client", options.client_port.unwrap_or(0))?;
-    let workers = listen("worker", options.worker_port.unwrap_or(0))?;
+    let running = set_up(options, prepared.as_ref())?;
+    let entrance = entrance::open(options, prepared.as_ref(), &running.server_uid)?;
     let dir = ServerDir::create(&options.server_dir)?;
-    let (access, record) = describe(options, &running, &clients, &workers)?;
-    access.write(&dir.access_path())?;
+    let record = describe(&running, &entrance.access);
+    entrance.access.write(&dir.access_path())?;
 
     let (inbox, turn_inbox) = mpsc::channel(limits::INBOX_COMMANDS_MAX);
     let (done, ended) = sync_channel(1);
@@ -95,7 +106,7 @@ async fn serve(options: &ServerOptions, ready: impl FnOnce(&ServerView, &Path)) 
         reader: running.reader,
         busy: busy.downgrade(),
     };
-    let serving = start_gates(&access, clients, workers, context, inbox.clone());
+    let serving = start_gates(entrance, context, inbox.clone());
     dir.publish()?;
     ready(&record, dir.root());
 
@@ -113,7 +124,7 @@ async fn serve(options: &ServerOptions, ready: impl FnOnce(&ServerView, &Path)) 
     if let Err(error) = dir.withdraw() {
         log::warn!("{error}");
     }
-    serving.abort();
+    drop(serving);
     drop(turn_thread.join());
     // Answers that were released a moment ago are still written; whoever waits for more is told nothing.
     drop(busy);
@@ -123,23 +134,12 @@ async fn serve(options: &ServerOptions, ready: impl FnOnce(&ServerView, &Path)) 
     Ok(())
 }
 
-/// Refuses to start where a server answers.
-async fn probe(options: &ServerOptions) -> Result<(), Error> {
-    let dir = std::path::absolute(&options.server_dir).unwrap_or_else(|_| options.server_dir.clone());
-    if let Ok(peer) = access::load_client(&dir, &options.version) {
-        let identity = peer.identity(&options.version);
-        let dialled = wire::dial(&peer.endpoint.host, peer.endpoint.port, &identity);
-        if let Ok(Ok(_)) = tokio::time::timeout(std::time::Duration::from_secs(5), dialled).await {
-            return Err(Error::Online { dir });
-        }
-    }
-    log::info!("No online server found, starting a new server");
-    Ok(())
-}
-
 /// Opens the journal, replays it, and makes this start durable.
-fn set_up(options: &ServerOptions) -> Result<Running, Error> {
-    let fresh_uid = random::alphanumeric(6).map_err(Error::Random)?;
+fn set_up(options: &ServerOptions, prepared: Option<&AccessFile>) -> Result<Running, Error> {
+    let fresh_uid = match prepared.filter(|file| !file.server_uid.is_any()) {
+        Some(file) => file.server_uid.as_str().to_owned(),
+        None => random::alphanumeric(6).map_err(Error::Random)?,
+    };
     let mut threads = Vec::new();
     let (machine, epoch, journal, journal_path) = if options.no_journal {
         (Machine::default(), 1, None, None)
@@ -174,37 +174,18 @@ fn set_up(options: &ServerOptions) -> Result<Running, Error> {
     Ok(Running { turn, threads, reader, server_uid, journal_path })
 }
 
-fn listen(what: &'static str, port: u16) -> Result<TcpListener, Error> {
-    wire::listen(port).map_err(|cause| Error::Listen { what, port, cause })
-}
-
-fn describe(
-    options: &ServerOptions,
-    running: &Running,
-    clients: &TcpListener,
-    workers: &TcpListener,
-) -> Result<(AccessFile, ServerView), Error> {
-    let io = |cause| Error::Io { what: "find out about this machine", cause };
-    let host = match &options.host {
-        Some(host) => host.clone(),
-        None => host::name().map_err(io)?,
-    };
-    let (client_port, worker_port) =
-        (clients.local_addr().map_err(io)?.port(), workers.local_addr().map_err(io)?.port());
-    let uid = ServerUid::parse(&running.server_uid).map_err(|error| Error::Inconsistent(error.to_string()))?;
-    let access = AccessFile::generate(&options.version, uid, (&host, client_port), (&host, worker_port))?;
-    let record = ServerView {
+fn describe(running: &Running, access: &AccessFile) -> ServerView {
+    ServerView {
         server_uid: running.server_uid.clone(),
-        client_host: host.clone(),
-        client_port,
-        worker_host: host,
-        worker_port,
-        version: options.version.clone(),
+        client_host: access.client.host.clone(),
+        client_port: access.client.port,
+        worker_host: access.worker.host.clone(),
+        worker_port: access.worker.port,
+        version: access.version.clone(),
         pid: host::pid(),
         started: Time(clock::wall_us()),
         journal_path: running.journal_path.clone(),
-    };
-    Ok((access, record))
+    }
 }
 
 /// The machine gets a thread of its own, so that the network threads never wait for it.
@@ -221,23 +202,25 @@ fn start_turn(
         .map_err(io)
 }
 
-fn start_gates(
-    access: &AccessFile,
-    clients: TcpListener,
-    workers: TcpListener,
-    context: ClientContext,
-    inbox: mpsc::Sender<Input>,
-) -> tokio::task::JoinHandle<()> {
+/// The doors of both ports: one task for each.
+fn start_gates(entrance: Entrance, context: ClientContext, inbox: mpsc::Sender<Input>) -> JoinSet<()> {
+    let Entrance { clients, workers, access } = entrance;
     let (client, worker) = (access.identity(Role::Client), access.identity(Role::Worker));
     let connections = Arc::new(AtomicU64::new(0));
-    let serve_clients = wire::serve(clients, client, move |peer: Authenticated| {
-        session::client::serve(peer.connection, context.clone())
-    });
-    let serve_workers = wire::serve(workers, worker, move |peer: Authenticated| {
-        let number = connections.fetch_add(1, Ordering::Relaxed);
-        session::worker::serve(peer.connection, peer.address, number, inbox.clone())
-    });
-    tokio::spawn(async move {
-        tokio::join!(serve_clients, serve_workers);
-    })
+    let doors = clients.len() + workers.len();
+    let mut serving = JoinSet::new();
+    for listener in clients {
+        let context = context.clone();
+        serving.spawn(wire::serve(listener, doors, client.clone(), move |peer: Authenticated| {
+            session::client::serve(peer.connection, context.clone())
+        }));
+    }
+    for listener in workers {
+        let (inbox, connections) = (inbox.clone(), Arc::clone(&connections));
+        serving.spawn(wire::serve(listener, doors, worker.clone(), move |peer: Authenticated| {
+            let number = connections.fetch_add(1, Ordering::Relaxed);
+            session::worker::serve(peer.connection, peer.address, number, inbox.clone())
+        }));
+    }
+    serving
 }

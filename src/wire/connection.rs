@@ -18,7 +18,6 @@ use hq_core::limits;
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::error::Error;
 use super::frame::FrameBuffer;
@@ -26,6 +25,7 @@ use super::hello::Hello;
 use super::limits::{CHUNK_BYTES_MAX, Limits, TAG_BYTES};
 use super::preamble::Role;
 use super::seal::{Mark, Opener, Sealer};
+use super::stream::{ReadHalf, WriteHalf};
 
 /// Sealed bytes kept ahead of the system's send buffer.
 const SEALED_AHEAD_BYTES: usize = 128 * 1024;
@@ -47,7 +47,7 @@ pub(crate) fn read_error(source: io::Error) -> Error {
 
 /// A proven peer and the two sealed directions to and from it.
 #[derive(Debug)]
-pub struct Connection<R = OwnedReadHalf, W = OwnedWriteHalf> {
+pub struct Connection<R = ReadHalf, W = WriteHalf> {
     receiver: Receiver<R>,
     sender: Sender<W>,
     role: Role,
@@ -120,7 +120,7 @@ impl io::Write for Bounded<'_> {
 
 /// The sending direction.
 #[derive(Debug)]
-pub struct Sender<W = OwnedWriteHalf> {
+pub struct Sender<W = WriteHalf> {
     writer: W,
     sealer: Sealer,
     message_bytes_max: usize,
@@ -271,7 +271,7 @@ impl<W: AsyncWrite + Unpin> Sender<W> {
 
 /// The receiving direction.
 #[derive(Debug)]
-pub struct Receiver<R = OwnedReadHalf> {
+pub struct Receiver<R = ReadHalf> {
     reader: R,
     buffer: FrameBuffer,
     opener: Opener,

@@ -71,6 +71,11 @@ pub enum Error {
         /// The role found.
         got: &'static str,
     },
+    /// One side has a key, the other has none.
+    Protection {
+        /// Whether it is the peer who has one.
+        wanted_by_peer: bool,
+    },
     /// The peer asks for a server with another uid.
     WrongServer,
     /// The two sides do not hold the same key.
@@ -83,7 +88,14 @@ impl Error {
     /// True where the same peer would be refused again: trying again with the same key, version
     /// and role is useless.
     pub fn is_rejection(&self) -> bool {
-        matches!(self, Error::Version { .. } | Error::Role { .. } | Error::WrongServer | Error::WrongKey)
+        matches!(
+            self,
+            Error::Version { .. }
+                | Error::Role { .. }
+                | Error::Protection { .. }
+                | Error::WrongServer
+                | Error::WrongKey
+        )
     }
 
     /// The kind of failure as an index below [`Error::KINDS`]`.len()`, for counting.
@@ -95,7 +107,7 @@ impl Error {
             Error::FrameTooLarge { .. } => 3,
             Error::Malformed { .. } | Error::MessageTooLarge { .. } | Error::Unknown { .. } => 4,
             Error::Version { .. } => 5,
-            Error::Role { .. } => 6,
+            Error::Role { .. } | Error::Protection { .. } => 6,
             Error::WrongServer => 7,
             Error::WrongKey => 8,
             Error::Forged => 9,
@@ -111,7 +123,7 @@ impl Error {
         "announced too large a frame",
         "did not speak the protocol",
         "had another protocol version",
-        "had another role",
+        "had another role or no key",
         "asked for another server",
         "had a wrong key",
         "sent altered or replayed bytes",
@@ -155,6 +167,12 @@ impl fmt::Display for Error {
             }
             Error::Role { expected, got } => {
                 write!(f, "Authentication failed: Expected peer role {expected}, got {got}")
+            }
+            Error::Protection { wanted_by_peer: true } => {
+                write!(f, "Authentication failed: Peer requests authentication")
+            }
+            Error::Protection { wanted_by_peer: false } => {
+                write!(f, "Authentication failed: Peer does not support authentication")
             }
             Error::WrongServer => {
                 write!(f, "Authentication failed: the access file belongs to another server; read it again")

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{MsgFlags, recv};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -24,9 +24,10 @@ use super::connection::Connection;
 use super::error::Error;
 use super::frame::LENGTH_BYTES;
 use super::handshake::{Identity, Stage, respond};
-use super::limits::{BACKLOG_MAX, FILES_RESERVED, UNPROVEN_MAX, UNPROVEN_PER_SOURCE_MAX};
+use super::limits::{FILES_RESERVED, UNPROVEN_MAX, UNPROVEN_PER_SOURCE_MAX};
 use super::preamble::{PREAMBLE_BYTES, Role};
 use super::slots::{Shown, Slot, Slots};
+use super::stream::tcp_halves;
 
 /// Waiting time after an error of accepting: doubled up to the greater one while they last.
 const BACKOFF_MS_MIN: u64 = 5;
@@ -53,11 +54,12 @@ impl Default for GateLimits {
 }
 
 impl GateLimits {
-    /// The limits of one of two ports in a process that may open so many files: strangers get at most half of what is
-    /// not reserved, so that they cannot take the last file from the journal or from the owner.
-    pub fn for_files(files_max: u64) -> Self {
+    /// The limits of one of `doors` listening sockets in a process that may open so many files: strangers get at most
+    /// half of what is not reserved, so that they cannot take the last file from the journal or from the owner.
+    pub fn for_files(files_max: u64, doors: usize) -> Self {
         let usual = GateLimits::default();
-        let share = usize::try_from(files_max.saturating_sub(FILES_RESERVED) / 4).unwrap_or(usize::MAX);
+        let parts = 2 * u64::try_from(doors.max(1)).unwrap_or(1);
+        let share = usize::try_from(files_max.saturating_sub(FILES_RESERVED) / parts).unwrap_or(usize::MAX);
         let unproven_max = share.clamp(UNPROVEN_MIN, usual.unproven_max);
         let unproven_per_source_max = usual.unproven_per_source_max.min(unproven_max);
         GateLimits { unproven_max, unproven_per_source_max, ..usual }
@@ -82,26 +84,16 @@ pub struct Gate {
     refusals: Arc<Refusals>,
 }
 
-/// Listens at `port` (0: any) of all addresses of this machine, with a long queue.
-///
-/// # Errors
-/// What the system says, such as that the port is taken.
-pub fn listen(port: u16) -> std::io::Result<TcpListener> {
-    let socket = TcpSocket::new_v4()?;
-    socket.set_reuseaddr(true)?;
-    socket.bind(SocketAddr::from(([0, 0, 0, 0], port)))?;
-    socket.listen(BACKLOG_MAX)
-}
-
-/// Accepts, proves and hands over peers until it is dropped: [`Gate::serve`] with the limits that the open files allow.
-pub async fn serve<F, S>(listener: TcpListener, identity: Identity, on_connection: F)
+/// Accepts, proves and hands over peers until it is dropped: [`Gate::serve`] with the limits that the open files allow
+/// to one of `doors` listening sockets.
+pub async fn serve<F, S>(listener: TcpListener, doors: usize, identity: Identity, on_connection: F)
 where
     F: Fn(Authenticated) -> S + Send + Sync + 'static,
     S: Future<Output = ()> + Send + 'static,
 {
     // Without an answer nothing is known to be short.
     let files_max = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft);
-    Gate::new(listener, identity, GateLimits::for_files(files_max)).serve(on_connection).await;
+    Gate::new(listener, identity, GateLimits::for_files(files_max, doors)).serve(on_connection).await;
 }
 
 impl Gate {
@@ -205,9 +197,7 @@ async fn prove(
     refusals: &Refusals,
     source: IpAddr,
 ) -> Result<Connection, Error> {
-    // Without it a small reply waits for the acknowledgement of the one before.
-    let _ = stream.set_nodelay(true);
-    let (reader, writer) = stream.into_split();
+    let (reader, writer) = tcp_halves(stream);
     let watch = |stage| {
         slot.show(match stage {
             Stage::Proven => Shown::Proven,
@@ -367,11 +357,11 @@ mod tests {
 
     #[test]
     fn strangers_get_a_share_of_the_files() {
-        assert_eq!(GateLimits::for_files(u64::MAX), GateLimits::default());
-        assert_eq!(GateLimits::for_files(1_024), GateLimits::default());
-        let few = GateLimits::for_files(96);
+        assert_eq!(GateLimits::for_files(u64::MAX, 2), GateLimits::default());
+        assert_eq!(GateLimits::for_files(1_024, 2), GateLimits::default());
+        let few = GateLimits::for_files(96, 2);
         assert_eq!((few.unproven_max, few.unproven_per_source_max), (8, 8));
-        assert_eq!(GateLimits::for_files(10).unproven_max, UNPROVEN_MIN);
+        assert_eq!(GateLimits::for_files(10, 2).unproven_max, UNPROVEN_MIN);
     }
 
     #[test]

@@ -112,7 +112,7 @@ where
         Err(error) => {
             if !matches!(error, Error::Cut | Error::Io { .. }) {
                 watch(Stage::Refused);
-                link.refuse(identity.role, begun).await;
+                link.refuse(identity, begun).await;
             }
             Err(error)
         }
@@ -169,7 +169,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Link<R, W> {
 
     async fn initiate(&mut self, identity: &Identity) -> Result<(Session, Hello), Error> {
         let server_uid = identity.server_uid.clone();
-        let preamble = Preamble { version: PROTOCOL_VERSION, role: identity.role, server_uid };
+        let keyless = identity.key.is_absent();
+        let preamble = Preamble { version: PROTOCOL_VERSION, role: identity.role, keyless, server_uid };
         let prologue = preamble.encode();
         let mut state = noise(&identity.key, &prologue, true)?;
         let first = [prologue.as_slice(), &write_noise(&mut state)?].concat();
@@ -178,7 +179,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Link<R, W> {
         let answer = self.read_frame().await?;
         match answer.split_first() {
             Some((&ANSWER, message)) => read_noise(&mut state, message)?,
-            Some((&REFUSAL, reason)) => return Err(refused(reason, identity.role)),
+            Some((&REFUSAL, reason)) => return Err(refused(reason, identity.role, keyless)),
             _ => return Err(Error::Malformed { what: "answer" }),
         }
         let (mut sealer, mut opener) = halves(state, identity.limits.frames_max)?;
@@ -193,7 +194,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Link<R, W> {
         let first = self.read_frame().await?;
         let short = Error::Malformed { what: "preamble" };
         let (prologue, message) = first.split_at_checked(PREAMBLE_BYTES).ok_or(short)?;
-        let preamble = Preamble::decode(prologue, identity.role, Side::Serving)?;
+        let preamble = Preamble::decode(prologue, identity.role, identity.key.is_absent(), Side::Serving)?;
         check_uid(&preamble.server_uid, &identity.server_uid)?;
         let mut state = noise(&identity.key, prologue, false)?;
         read_noise(&mut state, message)?;
@@ -210,12 +211,12 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Link<R, W> {
     }
 
     /// Tells the peer no. Failures to do so are the peer's loss.
-    async fn refuse(&mut self, role: Role, begun: Instant) {
+    async fn refuse(&mut self, identity: &Identity, begun: Instant) {
         let step = Duration::from_millis(REFUSAL_MS_STEP);
         let steps = begun.elapsed().as_millis() / u128::from(REFUSAL_MS_STEP) + 1;
         sleep_until(begun + step * u32::try_from(steps).unwrap_or(1)).await;
         let write = async {
-            let _ = self.send(&refusal(role)).await;
+            let _ = self.send(&refusal(identity.role, identity.key.is_absent())).await;
             let _ = self.writer.shutdown().await;
         };
         let _ = timeout(Duration::from_millis(REFUSAL_WRITE_MS_MAX), write).await;

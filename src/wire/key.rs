@@ -2,7 +2,8 @@
 //!
 //! A type of its own keeps the bytes out of logs, panics and core dumps as far as a program can.
 //!
-//! What holds: `Debug` never shows the bytes, there is no `Display`, and memory is wiped on drop.
+//! What holds: `Debug` never shows the bytes, there is no `Display`, and memory is wiped on drop; a port that needs no
+//! secret has a key that says so, and never equals one that does.
 
 use std::fmt;
 
@@ -15,7 +16,10 @@ pub const KEY_BYTES: usize = 32;
 
 /// A secret shared by the server and everybody who holds the access file of one role.
 #[derive(Clone)]
-pub struct SecretKey([u8; KEY_BYTES]);
+pub struct SecretKey {
+    bytes: [u8; KEY_BYTES],
+    absent: bool,
+}
 
 impl SecretKey {
     /// A fresh key from the operating system's generator.
@@ -23,14 +27,25 @@ impl SecretKey {
     /// # Errors
     /// [`Error::Random`] when the system gives no randomness.
     pub fn random() -> Result<Self, Error> {
-        let mut key = SecretKey([0; KEY_BYTES]);
-        getrandom::fill(&mut key.0).map_err(|_| Error::Random)?;
+        let mut key = SecretKey::from_bytes([0; KEY_BYTES]);
+        getrandom::fill(&mut key.bytes).map_err(|_| Error::Random)?;
         Ok(key)
+    }
+
+    /// The key of a port whose protection was switched off: known to everybody. Both sides must have it, and say so in
+    /// the clear; connections are sealed all the same, but nothing is proven.
+    pub fn absent() -> Self {
+        SecretKey { bytes: [0; KEY_BYTES], absent: true }
+    }
+
+    /// Whether this is the key that everybody knows.
+    pub fn is_absent(&self) -> bool {
+        self.absent
     }
 
     /// Takes the bytes as they are.
     pub fn from_bytes(bytes: [u8; KEY_BYTES]) -> Self {
-        SecretKey(bytes)
+        SecretKey { bytes, absent: false }
     }
 
     /// Reads 64 hexadecimal digits of either case.
@@ -43,8 +58,8 @@ impl SecretKey {
         if pairs.len() != KEY_BYTES || !rest.is_empty() {
             return Err(bad);
         }
-        let mut key = SecretKey([0; KEY_BYTES]);
-        for (byte, [high, low]) in key.0.iter_mut().zip(pairs) {
+        let mut key = SecretKey::from_bytes([0; KEY_BYTES]);
+        for (byte, [high, low]) in key.bytes.iter_mut().zip(pairs) {
             match (nibble(*high), nibble(*low)) {
                 (Some(high), Some(low)) => *byte = high << 4 | low,
                 _ => return Err(bad),
@@ -55,7 +70,7 @@ impl SecretKey {
 
     /// The 64 lower-case hexadecimal digits; the text is wiped when it is dropped.
     pub fn to_hex(&self) -> Zeroizing<String> {
-        let digits = self.0.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+        let digits = self.bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
         let mut text = Zeroizing::new(String::with_capacity(2 * KEY_BYTES));
         text.extend(digits.filter_map(|digit| char::from_digit(u32::from(digit), 16)));
         text
@@ -63,7 +78,7 @@ impl SecretKey {
 
     /// The bytes, for the handshake only.
     pub(crate) fn expose(&self) -> &[u8; KEY_BYTES] {
-        &self.0
+        &self.bytes
     }
 }
 
@@ -73,7 +88,7 @@ fn nibble(digit: u8) -> Option<u8> {
 
 impl Drop for SecretKey {
     fn drop(&mut self) {
-        self.0.zeroize();
+        self.bytes.zeroize();
     }
 }
 

@@ -36,6 +36,25 @@ pub const REFUSAL_WRITE_MS_MAX: u64 = 100;
 /// Time for one attempt to reach one address of a server, in milliseconds.
 pub const CONNECT_MS_MAX: u64 = 5_000;
 
+/// Silence of a connection after which the system asks whether the other machine is still there, in seconds.
+pub const KEEPALIVE_IDLE_S: u32 = 20;
+
+/// Time between two such questions, in seconds.
+pub const KEEPALIVE_STEP_S: u32 = 5;
+
+/// Questions without an answer after which the connection is broken.
+pub const KEEPALIVE_PROBES: u32 = 4;
+
+/// Time for which bytes may stay unacknowledged before the connection is broken, in milliseconds.
+pub const UNACKNOWLEDGED_MS_MAX: u32 = 40_000;
+
+/// A further address of a server is tried when those before have not led to it for this long, in milliseconds
+/// (RFC 8305 calls it the connection attempt delay).
+pub const ATTEMPT_MS_STEP: u64 = 250;
+
+/// Addresses of a server that are tried; further ones are left out.
+pub const ADDRESSES_MAX: usize = 16;
+
 /// Longest message between a client and the server, in either direction.
 pub const CLIENT_MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 

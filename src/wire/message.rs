@@ -98,6 +98,8 @@ int_enum! {
         20 => ServerInfo(Empty),
         /// End the server: [`Response::Stopping`].
         21 => StopServer(Empty),
+        /// Have the server write its state to this file: [`Response::Dumped`].
+        22 => DebugDump(String),
         /// The journal's events in order: [`Response::Events`] until one is empty.
         30 => History(HistoryRequest),
     }
@@ -182,6 +184,8 @@ int_enum! {
         20 => Server(ServerView),
         /// The server ends now.
         21 => Stopping(Empty),
+        /// The state was written; what the session writes on its way, otherwise empty.
+        22 => Dumped(ByteBuf),
         /// Some events; none when the history has ended.
         30 => Events(Vec<HistoryRecord>),
     }

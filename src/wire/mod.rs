@@ -14,6 +14,7 @@
 
 pub mod connection;
 pub mod dial;
+pub mod doors;
 pub mod error;
 pub mod frame;
 pub mod gate;
@@ -25,16 +26,19 @@ pub mod message;
 pub mod preamble;
 pub mod seal;
 mod slots;
+pub mod stream;
 
 #[cfg(test)]
 mod tests;
 
 pub use connection::{Connection, Receiver, Sender};
-pub use dial::{DialError, dial};
+pub use dial::{DialError, dial, dial_any};
+pub use doors::{listen, listen_on};
 pub use error::Error;
-pub use gate::{Authenticated, Gate, GateLimits, listen, raise_fd_limit, serve};
+pub use gate::{Authenticated, Gate, GateLimits, raise_fd_limit, serve};
 pub use handshake::{Identity, Stage, initiate, respond};
 pub use hello::Hello;
 pub use key::SecretKey;
 pub use limits::Limits;
 pub use preamble::{PROTOCOL_VERSION, Role, ServerUid};
+pub use stream::{ReadHalf, WriteHalf};

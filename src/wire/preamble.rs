@@ -27,6 +27,9 @@ pub const ANSWER: u8 = 1;
 /// First byte of the server's first frame: it refuses.
 pub const REFUSAL: u8 = 0;
 
+/// Bit of the role's byte of a side that has no key.
+const KEYLESS: u8 = 0x80;
+
 /// Who faces the server on a connection; each role has its port and its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
@@ -135,17 +138,20 @@ impl fmt::Debug for ServerUid {
 pub(crate) struct Preamble {
     pub(crate) version: u16,
     pub(crate) role: Role,
+    /// Whether the side has no key, so that it can only talk to one that has none either.
+    pub(crate) keyless: bool,
     pub(crate) server_uid: ServerUid,
 }
 
 impl Preamble {
-    /// The bytes: magic 4, version 2 (little-endian), role 1, length of the uid 1, uid 16 (zeros
+    /// The bytes: magic 4, version 2 (little-endian), role 1 (with [`KEYLESS`]), length of the uid 1, uid 16 (zeros
     /// behind it).
     pub(crate) fn encode(&self) -> [u8; PREAMBLE_BYTES] {
         let uid = self.server_uid.text.as_bytes();
         let length = u8::try_from(uid.len()).unwrap_or_default();
         let head = MAGIC.into_iter().chain(self.version.to_le_bytes());
-        let source = head.chain([self.role.code(), length]).chain(uid.iter().copied());
+        let code = self.role.code() | if self.keyless { KEYLESS } else { 0 };
+        let source = head.chain([code, length]).chain(uid.iter().copied());
         let mut bytes = [0; PREAMBLE_BYTES];
         for (to, from) in bytes.iter_mut().zip(source) {
             *to = from;
@@ -153,12 +159,13 @@ impl Preamble {
         bytes
     }
 
-    /// Reads what [`Preamble::encode`] wrote; `wanted` is the role that the reader can talk to.
+    /// Reads what [`Preamble::encode`] wrote; `wanted` is the role that the reader can talk to, `keyless` whether it has
+    /// no key.
     ///
     /// # Errors
     /// [`Error::Version`] before anything that another version may have changed, then
-    /// [`Error::Role`], and [`Error::Malformed`] for all else.
-    pub(crate) fn decode(bytes: &[u8], wanted: Role, own: Side) -> Result<Self, Error> {
+    /// [`Error::Role`] and [`Error::Protection`], and [`Error::Malformed`] for all else.
+    pub(crate) fn decode(bytes: &[u8], wanted: Role, keyless: bool, own: Side) -> Result<Self, Error> {
         let bad = || Error::Malformed { what: "preamble" };
         let (magic, rest) = bytes.split_first_chunk::<4>().ok_or_else(bad)?;
         let (version, rest) = rest.split_first_chunk::<2>().ok_or_else(bad)?;
@@ -170,16 +177,20 @@ impl Preamble {
             return Err(Error::Version { expected: PROTOCOL_VERSION, got: version });
         }
         let ([code, length], rest) = rest.split_first_chunk::<2>().ok_or_else(bad)?;
-        let role = Role::from_code(*code).ok_or_else(bad)?;
+        let role = Role::from_code(*code & !KEYLESS).ok_or_else(bad)?;
         if role != wanted {
             return Err(Error::Role { expected: own.peer_name(wanted), got: own.peer_name(role) });
+        }
+        let peer_keyless = *code & KEYLESS != 0;
+        if peer_keyless != keyless {
+            return Err(Error::Protection { wanted_by_peer: keyless });
         }
         let (uid, zeros) = rest.split_at_checked(usize::from(*length)).ok_or_else(bad)?;
         if rest.len() != SERVER_UID_BYTES_MAX || zeros.iter().any(|byte| *byte != 0) {
             return Err(bad());
         }
         let uid = std::str::from_utf8(uid).map_err(|_| bad())?;
-        Ok(Preamble { version, role, server_uid: ServerUid::parse(uid)? })
+        Ok(Preamble { version, role, keyless, server_uid: ServerUid::parse(uid)? })
     }
 }
 
@@ -200,14 +211,14 @@ impl Side {
 }
 
 /// The body of the frame by which a server of `role` refuses, whatever the reason.
-pub(crate) fn refusal(role: Role) -> Vec<u8> {
-    let preamble = Preamble { version: PROTOCOL_VERSION, role, server_uid: ServerUid::default() };
+pub(crate) fn refusal(role: Role, keyless: bool) -> Vec<u8> {
+    let preamble = Preamble { version: PROTOCOL_VERSION, role, keyless, server_uid: ServerUid::default() };
     [&[REFUSAL], preamble.encode().as_slice()].concat()
 }
 
-/// What a refusal tells the dialling side: another version, another role, or else another key.
-pub(crate) fn refused(body: &[u8], role: Role) -> Error {
-    match Preamble::decode(body, role, Side::Dialling) {
+/// What a refusal tells the dialling side: another version, another role, a key on one side only, or else another key.
+pub(crate) fn refused(body: &[u8], role: Role, keyless: bool) -> Error {
+    match Preamble::decode(body, role, keyless, Side::Dialling) {
         Ok(_) => Error::WrongKey,
         Err(error) => error,
     }
@@ -219,14 +230,14 @@ mod tests {
 
     fn preamble(uid: &str) -> Preamble {
         let server_uid = ServerUid::parse(uid).unwrap();
-        Preamble { version: PROTOCOL_VERSION, role: Role::Worker, server_uid }
+        Preamble { version: PROTOCOL_VERSION, role: Role::Worker, keyless: false, server_uid }
     }
 
     #[test]
     fn encoding_there_and_back() {
         for uid in ["", "aB3xY9", "0123456789abcdef"] {
             let bytes = preamble(uid).encode();
-            let back = Preamble::decode(&bytes, Role::Worker, Side::Serving).unwrap();
+            let back = Preamble::decode(&bytes, Role::Worker, false, Side::Serving).unwrap();
             assert_eq!(back, preamble(uid));
         }
     }
@@ -238,28 +249,33 @@ mod tests {
             for bit in 0..8 {
                 let mut changed = bytes;
                 changed[at] ^= 1 << bit;
-                match Preamble::decode(&changed, Role::Worker, Side::Serving) {
+                match Preamble::decode(&changed, Role::Worker, false, Side::Serving) {
                     Ok(back) => assert_ne!(back, preamble("aB3xY9")),
                     Err(error) => assert!(at < 8 || matches!(error, Error::Malformed { .. })),
                 }
             }
         }
         for length in 0..bytes.len() {
-            assert!(Preamble::decode(&bytes[..length], Role::Worker, Side::Serving).is_err());
+            assert!(Preamble::decode(&bytes[..length], Role::Worker, false, Side::Serving).is_err());
         }
     }
 
     #[test]
     fn failure_texts_are_those_that_users_know() {
         let mut bytes = preamble("").encode();
-        let error = Preamble::decode(&bytes, Role::Client, Side::Serving).unwrap_err();
+        let error = Preamble::decode(&bytes, Role::Client, false, Side::Serving).unwrap_err();
         let text = "Authentication failed: Expected peer role hq-client, got worker";
         assert_eq!(error.to_string(), text);
         bytes[4] = 9;
-        let error = Preamble::decode(&bytes, Role::Worker, Side::Serving).unwrap_err();
+        let error = Preamble::decode(&bytes, Role::Worker, false, Side::Serving).unwrap_err();
         let text = "Authentication failed: Invalid version of protocol, expected 1, got 9";
         assert_eq!(error.to_string(), text);
-        assert!(refused(&refusal(Role::Client)[1..], Role::Client).to_string().contains("challenge"));
+        let said = |served: bool, dialled: bool| {
+            refused(&refusal(Role::Client, served)[1..], Role::Client, dialled).to_string()
+        };
+        assert!(said(false, false).contains("Cannot verify challenge"));
+        assert_eq!(said(false, true), "Authentication failed: Peer requests authentication");
+        assert_eq!(said(true, false), "Authentication failed: Peer does not support authentication");
     }
 
     #[test]

@@ -110,8 +110,11 @@ impl Link<'_> {
     async fn connect_and_register(&self) -> Result<(Connection, Answer), Error> {
         let access = access::load_worker(&self.options.server_dir, &self.options.version).map_err(Error::Access)?;
         let PeerAccess { endpoint, .. } = &access;
+        if endpoint.key.is_absent() {
+            log::warn!("No worker key: Unauthenticated and unencrypted connection to server");
+        }
         let identity = access.identity(&self.options.version);
-        let connection = wire::dial(&endpoint.host, endpoint.port, &identity).await.map_err(Error::Dial)?;
+        let connection = wire::dial_any(&endpoint.hosts(), endpoint.port, &identity).await.map_err(Error::Dial)?;
         self.register(connection).await
     }
 

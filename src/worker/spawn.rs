@@ -19,8 +19,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Variables that belong to one task; a worker that runs inside a task does not hand them to its own.
-const TASK_VARIABLES: [&str; 10] = [
+const TASK_VARIABLES: [&str; 12] = [
     "HQ_ACCESS_KEY",
+    "HQ_ACCESS_PASSPHRASE",
+    "HQ_ACCESS_PASSPHRASE_FD",
     "HQ_CPUS",
     "HQ_ENTRY",
     "HQ_ERROR_FILENAME",

@@ -7,6 +7,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod access;
 mod job;
 mod journal;
 mod offline;

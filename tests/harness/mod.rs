@@ -95,9 +95,10 @@ impl std::fmt::Display for Done {
 /// One server with its workers, in a directory of its own.
 pub struct Cluster {
     dir: tempfile::TempDir,
-    server_args: Vec<String>,
+    /// Options of the server.
+    pub server_args: Vec<String>,
     /// Words in front of each command line, such as `env A=b`.
-    wrapper: Vec<String>,
+    pub wrapper: Vec<String>,
     server: Option<Child>,
     workers: Vec<Option<Child>>,
     others: Vec<u32>,

@@ -38,6 +38,8 @@ const SYSTEM: &[&str] = &[
     "src/platform/",
     "src/wire/gate.rs",
     "src/wire/dial.rs",
+    "src/wire/doors.rs",
+    "src/wire/stream.rs",
     "src/access/guard.rs",
     "src/access/tests.rs",
     "journal/",

@@ -20,7 +20,7 @@ pub use global::GlobalOptions;
 pub use job::{CancelArgs, CatArgs, Channel, JobCommand, JobListArgs, JobSelectorArgs, JobStateWord, TaskStateWord};
 pub use journal::{ExportArgs, JournalCommand};
 pub use output_log::{OutputLogArgs, OutputLogCommand, StreamCatArgs, StreamShowArgs};
-pub use server::{ServerCommand, ServerStartArgs};
+pub use server::{DebugDumpArgs, GenerateAccessArgs, ServerCommand, ServerStartArgs, ServerWaitArgs};
 pub use submit::{PinWord, SubmitArgs};
 pub use task::{TaskCommand, TaskInfoArgs, TaskListArgs};
 pub use values::NonEmpty;

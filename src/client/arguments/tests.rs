@@ -133,7 +133,7 @@ fn what_does_not_exist_is_unknown() {
         &["job", "open"],
         &["task", "explain", "1", "0"],
         &["worker", "wait", "1"],
-        &["server", "wait"],
+        &["server", "restart"],
         &["journal", "prune"],
         &["output-log", "dir", "export", "1"],
         &["jo", "list"],

@@ -7,6 +7,7 @@
 use crate::grammar::{self, duration};
 use hq_core::limits;
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// Why a value of the command line is refused.
@@ -20,6 +21,8 @@ pub enum Refused {
     Heartbeat,
     /// An interval of overviews that would make a server busy.
     OverviewInterval,
+    /// It is no address of a network.
+    Address,
 }
 
 impl fmt::Display for Refused {
@@ -27,6 +30,7 @@ impl fmt::Display for Refused {
         match self {
             Self::Empty => f.write_str("the value cannot be empty"),
             Self::Malformed(error) => error.fmt(f),
+            Self::Address => f.write_str("an address has the form 10.0.0.1 or fd00::1 (with brackets or without)"),
             Self::Heartbeat => write!(
                 f,
                 "the interval has to be between {} and {}",
@@ -53,6 +57,15 @@ pub struct NonEmpty(pub String);
 /// [`Refused::Empty`].
 pub fn non_empty(text: &str) -> Result<NonEmpty, Refused> {
     if text.is_empty() { Err(Refused::Empty) } else { Ok(NonEmpty(text.to_owned())) }
+}
+
+/// Reads an address of this machine; one of IPv6 may stand in brackets.
+///
+/// # Errors
+/// [`Refused::Address`].
+pub fn address(text: &str) -> Result<IpAddr, Refused> {
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    bare.parse().map_err(|_| Refused::Address)
 }
 
 /// Reads an interval of heartbeats.

@@ -91,6 +91,9 @@ fn dispatch(global: &GlobalOptions, command: &Command, console: &mut Console) ->
         Command::Server(group) => match &group.command {
             ServerCommand::Stop => server::stop(&mut Link::open(global)?),
             ServerCommand::Info => server::info(&mut Link::open(global)?, console),
+            ServerCommand::Wait(args) => server::wait(global, args),
+            ServerCommand::GenerateAccess(args) => server::generate_access(args),
+            ServerCommand::DebugDump(args) => server::debug_dump(&mut Link::open(global)?, args),
             ServerCommand::Start(_) => Err(Error::Unexpected),
         },
         Command::OutputLog(args) => output_log::run(args, console),

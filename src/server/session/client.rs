@@ -9,6 +9,10 @@ use hq_core::limits;
 use hq_core::view::ServerView;
 use hq_journal::Reader;
 use serde_bytes::ByteBuf;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -66,12 +70,19 @@ async fn ask(
     request: Request,
 ) -> Result<(), Ended> {
     let streams = matches!(request, Request::Progress(_));
+    let dump_to = match &request {
+        Request::DebugDump(path) => Some(PathBuf::from(path)),
+        _ => None,
+    };
     let (to, mut answers): (ClientSender, _) = mpsc::channel(limits::CLIENT_QUEUE_ANSWERS_MAX);
     context.inbox.send(Input::Client { request, to }).await.map_err(|_| Ended)?;
     loop {
         tokio::select! {
             answer = answers.recv() => {
-                let response = answer.ok_or(Ended)?.into_inner();
+                let response = match (answer.ok_or(Ended)?.into_inner(), &dump_to) {
+                    (Response::Dumped(state), Some(path)) => write_dump(path.clone(), state).await,
+                    (response, _) => response,
+                };
                 let last = !(streams && matches!(response, Response::Progress(_)));
                 say(sender, &response).await?;
                 if last {
@@ -81,6 +92,20 @@ async fn ask(
             // A client that waits says nothing; what arrives now is its end.
             _ = receiver.recv::<Request>() => return Err(Ended),
         }
+    }
+}
+
+/// Writes a dump for its owner's eyes only; a slow disk holds up nobody else.
+async fn write_dump(path: PathBuf, state: ByteBuf) -> Response {
+    let writing = tokio::task::spawn_blocking(move || {
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+        file.write_all(&state)
+    });
+    match writing.await {
+        Ok(Ok(())) => Response::Dumped(ByteBuf::new()),
+        Ok(Err(error)) => Response::Refused(format!("Could not write debug dump: {error}")),
+        Err(_) => Response::Refused("Could not write debug dump: the server is ending".to_owned()),
     }
 }
 

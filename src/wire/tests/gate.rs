@@ -28,7 +28,7 @@ async fn server(role: Role) -> Server {
     let address = listener.local_addr().unwrap();
     let sessions = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&sessions);
-    let task = tokio::spawn(serve(listener, identity(role, 1, "abc123"), move |peer| {
+    let task = tokio::spawn(serve(listener, 1, identity(role, 1, "abc123"), move |peer| {
         count.fetch_add(1, Ordering::SeqCst);
         let mut connection = peer.connection;
         async move {

@@ -54,6 +54,31 @@ async fn every_other_pair_is_refused_on_both_sides() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_key_on_one_side_only_is_refused() {
+    let keyed = |role| identity(role, 1, "abc123");
+    let open = |role| Identity { key: SecretKey::absent(), ..keyed(role) };
+    for role in [Role::Client, Role::Worker] {
+        let (one, two) = shake(&open(role), &open(role)).await;
+        assert_eq!(one.unwrap().server_uid.as_str(), "abc123");
+        two.unwrap();
+        let texts = [
+            (open(role), keyed(role), "Peer requests authentication", "Peer does not support authentication"),
+            (keyed(role), open(role), "Peer does not support authentication", "Peer requests authentication"),
+        ];
+        for (dialling, serving, seen, noticed) in texts {
+            let (one, two) = shake(&dialling, &serving).await;
+            let (one, two) = (one.unwrap_err(), two.unwrap_err());
+            assert_eq!(one.to_string(), format!("Authentication failed: {seen}"));
+            assert_eq!(two.to_string(), format!("Authentication failed: {noticed}"));
+            assert!(one.is_rejection() && two.is_rejection());
+        }
+    }
+    // The key that everybody knows is no key that somebody could have.
+    let zeros = Identity { key: SecretKey::from_bytes([0; 32]), ..keyed(Role::Client) };
+    shake(&zeros, &open(Role::Client)).await.0.unwrap_err();
+}
+
 /// What a stranger sees who sends `bytes`: the reply, and after how long the connection ends.
 async fn probe(bytes: Vec<u8>) -> (Vec<u8>, Duration) {
     let server = identity(Role::Client, 1, "abc123");
@@ -87,7 +112,7 @@ pub(super) async fn first_frame(identity: &Identity) -> Vec<u8> {
 #[tokio::test(start_paused = true)]
 async fn all_failures_look_the_same() {
     let mut told = Vec::new();
-    frame::put(&mut told, &refusal(Role::Client), 4096).unwrap();
+    frame::put(&mut told, &refusal(Role::Client, false), 4096).unwrap();
     let right = first_frame(&identity(Role::Client, 1, "abc123")).await;
     let changed = |at: usize, to: u8| {
         let mut bytes = right.clone();

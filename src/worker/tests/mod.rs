@@ -57,10 +57,11 @@ impl FakeServer {
         access.write(&dir.access_path()).unwrap();
         dir.publish().unwrap();
         let (sender, connections) = mpsc::channel(8);
-        let gate = tokio::spawn(wire::serve(listener, access.identity(Role::Worker), move |proven: Authenticated| {
-            let sender = sender.clone();
-            async move { sender.send(proven.connection).await.unwrap() }
-        }));
+        let gate =
+            tokio::spawn(wire::serve(listener, 1, access.identity(Role::Worker), move |proven: Authenticated| {
+                let sender = sender.clone();
+                async move { sender.send(proven.connection).await.unwrap() }
+            }));
         Self { temp, connections, gate }
     }
 
