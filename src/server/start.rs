@@ -106,7 +106,7 @@ async fn serve(options: &ServerOptions, ready: impl FnOnce(&ServerView, &Path)) 
         reader: running.reader,
         busy: busy.downgrade(),
     };
-    let serving = start_gates(entrance, context, inbox.clone());
+    let serving = start_gates(entrance, &context, &inbox);
     dir.publish()?;
     ready(&record, dir.root());
 
@@ -203,7 +203,7 @@ fn start_turn(
 }
 
 /// The doors of both ports: one task for each.
-fn start_gates(entrance: Entrance, context: ClientContext, inbox: mpsc::Sender<Input>) -> JoinSet<()> {
+fn start_gates(entrance: Entrance, context: &ClientContext, inbox: &mpsc::Sender<Input>) -> JoinSet<()> {
     let Entrance { clients, workers, access } = entrance;
     let (client, worker) = (access.identity(Role::Client), access.identity(Role::Worker));
     let connections = Arc::new(AtomicU64::new(0));
