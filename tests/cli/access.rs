@@ -116,7 +116,7 @@ fn ports_without_keys() {
     for role in ["client", "worker"] {
         assert!(log.contains(&format!("Server is started with unprotected {role} connections")), "{log}");
     }
-    let access = record(&cluster.server_dir().join("hq-current/access.json"));
+    let mut access = record(&cluster.server_dir().join("hq-current/access.json"));
     assert!(access["client"]["secret_key"].is_null() && access["worker"]["secret_key"].is_null(), "{access}");
     cluster.hq(&["server", "info"]).ok().says("No client key: Unauthenticated and unencrypted connection to server");
     cluster.start_worker(1);
@@ -126,9 +126,8 @@ fn ports_without_keys() {
     // Somebody who thinks that there is a key, and the other way round.
     let keyed = cluster.work().join("keyed");
     std::fs::create_dir(&keyed).unwrap();
-    let mut changed = access.clone();
-    changed["client"]["secret_key"] = "1f".repeat(32).into();
-    std::fs::write(keyed.join("access.json"), changed.to_string()).unwrap();
+    access["client"]["secret_key"] = "1f".repeat(32).into();
+    std::fs::write(keyed.join("access.json"), access.to_string()).unwrap();
     let info = ["--server-dir", keyed.to_str().unwrap(), "server", "info"];
     cluster.hq(&info).code(1).says("Authentication failed: Peer does not support authentication");
 }
@@ -138,12 +137,11 @@ fn chosen_addresses() {
     let mut cluster = Cluster::offline();
     start_with(&mut cluster, &["--listen=127.0.0.1", "--listen=127.0.0.2"]);
     let path = cluster.server_dir().join("hq-current/access.json");
-    let access = record(&path);
-    assert_eq!(access["client"]["addresses"], serde_json::json!(["127.0.0.1", "127.0.0.2"]));
+    let mut copied = record(&path);
+    assert_eq!(copied["client"]["addresses"], serde_json::json!(["127.0.0.1", "127.0.0.2"]));
     // The name leads nowhere, the first address is dead: the second one is found.
     let dir = cluster.work().join("copied");
     std::fs::create_dir(&dir).unwrap();
-    let mut copied = access.clone();
     copied["client"]["host"] = "no.such.host.invalid".into();
     copied["client"]["addresses"] = serde_json::json!(["127.0.0.3", "127.0.0.2"]);
     std::fs::write(dir.join("access.json"), copied.to_string()).unwrap();
