@@ -23,6 +23,7 @@ use crate::platform::process::{CHILDREN_MAX, Spawner};
 use crate::platform::{hardware, host, process, signal};
 use hq_core::agent::{Agent, AgentConfig};
 use hq_core::attempt::WorkerReport;
+use hq_core::limits;
 use hq_core::view::WorkerView;
 use hq_core::worker::{LostReason, WorkerConfig};
 use std::collections::BTreeMap;
@@ -73,7 +74,7 @@ pub fn run(options: &WorkerOptions, on_registered: &dyn Fn(&WorkerView)) -> Resu
 fn prepare_process() -> Result<(), Error> {
     signal::set_broken_pipe(signal::BrokenPipe::IsAnError);
     process::seal_inherited_descriptors().map_err(Error::system("closing inherited descriptors"))?;
-    process::start_guardian().map_err(Error::system("starting the guardian of the tasks"))?;
+    process::start_guardian(&[]).map_err(Error::system("starting the guardian of the tasks"))?;
     process::become_subreaper().map_err(Error::system("becoming the parent of orphans"))
 }
 
@@ -94,6 +95,7 @@ fn work(
     let streams = Streams::start(runtime.handle().clone(), Arc::clone(&inbox), config.hostname.clone());
     let streams = streams.map_err(Error::system("starting a thread"))?;
     let spawner = Spawner::start(threads, CHILDREN_MAX).map_err(Error::system("starting a thread"))?;
+    let owner = spawner.owner();
     let desk = Desk::new(Arc::clone(&inbox), |desk| Turn {
         agent,
         inbox: Arc::clone(&inbox),
@@ -131,6 +133,7 @@ fn work(
         if timeout(JOIN_SPAN, joined).await.is_err() {
             log::warn!("Some tasks or their output did not end in time");
         }
+        owner.end_all(limits::KILL_GRACE_SPAN.to_duration());
         log::info!("Worker stopping");
         ended
     })

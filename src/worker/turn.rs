@@ -17,6 +17,7 @@ use crate::platform::{clock, signal};
 use crate::wire::message::ToWorker;
 use hq_core::agent::{Agent, AgentCommand, AgentEffect, KillKind, ProcessEnd, ProcessStatus, SpawnOrder};
 use hq_core::attempt::{Attempt, WorkerReport};
+use hq_core::limits;
 use hq_core::time::Time;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::Read;
@@ -24,9 +25,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-/// SIGINT and SIGKILL have these numbers on all of Linux.
-const SIGINT: i32 = 2;
-const SIGKILL: i32 = 9;
 /// Bytes read of the text that a program left for its user.
 const ERROR_FILE_BYTES_MAX: usize = 2_048;
 
@@ -273,14 +271,10 @@ impl Turn {
 
     fn kill(&self, attempt: Attempt, kind: KillKind) {
         let Some(Running { child: Some(child), pump, .. }) = self.running.get(&attempt) else { return };
-        let number = match kind {
-            KillKind::Ask => SIGINT,
-            KillKind::Kill => SIGKILL,
-        };
-        child.sweep_at_exit();
-        if let Err(error) = child.kill_group(number) {
-            log::warn!("Cannot send {} to process {}: {error}", signal::name(number), child.pid());
-        }
+        child.end(match kind {
+            KillKind::Ask => limits::KILL_GRACE_SPAN.to_duration(),
+            KillKind::Kill => Duration::ZERO,
+        });
         if let (KillKind::Kill, Some(pump)) = (kind, pump) {
             pump.abandon();
         }

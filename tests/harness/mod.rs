@@ -344,6 +344,11 @@ impl Cluster {
         self.workers[number].as_ref().expect("a worker").id()
     }
 
+    /// Sends a signal to a worker.
+    pub fn signal_worker(&self, number: usize, signal: Signal) {
+        signal_to(self.worker_pid(number), signal);
+    }
+
     /// Ends a worker without a word (SIGKILL).
     pub fn kill_worker(&mut self, number: usize) {
         let mut worker = self.workers[number].take().expect("a worker");

@@ -2,23 +2,29 @@
 //!
 //! A worker that gets SIGKILL cannot end its tasks, and `posix_spawn` cannot ask the kernel to do so. So a small
 //! process, forked at the start, waits for the end of the worker (the end of a pipe that only the worker holds) and
-//! ends all process groups that are in a table of memory shared with the worker. An entry is one store: the guardian
-//! costs the fast path nothing.
+//! ends all process groups that are in a table of memory shared with the worker, and everything that carries the
+//! worker's mark. An entry is one store: the guardian costs the fast path nothing.
 //!
 //! Invariants: an entry is set right after the spawn and cleared before the child is reaped, so it always names a
-//! group that is the child's; after the fork the guardian only calls async-signal-safe functions and uses no memory
-//! but the shared table and its stack.
+//! group that is the child's; the guardian takes no lock, and nothing but memory, files of `/proc` and signals.
 
+use std::collections::HashSet;
 use std::io;
+use std::panic::catch_unwind;
+use std::path::PathBuf;
 use std::ptr;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
-use super::CHILDREN_MAX;
+use super::census::{self, Process};
+use super::kin::Kin;
+use super::{CHILDREN_MAX, hunt, mark};
 
-/// Time between SIGTERM and SIGKILL, in steps of [`STEP_NS`].
-const GRACE_STEPS: u32 = 50;
-const STEP_NS: i64 = 20_000_000;
+/// Time between SIGTERM and SIGKILL.
+const GRACE: Duration = Duration::from_secs(1);
+/// For how long nobody must be found before there is nobody: a program may just be starting.
+const QUIET: Duration = Duration::from_millis(200);
 
 type Cells = &'static [AtomicI32];
 
@@ -72,23 +78,33 @@ fn cells() -> Option<Cells> {
     })
 }
 
+/// The number of the guardian; 0 without one.
+static GUARDIAN: AtomicI32 = AtomicI32::new(0);
+
+pub(super) fn is_guardian(pid: libc::pid_t) -> bool {
+    GUARDIAN.load(Ordering::Relaxed) == pid
+}
+
 /// Starts the guardian of this process, once; later calls do nothing. When this process is gone, in whatever way,
-/// the groups of its unreaped children get SIGTERM, and what is left of them a second later SIGKILL. Best called
-/// early, while this process is small. A child whose start is under way at the very moment of the kill is missed.
-pub fn start_guardian() -> io::Result<()> {
+/// its children and everything that they have started get SIGTERM, and a second later what is left of them SIGKILL;
+/// then `directories` are removed, which this process will have removed itself if it ended in order. Best called early,
+/// while this process is small.
+pub fn start_guardian(directories: &[PathBuf]) -> io::Result<()> {
     static STARTED: Mutex<bool> = Mutex::new(false);
     let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
     if *started {
         return Ok(());
     }
     let cells = cells().ok_or(io::ErrorKind::OutOfMemory)?;
+    let mark = mark::of_process();
     let mut ends = [-1; 2];
     // SAFETY: `ends` has room for two descriptors.
     if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
         return Err(io::Error::last_os_error());
     }
     let [read_end, write_end] = ends;
-    // SAFETY: the child process calls only async-signal-safe functions, touches no lock and never returns.
+    // SAFETY: the child process touches no lock of this program and never returns. It takes memory, which glibc
+    // allows: its `fork` leaves the allocator usable, also when other threads were using it.
     match unsafe { libc::fork() } {
         -1 => {
             let error = io::Error::last_os_error();
@@ -99,23 +115,33 @@ pub fn start_guardian() -> io::Result<()> {
             }
             Err(error)
         }
-        0 => watch(read_end, cells),
-        _ => {
+        0 => watch(read_end, cells, &mark, directories),
+        guardian => {
             // SAFETY: as above. The other end stays open until this process ends: that is its purpose.
             unsafe { libc::close(read_end) };
+            GUARDIAN.store(guardian, Ordering::Relaxed);
             *started = true;
             Ok(())
         }
     }
 }
 
-/// The guardian: waits for the end of the pipe, then ends what is in the table.
-fn watch(pipe: i32, cells: Cells) -> ! {
+/// The guardian: waits for the end of the pipe, then ends what is in the table or marked.
+fn watch(pipe: i32, cells: Cells, mark: &str, directories: &[PathBuf]) -> ! {
     // SAFETY: integers and pointers to locals or constants only; every function is async-signal-safe.
     unsafe {
         libc::setsid();
         libc::chdir(c"/".as_ptr());
-        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGTSTP, libc::SIGPIPE] {
+        for signal in [
+            libc::SIGINT,
+            libc::SIGTERM,
+            libc::SIGHUP,
+            libc::SIGTSTP,
+            libc::SIGPIPE,
+            libc::SIGUSR1,
+            libc::SIGUSR2,
+            libc::SIGQUIT,
+        ] {
             libc::signal(signal, libc::SIG_IGN);
         }
         libc::prctl(libc::PR_SET_NAME, c"hq-guardian".as_ptr());
@@ -128,9 +154,16 @@ fn watch(pipe: i32, cells: Cells) -> ! {
                 _ => break,
             }
         }
-        end_groups(cells);
-        libc::_exit(0)
     }
+    // A panic must not lead back into the program of which this is a copy.
+    let ended = catch_unwind(|| {
+        end_children(cells, mark);
+        for directory in directories {
+            let _ = std::fs::remove_dir_all(directory);
+        }
+    });
+    // SAFETY: ends this process.
+    unsafe { libc::_exit(i32::from(ended.is_err())) }
 }
 
 /// Closes all descriptors from `first` on: the guardian must keep neither pipes nor sockets nor locks alive.
@@ -149,23 +182,36 @@ unsafe fn close_from(first: i32) {
     }
 }
 
-unsafe fn end_groups(cells: Cells) {
-    let groups = || cells.iter().map(|cell| cell.load(Ordering::Acquire)).filter(|group| *group > 1);
-    let pause = libc::timespec { tv_sec: 0, tv_nsec: STEP_NS };
-    // SAFETY: integers and a pointer to a local only.
-    unsafe {
-        for group in groups() {
-            libc::kill(-group, libc::SIGTERM);
-            libc::kill(-group, libc::SIGCONT);
-        }
-        for _ in 0..GRACE_STEPS {
-            if !groups().any(|group| libc::kill(-group, 0) == 0) {
-                return;
-            }
-            libc::nanosleep(&pause, ptr::null_mut());
-        }
-        for group in groups() {
-            libc::kill(-group, libc::SIGKILL);
-        }
+fn end_children(cells: Cells, mark: &str) {
+    let groups: HashSet<i32> =
+        cells.iter().map(|cell| cell.load(Ordering::Acquire)).filter(|group| *group > 1).collect();
+    if census::take().is_err() {
+        return end_groups(&groups);
     }
+    let mut is_first = true;
+    hunt::end_everybody(GRACE, QUIET, |everybody, before| {
+        let kin = Kin::new(everybody);
+        // The numbers of groups are the children's only until somebody has reaped them.
+        let at_first = std::mem::take(&mut is_first);
+        let known = |process: &Process| {
+            let is_known = before.contains(&process.name())
+                || (at_first && groups.contains(&process.session))
+                || census::mark_of(process).is_some_and(|found| found.contains(mark));
+            (!process.is_dead && is_known).then_some(())
+        };
+        kin.belonging(known).into_iter().map(|(process, ())| *process).collect()
+    });
+}
+
+/// The same without `/proc`, where descendants cannot be found.
+fn end_groups(groups: &HashSet<i32>) {
+    // SAFETY: integers only.
+    let signal = |number| groups.iter().filter(|group| unsafe { libc::kill(-**group, number) } == 0).count();
+    signal(libc::SIGTERM);
+    signal(libc::SIGCONT);
+    let end = Instant::now() + GRACE;
+    while Instant::now() < end && signal(0) > 0 {
+        std::thread::sleep(QUIET / 10);
+    }
+    signal(libc::SIGKILL);
 }

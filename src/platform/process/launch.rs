@@ -19,7 +19,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::AccessFlags;
 
 use super::posix::Call;
-use super::{Exit, Output, SpawnError, SpawnSpec, Spawned, Stdin, program, reap};
+use super::{Exit, Output, SpawnError, SpawnSpec, Spawned, Stdin, mark, program, reap};
 
 /// What runs a file without a `#!` line, as execvp(3) does.
 const SHELL: &CStr = c"/bin/sh";
@@ -29,20 +29,21 @@ const SHELL: &CStr = c"/bin/sh";
 /// before this returns; it must not block. On an error it is never called.
 pub fn spawn(spec: &SpawnSpec, on_exit: impl FnOnce(Exit) + Send + 'static) -> Result<Spawned, SpawnError> {
     let mut started = None;
-    spawn_announced(spec, on_exit, |spawned| started = Some(spawned))?;
+    spawn_announced(spec, 0, on_exit, |spawned| started = Some(spawned))?;
     started.ok_or_else(|| SpawnError::Plumbing { doing: "starting", source: io::ErrorKind::Other.into() })
 }
 
-/// As [`spawn`], but `on_exit` is not called before `announce` returned.
+/// As [`spawn`], for an owner, but `on_exit` is not called before `announce` returned.
 pub(super) fn spawn_announced(
     spec: &SpawnSpec,
+    owner: u32,
     on_exit: impl FnOnce(Exit) + Send + 'static,
     announce: impl FnOnce(Spawned),
 ) -> Result<(), SpawnError> {
-    let start = reap::begin()?;
+    let start = reap::begin(owner)?;
     let program = find_program(spec)?;
     let streams = Streams::open(spec)?;
-    let pid = execute(spec, &program, &streams.of_child()?)?;
+    let pid = execute(spec, &program, &start.mark(), &streams.of_child()?)?;
     let (child, opening) = start.finish(pid, Box::new(on_exit));
     let Streams { ours: [stdin, stdout, stderr], .. } = streams;
     announce(Spawned { child, stdin, stdout, stderr });
@@ -65,13 +66,21 @@ fn c_string(text: &OsStr) -> io::Result<CString> {
     Ok(CString::new(text.as_bytes())?)
 }
 
-fn execute(spec: &SpawnSpec, program: &CStr, streams: &[BorrowedFd<'_>]) -> Result<libc::pid_t, SpawnError> {
+fn execute(
+    spec: &SpawnSpec,
+    program: &CStr,
+    mark: &str,
+    streams: &[BorrowedFd<'_>],
+) -> Result<libc::pid_t, SpawnError> {
     let execute_error = |source| execute_error(spec, source);
     let words: io::Result<Vec<CString>> = spec.words.iter().map(|word| c_string(word)).collect();
     let words = words.map_err(execute_error)?;
     let cwd = c_string(spec.cwd.as_os_str()).map_err(execute_error)?;
     let changed = spec.environment.changed().map_err(execute_error)?;
-    let environment: Vec<&CStr> = changed.iter().chain(spec.environment.unchanged()).map(CString::as_c_str).collect();
+    let mark = mark::assignment(mark);
+    let variables = changed.iter().chain(spec.environment.unchanged());
+    let variables = variables.filter(|assignment| !mark::is_assignment(assignment.as_bytes()));
+    let environment: Vec<&CStr> = variables.chain([&mark]).map(CString::as_c_str).collect();
     let call = Call { program, words: &words, environment: &environment, cwd: &cwd, streams };
     let mut result = call.run();
     if matches!(&result, Err(error) if concerns_path(error)) && make_directory(&spec.cwd)? {

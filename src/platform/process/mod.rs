@@ -5,12 +5,17 @@
 //! thread learns of all ends.
 //!
 //! Invariants: each child leads a session and a process group of its own (pid = pgid = sid); a signal is only ever
-//! sent to a group whose leader has not been reaped, so a recycled process id is never hit; each child's end is
-//! reported exactly once; children of other code in this process are left to that code.
+//! sent to a group whose leader has not been reaped, or to a process that is held by a descriptor, so a recycled process
+//! id is never hit; each child's end is reported exactly once; children of other code in this process are left to that
+//! code.
 
+mod census;
 mod error;
 mod guard;
+mod hunt;
+mod kin;
 mod launch;
+mod mark;
 mod pool;
 mod posix;
 mod program;
@@ -22,15 +27,21 @@ mod tests;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 pub use error::SpawnError;
 pub use guard::start_guardian;
 pub use launch::spawn;
-pub use pool::{Full, SpawnJob, Spawner};
+pub use pool::{Full, Owner, SpawnJob, Spawner};
 pub use spec::{Environment, Output, SpawnSpec, Spawned, Stdin};
 
 /// Most children that may be alive at a time.
 pub const CHILDREN_MAX: usize = 65_536;
+
+/// How long what was killed may take to be gone before nobody waits for it any more. Longer takes only what the
+/// kernel cannot end.
+const GIVE_UP: Duration = Duration::from_secs(2);
 
 /// How a child ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +75,7 @@ pub struct Exit {
 pub struct Child {
     pid: libc::pid_t,
     ticket: u64,
+    owner: u32,
 }
 
 impl Child {
@@ -72,17 +84,11 @@ impl Child {
         self.pid.unsigned_abs()
     }
 
-    /// Sends `signal` to its whole process group. `false`: it has ended and was reaped, and nothing was sent.
-    ///
-    /// Reaping and killing exclude each other by one lock, so the group cannot be somebody else's.
-    pub fn kill_group(&self, signal: i32) -> io::Result<bool> {
-        reap::kill_group(*self, signal)
-    }
-
-    /// From now on, what is left of the group when the leader ends gets SIGKILL before the end is reported.
-    /// `false`: it has ended already.
-    pub fn sweep_at_exit(&self) -> bool {
-        reap::sweep_at_exit(*self)
+    /// Has it end, and everything that it has started, whatever became of that: its group gets SIGINT, and what is
+    /// left after `grace` is killed. Its end is reported when nothing is left. To be said as often as is liked; the
+    /// earliest end of a grace counts. What the child left behind is ended also when the child itself has ended before.
+    pub fn end(&self, grace: Duration) {
+        hunt::begin(*self, grace);
     }
 }
 
@@ -110,9 +116,19 @@ impl DetachedCall<'_> {
 pub fn become_subreaper() -> io::Result<()> {
     // SAFETY: the call takes plain integers.
     match unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) } {
-        0 => Ok(()),
+        0 => {
+            SUBREAPER.store(true, Ordering::Relaxed);
+            Ok(())
+        }
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+static SUBREAPER: AtomicBool = AtomicBool::new(false);
+
+/// Whether all that descends from this process's children stays a descendant of this process.
+fn is_subreaper() -> bool {
+    SUBREAPER.load(Ordering::Relaxed)
 }
 
 /// Marks all descriptors above the standard three as closed on exec, so that what the shell or batch system left

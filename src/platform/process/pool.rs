@@ -8,12 +8,14 @@
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
 use super::launch::spawn_announced;
-use super::{Exit, SpawnError, SpawnSpec, Spawned};
+use super::{Exit, SpawnError, SpawnSpec, Spawned, hunt};
 
 /// A program to start, and whom to tell. Neither callback may block.
 pub struct SpawnJob {
@@ -48,9 +50,22 @@ impl fmt::Display for Full {
 
 impl std::error::Error for Full {}
 
+/// Whose children they are: one for each pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner(u32);
+
+impl Owner {
+    /// Ends everything that the pool has started, and what that has started and left behind: by SIGTERM, and after
+    /// `grace` by SIGKILL. Blocks until nothing is left; for the end of a worker, when no pool starts anything more.
+    pub fn end_all(self, grace: Duration) {
+        hunt::end_all_of(self.0, grace);
+    }
+}
+
 /// The pool.
 #[derive(Debug)]
 pub struct Spawner {
+    owner: Owner,
     queue: Option<SyncSender<Box<SpawnJob>>>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -58,14 +73,22 @@ pub struct Spawner {
 impl Spawner {
     /// `threads` (at least 1; 2 is enough) with a common queue of `jobs_max` waiting jobs.
     pub fn start(threads: usize, jobs_max: usize) -> io::Result<Self> {
+        // 0 are those whom nobody owns.
+        static OWNERS: AtomicU32 = AtomicU32::new(1);
+        let owner = Owner(OWNERS.fetch_add(1, Ordering::Relaxed));
         let (queue, jobs) = sync_channel(jobs_max);
         let jobs = Arc::new(Mutex::new(jobs));
         let start_thread = |number| {
             let jobs = Arc::clone(&jobs);
-            Builder::new().name(format!("hq-spawn-{number}")).spawn(move || work(&jobs))
+            Builder::new().name(format!("hq-spawn-{number}")).spawn(move || work(&jobs, owner))
         };
         let threads = (0..threads.max(1)).map(start_thread).collect::<io::Result<_>>()?;
-        Ok(Self { queue: Some(queue), threads })
+        Ok(Self { owner, queue: Some(queue), threads })
+    }
+
+    /// The owner of what it starts.
+    pub fn owner(&self) -> Owner {
+        self.owner
     }
 
     /// Queues a job without waiting.
@@ -90,20 +113,20 @@ impl Drop for Spawner {
     }
 }
 
-fn work(jobs: &Mutex<Receiver<Box<SpawnJob>>>) {
+fn work(jobs: &Mutex<Receiver<Box<SpawnJob>>>, owner: Owner) {
     loop {
         let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = next else { return };
-        if catch_unwind(AssertUnwindSafe(|| run(*job))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| run(*job, owner))).is_err() {
             log::error!("The start of a program could not be passed on");
         }
     }
 }
 
-fn run(job: SpawnJob) {
+fn run(job: SpawnJob, owner: Owner) {
     let SpawnJob { spec, on_started, on_exit } = job;
     let mut on_started = Some(on_started);
-    let result = spawn_announced(&spec, on_exit, |spawned| {
+    let result = spawn_announced(&spec, owner.0, on_exit, |spawned| {
         if let Some(on_started) = on_started.take() {
             on_started(Ok(spawned));
         }

@@ -9,7 +9,7 @@
 //! left to wait for it. Or it is an orphan of a task that this process adopted, in another session: it is reaped.
 //!
 //! Invariants: each entry of the table is an unreaped child; `on_exit` is called once per entry and without the lock;
-//! it is not called before the entry was opened.
+//! it is not called before the entry was opened; the end of a doomed child is told by those who hunt it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
@@ -19,7 +19,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::guard::{self, Slot};
-use super::{CHILDREN_MAX, Child, Exit, SpawnError, Status};
+use super::{CHILDREN_MAX, Child, Exit, SpawnError, Status, hunt, mark};
 
 /// How often the children of the table are looked at while a child of other code blocks the view.
 const FOREIGN_LOOK: Duration = Duration::from_millis(1);
@@ -29,13 +29,27 @@ const FOREIGN_MAX: Duration = Duration::from_secs(10);
 
 type OnExit = Box<dyn FnOnce(Exit) + Send>;
 
+/// An end that has to be told, and to whom.
+pub(super) type Ended = (OnExit, Exit);
+
 struct Entry {
     ticket: u64,
+    owner: u32,
     slot: Slot,
     open: bool,
-    sweep: bool,
+    doomed: bool,
     on_exit: OnExit,
 }
+
+/// A child that was not reaped.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Leader {
+    pub(super) ticket: u64,
+    pub(super) owner: u32,
+}
+
+/// The children that were not reaped, by number.
+pub(super) type Leaders = HashMap<libc::pid_t, Leader>;
 
 #[derive(Default)]
 struct Table {
@@ -70,11 +84,12 @@ impl Registry {
 /// A start under way; dropping it gives it up.
 pub(super) struct Start {
     ticket: u64,
+    owner: u32,
     slot: Option<Slot>,
 }
 
 /// Announces a start, so that a child that ends before it is known is not taken for an orphan.
-pub(super) fn begin() -> Result<Start, SpawnError> {
+pub(super) fn begin(owner: u32) -> Result<Start, SpawnError> {
     let registry = registry();
     let mut table = registry.lock();
     if !table.reaper_runs {
@@ -88,7 +103,7 @@ pub(super) fn begin() -> Result<Start, SpawnError> {
     let ticket = table.next_ticket;
     table.next_ticket += 1;
     table.starting.insert(ticket);
-    Ok(Start { ticket, slot: Some(slot) })
+    Ok(Start { ticket, owner, slot: Some(slot) })
 }
 
 /// With SIGCHLD ignored, which a parent may have bequeathed, the kernel would throw the statuses of children away.
@@ -105,12 +120,18 @@ fn default_child_signal() {
 }
 
 impl Start {
+    /// The mark that the child shall carry.
+    pub(super) fn mark(&self) -> String {
+        mark::of_child(self.owner, self.ticket)
+    }
+
     /// Enters the child. Its end is reported once the second value is dropped.
     pub(super) fn finish(mut self, pid: libc::pid_t, on_exit: OnExit) -> (Child, Opening) {
-        let child = Child { pid, ticket: self.ticket };
+        let (ticket, owner) = (self.ticket, self.owner);
+        let child = Child { pid, ticket, owner };
         if let Some(slot) = self.slot.take() {
             slot.set(pid);
-            let entry = Entry { ticket: self.ticket, slot, open: false, sweep: false, on_exit };
+            let entry = Entry { ticket, owner, slot, open: false, doomed: false, on_exit };
             registry().lock().live.insert(pid, entry);
         }
         (child, Opening(child))
@@ -138,22 +159,29 @@ impl Drop for Opening {
     }
 }
 
-pub(super) fn kill_group(child: Child, signal: i32) -> io::Result<bool> {
+/// Sends a signal to the group of a child. `false`: it was reaped before, or the group cannot be signalled.
+pub(super) fn kill_group(child: Child, signal: i32) -> bool {
     let table = registry().lock();
     if table.live.get(&child.pid).is_none_or(|entry| entry.ticket != child.ticket) {
-        return Ok(false);
+        return false;
     }
     // SAFETY: plain integers; the group is led by a child that is not reaped, so it is still the child's.
-    match unsafe { libc::kill(-child.pid, signal) } {
-        0 => Ok(true),
-        _ => Err(io::Error::last_os_error()),
-    }
+    unsafe { libc::kill(-child.pid, signal) == 0 }
 }
 
-pub(super) fn sweep_at_exit(child: Child) -> bool {
+/// Notes that a child shall end. `enter` is told whether it is still there, before that can change.
+pub(super) fn doom(child: Child, enter: impl FnOnce(bool)) {
     let mut table = registry().lock();
     let entry = table.live.get_mut(&child.pid).filter(|entry| entry.ticket == child.ticket);
-    entry.map(|entry| entry.sweep = true).is_some()
+    let lives = entry.map(|entry| entry.doomed = true).is_some();
+    enter(lives);
+}
+
+/// All children that were not reaped.
+pub(super) fn leaders() -> Leaders {
+    let table = registry().lock();
+    let leader = |(pid, entry): (&libc::pid_t, &Entry)| (*pid, Leader { ticket: entry.ticket, owner: entry.owner });
+    table.live.iter().map(leader).collect()
 }
 
 fn reap_for_ever(registry: &Registry) {
@@ -212,7 +240,7 @@ fn settle(registry: &Registry, pid: libc::pid_t) {
             Some(entry) if entry.open => {
                 let ended = reap_entry(&mut table, pid);
                 drop(table);
-                report(ended);
+                ended.into_iter().for_each(report);
                 return;
             }
             Some(_) => true,
@@ -259,20 +287,17 @@ fn reap_ready(registry: &Registry) {
         });
     }
     drop(table);
-    ended.into_iter().for_each(report);
+    ended.into_iter().flatten().for_each(report);
 }
 
-/// Reaps a child of the table that ended. The guardian forgets it, and the rest of its group is ended if that was
-/// asked for, while its id is still its own.
-fn reap_entry(table: &mut Table, pid: libc::pid_t) -> Option<(OnExit, Exit)> {
+/// Reaps a child of the table that ended. Gives back what has to be told now.
+fn reap_entry(table: &mut Table, pid: libc::pid_t) -> Option<Ended> {
     let entry = table.live.remove(&pid)?;
-    if entry.sweep {
-        // SAFETY: plain integers; the leader is not reaped yet, so the group is still its own.
-        unsafe { libc::kill(-pid, libc::SIGKILL) };
-    }
+    // The guardian must not keep a number that may be given to somebody else.
     entry.slot.clear();
     let exit = wait_now(pid).unwrap_or_else(|| lost(pid));
-    Some((entry.on_exit, exit))
+    let ended = (entry.on_exit, exit);
+    if entry.doomed { hunt::leader_ended(entry.ticket, ended) } else { Some(ended) }
 }
 
 fn lost(pid: libc::pid_t) -> Exit {
@@ -308,8 +333,7 @@ fn microseconds(time: libc::timeval) -> u64 {
 }
 
 /// A callback that panics must not end the thread that learns of all ends.
-fn report(ended: Option<(OnExit, Exit)>) {
-    let Some((on_exit, exit)) = ended else { return };
+pub(super) fn report((on_exit, exit): Ended) {
     if catch_unwind(AssertUnwindSafe(|| on_exit(exit))).is_err() {
         log::error!("The end of process {} could not be passed on", exit.pid);
     }

@@ -4,12 +4,13 @@
 //!
 //! Invariants: every wait is for a condition, with a deadline that only a defect reaches.
 
+mod ending;
+
 use std::ffi::OsString;
 use std::fs;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
@@ -126,7 +127,11 @@ fn environment_is_what_was_given() {
     given.environment = Environment::empty();
     given.environment.set("A", "1");
     given.environment.set("B", "x y=z");
-    assert_eq!(output(given), "A=1\nB=x y=z\n");
+    given.environment.set(mark::VARIABLE, "what somebody else says");
+    let variables = output(given);
+    let marks: Vec<&str> = variables.lines().filter(|line| mark::is_assignment(line.as_bytes())).collect();
+    assert!(matches!(marks[..], [mark] if mark.contains(&mark::of_owner(0))), "{variables}");
+    assert_eq!(variables.replace(&format!("{}\n", marks[0]), ""), "A=1\nB=x y=z\n");
 }
 
 #[test]
@@ -259,41 +264,6 @@ fn a_script_without_interpreter_line_is_run_by_the_shell() {
 }
 
 #[test]
-fn a_group_is_killed_with_its_grandchildren() {
-    let mut script = spec(Path::new("/"), &["sh", "-c", "sleep 1000 & echo $!; exec 1>&-; wait"]);
-    script.stdout = Output::Pipe;
-    let (spawned, receiver) = start(&script);
-    let mut line = String::new();
-    std::io::BufRead::read_line(&mut std::io::BufReader::new(fs::File::from(spawned.stdout.unwrap())), &mut line)
-        .unwrap();
-    let grandchild: u32 = line.trim().parse().unwrap();
-    assert!(spawned.child.kill_group(libc::SIGKILL).unwrap());
-    assert_eq!(receiver.recv_timeout(DEADLINE).unwrap().status, Status::Signal(libc::SIGKILL));
-    wait_until("the grandchild ends", || is_dead(grandchild));
-    assert!(!spawned.child.kill_group(libc::SIGKILL).unwrap());
-    assert!(!spawned.child.sweep_at_exit());
-}
-
-#[test]
-fn a_sweep_ends_what_the_leader_left() {
-    let mut script = spec(Path::new("/"), &["sh", "-c", "trap '' INT; sleep 1000 & echo $!; exec 1>&-; read line"]);
-    script.stdin = Stdin::Pipe;
-    script.stdout = Output::Pipe;
-    let (spawned, receiver) = start(&script);
-    let grandchild: u32 = {
-        let mut line = String::new();
-        let output = fs::File::from(spawned.stdout.unwrap());
-        std::io::BufRead::read_line(&mut std::io::BufReader::new(output), &mut line).unwrap();
-        line.trim().parse().unwrap()
-    };
-    assert!(spawned.child.sweep_at_exit());
-    assert!(!is_dead(grandchild));
-    drop(spawned.stdin);
-    receiver.recv_timeout(DEADLINE).unwrap();
-    wait_until("the grandchild ends", || is_dead(grandchild));
-}
-
-#[test]
 fn adopted_orphans_are_reaped_and_children_of_others_are_not() {
     become_subreaper().unwrap();
     let orphan: u32 =
@@ -356,37 +326,4 @@ fn a_full_queue_gives_the_job_back() {
     let Full(returned) = pool.submit(job(Box::new(|_| {}))).unwrap_err();
     assert_eq!(returned.spec.words, ["true"]);
     drop(release);
-}
-
-/// The test starts itself again as the worker that is to be killed.
-#[test]
-fn the_tasks_of_a_killed_worker_end() {
-    const VARIABLE: &str = "HQ_TEST_GUARDED_WORKER";
-    if let Some(file) = std::env::var_os(VARIABLE) {
-        start_guardian().unwrap();
-        let (plain, _plain_ended) = start(&spec(Path::new("/"), &["sleep", "1000"]));
-        let stubborn = spec(Path::new("/"), &["sh", "-c", "trap '' TERM INT HUP; while :; do sleep 1000; done"]);
-        let (stubborn, _stubborn_ended) = start(&stubborn);
-        fs::write(file, format!("{} {}\n", plain.child.pid(), stubborn.child.pid())).unwrap();
-        std::thread::sleep(DEADLINE);
-        return;
-    }
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("pids");
-    let mut worker = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "platform::process::tests::the_tasks_of_a_killed_worker_end"])
-        .env(VARIABLE, &file)
-        .stdout(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut pids = String::new();
-    wait_until("the tasks run", || {
-        pids = fs::read_to_string(&file).unwrap_or_default();
-        pids.ends_with('\n')
-    });
-    let pids: Vec<u32> = pids.split_whitespace().map(|pid| pid.parse().unwrap()).collect();
-    assert!(pids.iter().all(|pid| !is_dead(*pid)));
-    worker.kill().unwrap();
-    assert_eq!(worker.wait().unwrap().signal(), Some(9));
-    wait_until("the tasks end", || pids.iter().all(|pid| is_dead(*pid)));
 }
