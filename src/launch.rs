@@ -153,6 +153,7 @@ fn run_worker(global: &GlobalOptions, args: &WorkerStartArgs) -> Result<u8, Erro
     options.idle_timeout = args.idle_timeout.map(Span::from_duration);
     options.time_limit = args.time_limit.map(Span::from_duration);
     options.on_server_lost = args.on_server_lost.policy();
+    options.retract_check = Span::from_duration(args.retract_check_interval);
     options.work_dir.clone_from(&args.work_dir);
     options.zero = std::env::var_os(ZERO_WORKER_VARIABLE).is_some_and(|value| value == "1");
     worker::run(&options, &|view| print_worker(global, view)).map_err(Error::Worker)

@@ -149,14 +149,46 @@ int_struct! {
 }
 
 int_struct! {
+    /// One way in which a task can run.
+    #[derive(Copy, Eq, PartialOrd, Ord)]
+    pub struct TaskVariant {
+        /// The task.
+        0 => pub task: TaskRef,
+        /// Index of the variant of its request.
+        1 => pub variant: u32,
+    }
+}
+
+int_struct! {
     /// What a worker reports in one message, in this order.
     pub struct WorkerReport {
         /// Tasks that started.
         0 => pub started: Vec<Started>,
         /// Tasks that ended; acknowledged by number once durable.
         1 => pub ended: Vec<Outcome>,
-        /// Tasks that were taken back, or cannot be placed by the worker, and have not started.
+        /// Tasks that were taken back and have not started.
         2 => pub returned: Vec<Attempt>,
+        /// Tasks that have not started and cannot be placed, although what is free would do in total: nothing of their
+        /// kind can, until `unblocked` names one.
+        3 => pub rejected: Vec<Attempt>,
+        /// Tasks rejected earlier whose like can be placed now.
+        4 => pub unblocked: Vec<TaskVariant>,
+    }
+}
+
+impl WorkerReport {
+    /// Moves all of another report behind what is here.
+    pub fn append(&mut self, other: &mut Self) {
+        self.started.append(&mut other.started);
+        self.ended.append(&mut other.ended);
+        self.returned.append(&mut other.returned);
+        self.rejected.append(&mut other.rejected);
+        self.unblocked.append(&mut other.unblocked);
+    }
+
+    /// Whether it holds more than starts, which change nothing for anybody.
+    pub fn is_urgent(&self) -> bool {
+        !(self.ended.is_empty() && self.returned.is_empty() && self.rejected.is_empty() && self.unblocked.is_empty())
     }
 }
 

@@ -4,6 +4,7 @@
 //! has the table). Many small happenings of one kind, one job and one worker travel as one event, in columns.
 //! The time of an event is in the header of its record; times within it are distances to that.
 
+use crate::attempt::TaskVariant;
 use crate::id::{AttemptId, Epoch, JobId, TaskId, WorkerId};
 use crate::idset::IdSet;
 use crate::task::SubmitDesc;
@@ -55,6 +56,16 @@ int_struct! {
         0 => pub worker: WorkerId,
         /// Why.
         1 => pub reason: LostReason,
+    }
+}
+
+int_struct! {
+    /// A worker can place again what it rejected.
+    pub struct WorkerUnblocked {
+        /// The worker.
+        0 => pub worker: WorkerId,
+        /// One task, with its variant, of each kind that it can place; empty: of every kind.
+        1 => pub tasks: Vec<TaskVariant>,
     }
 }
 
@@ -221,6 +232,8 @@ int_enum! {
         13 => WorkerStopping(WorkerChanged),
         /// See [`WorkerLost`].
         14 => WorkerLost(WorkerLost),
+        /// See [`WorkerUnblocked`].
+        18 => WorkerUnblocked(WorkerUnblocked),
         /// See [`JobSubmitted`].
         20 => JobSubmitted(JobSubmitted),
         /// See [`JobCanceled`].
@@ -265,7 +278,8 @@ impl Event {
             | Self::WorkerAway(_)
             | Self::WorkerReturned(_)
             | Self::WorkerStopping(_)
-            | Self::WorkerLost(_) => None,
+            | Self::WorkerLost(_)
+            | Self::WorkerUnblocked(_) => None,
             Self::JobSubmitted(e) => Some(e.job),
             Self::JobCanceled(e) => Some(e.job),
             Self::JobCompleted(e) => Some(e.job),

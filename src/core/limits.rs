@@ -112,6 +112,8 @@ pub const HEARTBEAT_MAX: Span = Span::from_secs(3_600);
 pub const HEARTBEAT_DEFAULT: Span = Span::from_secs(8);
 /// Shortest interval between two overviews of one worker; earlier ones are dropped.
 pub const OVERVIEW_INTERVAL_MIN: Span = Span::from_ms(100);
+/// How often a worker looks at the time that its waiting tasks ask for, when nothing is said.
+pub const RETRACT_CHECK_DEFAULT: Span = Span::from_secs(30);
 /// Time from the first signal to KILL when a task is ended.
 pub const KILL_GRACE_SPAN: Span = Span::from_secs(1);
 /// Crash limit when none is given.

@@ -267,8 +267,8 @@ impl Turn<'_> {
         let started = registration.held.iter().filter_map(|held| {
             held.started.map(|at| crate::attempt::Started { attempt: held.attempt, at, variant: held.variant })
         });
-        let report =
-            WorkerReport { started: started.collect(), ended: registration.outbox.clone(), returned: Vec::new() };
+        let (started, ended) = (started.collect(), registration.outbox.clone());
+        let report = WorkerReport { started, ended, ..WorkerReport::default() };
         self.report(worker, &report);
         self.machine.asked_back.clear();
         self.output.reply = Reply::Registered { worker, drop: reunion.drop };
@@ -310,11 +310,15 @@ impl Turn<'_> {
         for event in ends.returned {
             self.emit(event);
         }
-        for event in report::returns(self.state(), worker, &report.returned, &self.machine.asked_back) {
+        for event in report::returns(self.state(), worker, report, &self.machine.asked_back) {
+            self.emit(event);
+        }
+        if let Some(event) = report::unblocked(self.state(), worker, &report.unblocked) {
             self.emit(event);
         }
         if !self.machine.asked_back.is_empty() {
             let heard = report.started.iter().map(|started| started.attempt).chain(report.returned.iter().copied());
+            let heard = heard.chain(report.rejected.iter().copied());
             for attempt in heard.chain(report.ended.iter().map(|outcome| outcome.attempt)) {
                 self.machine.asked_back.remove(&attempt);
             }

@@ -43,6 +43,8 @@ pub struct WorkerOptions {
     pub time_limit: Option<Span>,
     /// What it does when the server stays away.
     pub on_server_lost: OnServerLost,
+    /// How often tasks that wait here are looked at for the time that they ask for.
+    pub retract_check: Span,
     /// Parent of task directories, kept; none: a temporary one.
     pub work_dir: Option<PathBuf>,
     /// Version of this program, which has to be the server's.
@@ -72,6 +74,7 @@ impl WorkerOptions {
             idle_timeout: None,
             time_limit: None,
             on_server_lost: OnServerLost::default(),
+            retract_check: limits::RETRACT_CHECK_DEFAULT,
             work_dir: None,
             version: version.to_owned(),
             zero: false,

@@ -63,10 +63,8 @@ impl Outbound {
     pub(super) fn add(&self, report: &mut WorkerReport) {
         let mut pending = self.lock();
         if pending.open {
-            let urgent = !report.ended.is_empty() || !report.returned.is_empty();
-            pending.report.started.append(&mut report.started);
-            pending.report.ended.append(&mut report.ended);
-            pending.report.returned.append(&mut report.returned);
+            let urgent = report.is_urgent();
+            pending.report.append(report);
             drop(pending);
             self.changed.notify_one();
             if urgent {
@@ -107,7 +105,7 @@ impl Outbound {
     /// Whether starts are all there is to tell.
     pub(super) fn is_calm(&self) -> bool {
         let pending = self.lock();
-        pending.departure.is_none() && pending.report.ended.is_empty() && pending.report.returned.is_empty()
+        pending.departure.is_none() && !pending.report.is_urgent()
     }
 
     /// Takes all that was gathered. The start of a task whose end is in the same report is part of its outcome.
@@ -141,7 +139,7 @@ mod tests {
         let report = || WorkerReport {
             started: vec![started(first), started(second)],
             ended: vec![Outcome { attempt: first, ..Outcome::default() }],
-            returned: vec![],
+            ..WorkerReport::default()
         };
         outbound.add(&mut report());
         assert_eq!(outbound.take().0, WorkerReport::default());

@@ -90,6 +90,7 @@ fn work(
         resources: config.resources.clone(),
         on_server_lost: config.on_server_lost,
         time_limit: config.time_limit,
+        retract_check: options.retract_check,
     });
     let threads = std::thread::available_parallelism().map_or(1, |count| count.get()).min(SPAWN_THREADS_MAX);
     let streams = Streams::start(runtime.handle().clone(), Arc::clone(&inbox), config.hostname.clone());

@@ -176,11 +176,7 @@ impl Turn {
             }
             AgentEffect::Spawn(order) => self.launch(&order, now, commands),
             AgentEffect::Kill { attempt, kind } => self.kill(attempt, kind),
-            AgentEffect::Report(mut report) => {
-                self.report.started.append(&mut report.started);
-                self.report.ended.append(&mut report.ended);
-                self.report.returned.append(&mut report.returned);
-            }
+            AgentEffect::Report(mut report) => self.report.append(&mut report),
             AgentEffect::ArmTimer { after, timer } => {
                 self.timers.arm(clock::monotonic().saturating_add(after.to_duration()), timer);
             }

@@ -4,7 +4,7 @@
 //!
 //! Holds: a wrong request is refused where it is typed, and nothing is submitted then.
 
-use crate::harness::Cluster;
+use crate::harness::{Cluster, wait_until};
 use serde_json::json;
 
 #[test]
@@ -53,4 +53,53 @@ fn wrong_requests_are_refused() {
     let twice = ["submit", "--resource=x=2", "--resource=x=1", "true"];
     cluster.hq(&twice).code(1).says("Resource 'x' defined more than once");
     assert_eq!(cluster.json(&["job", "list", "--all"]), json!([]));
+}
+
+/// Starts three tasks of which two fit, and looks that the third starts when one of the others ends.
+fn two_of_three_run(cluster: &Cluster, request: &str) {
+    let script = "while ! test -e go-$HQ_TASK_ID; do sleep 0.01; done";
+    let cpus = format!("--cpus={request}");
+    let job = cluster.submit(&["--array=0-2", &cpus, "--", "sh", "-c", script]);
+    let running = || {
+        let tasks = cluster.tasks(job);
+        let running = tasks.iter().filter(|task| task["state"] == "running");
+        running.map(|task| task["id"].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    wait_until("two run and one went back", || {
+        let export = cluster.hq(&["journal", "export", "--all", "journal"]).ok().stdout;
+        running().len() == 2 && export.contains("\"rejected\":true")
+    });
+    let first = running();
+    cluster.write(&format!("go-{}", first[0]), "");
+    wait_until("the third one runs", || running().iter().any(|id| !first.contains(id)));
+    (0..3).for_each(|id| drop(cluster.write(&format!("go-{id}"), "")));
+    cluster.wait_job(job, "FINISHED");
+}
+
+#[test]
+fn a_fraction_is_not_put_together() {
+    let mut cluster = Cluster::start_with(&["--journal=journal"]);
+    cluster.start_worker(2);
+    two_of_three_run(&cluster, "0.6");
+}
+
+#[test]
+fn a_strict_request_waits_for_its_group() {
+    let mut cluster = Cluster::start_with(&["--journal=journal"]);
+    cluster.start_worker_with(&["--cpus=2x3"]);
+    two_of_three_run(&cluster, "2 compact!");
+}
+
+#[test]
+fn a_task_that_one_worker_cannot_place_runs_on_another() {
+    let mut cluster = Cluster::start();
+    cluster.start_worker_with(&["--cpus=2x3"]);
+    let script = "while ! test -e go; do sleep 0.01; done";
+    let words = ["--array=0-2", "--cpus=2 compact!", "--", "sh", "-c", script];
+    let job = cluster.submit(&words);
+    wait_until("two run", || cluster.tasks(job).iter().filter(|task| task["state"] == "running").count() == 2);
+    cluster.start_worker_with(&["--cpus=2"]);
+    wait_until("all run", || cluster.tasks(job).iter().filter(|task| task["state"] == "running").count() == 3);
+    cluster.write("go", "");
+    cluster.wait_job(job, "FINISHED");
 }

@@ -28,8 +28,8 @@ pub struct ExportArgs {
     pub journal: PathBuf,
     /// Print also the events that tools written for older journals do not know
     ///
-    /// These are `tasks-assigned`, `tasks-returned`, `task-adopted`, `worker-away`, `worker-returned` and
-    /// `worker-stopping`.
+    /// These are `tasks-assigned`, `tasks-returned`, `task-adopted`, `worker-away`, `worker-returned`,
+    /// `worker-unblocked` and `worker-stopping`.
     #[arg(long)]
     pub all: bool,
 }

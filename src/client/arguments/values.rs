@@ -68,6 +68,15 @@ pub fn address(text: &str) -> Result<IpAddr, Refused> {
     bare.parse().map_err(|_| Refused::Address)
 }
 
+/// Reads the interval of a check that costs little; shorter ones than 100 ms are taken as that.
+///
+/// # Errors
+/// What is no duration.
+pub fn check_interval(text: &str) -> Result<Duration, Refused> {
+    let interval = duration::parse_clock_or_human(text).map_err(Refused::Malformed)?;
+    Ok(interval.max(Duration::from_millis(100)))
+}
+
 /// Reads an interval of heartbeats.
 ///
 /// # Errors

@@ -145,6 +145,11 @@ pub struct WorkerStartArgs {
     /// What to do when the server stays away for longer than the worker's lease (40 minutes)
     #[arg(long, value_name = "POLICY", value_enum, default_value = "stop")]
     pub on_server_lost: OnServerLostWord,
+    /// How often to look whether waiting tasks still have the time that they ask for (`hq submit --time-request`)
+    ///
+    /// Those that have not go back to the server. Right before a start it is looked at in any case.
+    #[arg(long, value_name = "DURATION", value_parser = values::check_interval, default_value = "30s")]
+    pub retract_check_interval: Duration,
     /// Directory for files of tasks; created when missing [default: a temporary directory, removed at the end]
     #[arg(long, value_name = "PATH")]
     pub work_dir: Option<PathBuf>,

@@ -7,6 +7,7 @@
 
 use super::time;
 use crate::grammar::utilization;
+use hq_core::attempt::TaskVariant;
 use hq_core::event::{Event, JobSubmitted, TaskFailed, TasksEnded, TasksFinished, TasksStarted};
 use hq_core::id::JobId;
 use hq_core::idset::IdSet;
@@ -65,6 +66,11 @@ fn internal(event: &Event) -> Option<(&'static str, Value)> {
         Event::WorkerAway(e) => ("worker-away", json!({"id": e.worker})),
         Event::WorkerReturned(e) => ("worker-returned", json!({"id": e.worker})),
         Event::WorkerStopping(e) => ("worker-stopping", json!({"id": e.worker})),
+        Event::WorkerUnblocked(e) => {
+            let task =
+                |item: &TaskVariant| json!({"job": item.task.job, "task": item.task.task, "variant": item.variant});
+            ("worker-unblocked", json!({"id": e.worker, "tasks": e.tasks.iter().map(task).collect::<Vec<_>>()}))
+        }
         Event::TasksAssigned(e) => {
             let tasks = id_set(&e.tasks);
             let one = json!({

@@ -102,6 +102,8 @@ pub enum Timer {
     Lease(u64),
     /// The worker has reached the end of its life.
     Lifetime,
+    /// Queued tasks are looked at for the time that they ask for.
+    RetractCheck,
     /// Tasks did not end in time although the worker has to.
     Shutdown,
 }

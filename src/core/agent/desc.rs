@@ -56,7 +56,9 @@ impl Descs {
         let desc = &self.get(key)?.desc;
         let variant = desc.request.variants.get(usize::try_from(variant).ok()?)?;
         let plan = allocator.plan(variant)?;
-        Some(queue.class(crate::cbor::encode(&variant.entries), desc.priority, &plan))
+        // The weight says nothing to a worker.
+        let content = crate::cbor::encode(&(&variant.entries, variant.min_time));
+        Some(queue.class(content, desc.priority, &plan))
     }
 
     /// A task of the description waits.

@@ -61,6 +61,8 @@ pub struct SpawnOrder {
     pub variant: u32,
     /// For each entry of the variant: the labels of the indices, joined by commas, a shared one last; none for sums.
     pub labels: Vec<Option<String>>,
+    /// For a multi-node task: host names of its workers, this one first; otherwise empty.
+    pub nodes: Vec<String>,
 }
 
 /// How to end a process.

@@ -77,6 +77,7 @@ impl Agent {
         };
         self.started -= 1;
         self.allocator.release(&allocation);
+        self.blocks.released(doom.is_some());
         let mut outcome = Outcome { attempt, ended: at, variant, ..Outcome::default() };
         (outcome.ending, outcome.error) = ending_of(doom, || (Ending::Failed, text));
         self.conclude(doom, outcome, out);
@@ -93,6 +94,7 @@ impl Agent {
         };
         self.started -= 1;
         self.allocator.release(&allocation);
+        self.blocks.released(doom.is_some());
         if limited {
             out.effects.push(AgentEffect::DisarmTimer(Timer::TimeLimit(attempt)));
         }

@@ -21,7 +21,7 @@ pub(super) struct Held {
 #[derive(Debug, Clone)]
 pub(super) enum HeldState {
     /// Waits for resources.
-    Queued { place: Place, key: DescKey, entry: Option<ByteBuf> },
+    Queued { place: Place, key: DescKey, entry: Option<ByteBuf>, nodes: Vec<String> },
     /// Was ordered to start; a doomed one is killed as soon as its process is there.
     Starting { allocation: Allocation, time_limit: Option<Span>, doom: Option<Doom> },
     /// Its process runs; a doomed one was asked to end.

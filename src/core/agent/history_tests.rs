@@ -78,7 +78,7 @@ impl World {
                         assert_eq!(outcome.number, self.last_number + 1);
                         self.last_number = outcome.number;
                     }
-                    for attempt in report.returned {
+                    for attempt in report.returned.into_iter().chain(report.rejected) {
                         assert!(self.open.remove(&attempt), "a second end of {attempt:?}");
                     }
                 }

@@ -5,13 +5,14 @@
 //! What holds: see the module above; `audit` checks it after every step of the tests.
 
 use super::allocate::Allocator;
+use super::blocked::Blocks;
 use super::command::{AgentCommand, Timer};
 use super::desc::Descs;
 use super::effect::{AgentEffect, KillKind, SpawnOrder};
 use super::ending::Departure;
 use super::held::{Doom, Held, HeldState};
 use super::outbox::Outbox;
-use super::queue::{ClassId, Queue};
+use super::queue::Queue;
 use crate::attempt::{AssignedTask, Assignment, Attempt, HeldAttempt, Outcome, SharedDesc, Started, WorkerReport};
 use crate::id::{Fence, TaskRef};
 use crate::limits;
@@ -32,6 +33,8 @@ pub struct AgentConfig {
     pub on_server_lost: OnServerLost,
     /// Its lifetime, from the first registration.
     pub time_limit: Option<Span>,
+    /// How often queued tasks are looked at for the time that they ask for, if it has a lifetime.
+    pub retract_check: Span,
 }
 
 /// The worker's machine.
@@ -49,7 +52,9 @@ pub struct Agent {
     pub(super) exited: bool,
     absence: Option<u64>,
     absences: u64,
-    lifetime_runs: bool,
+    /// The end of its lifetime, once it is known.
+    pub(super) life_end: Option<Time>,
+    pub(super) blocks: Blocks,
 }
 
 /// What one command brings about.
@@ -87,7 +92,8 @@ impl Agent {
             exited: false,
             absence: None,
             absences: 0,
-            lifetime_runs: false,
+            life_end: None,
+            blocks: Blocks::default(),
         }
     }
 
@@ -119,7 +125,11 @@ impl Agent {
             AgentCommand::Exited { attempt, end, at } => self.process_ended(attempt, end, at, &mut out),
             AgentCommand::TimerExpired(timer) => self.timer_expired(now, timer, &mut out),
         }
+        self.reject_late(now, &mut out);
         self.start_queued(&mut out);
+        if self.departure.is_none() {
+            self.settle_blocks(&mut out);
+        }
         self.depart_when_done(&mut out);
         out.into_effects()
     }
@@ -156,12 +166,14 @@ impl Agent {
         if let Some(absence) = self.absence.take() {
             out.effects.push(AgentEffect::DisarmTimer(Timer::Lease(absence)));
         }
-        if !self.lifetime_runs
+        if self.life_end.is_none()
             && let Some(after) = self.config.time_limit
         {
-            self.lifetime_runs = true;
+            self.life_end = Some(now.after(after));
             out.effects.push(AgentEffect::ArmTimer { after, timer: Timer::Lifetime });
+            self.check_later(out);
         }
+        self.blocks.forget();
         for attempt in drop {
             self.doom(now, *attempt, Doom::Dropped, out);
         }
@@ -192,31 +204,44 @@ impl Agent {
             Timer::KillGrace(attempt) => self.kill_now(attempt, out),
             Timer::Lease(absence) if self.absence == Some(absence) => self.lease_expired(now, out),
             Timer::Lease(_) => {}
+            // Every turn begins with the check itself.
+            Timer::RetractCheck => self.check_later(out),
             Timer::Lifetime => self.leave(now, LostReason::TimeLimitReached, out),
             Timer::Shutdown => self.depart(out),
         }
     }
 
+    fn check_later(&self, out: &mut Output) {
+        if self.departure.is_none() {
+            let after = self.config.retract_check;
+            out.effects.push(AgentEffect::ArmTimer { after, timer: Timer::RetractCheck });
+        }
+    }
+
     fn assign(&mut self, now: Time, shared: Option<SharedDesc>, assignment: Assignment, out: &mut Output) {
-        let Assignment { key, epoch, variant, tasks, .. } = assignment;
+        let Assignment { key, epoch, variant, tasks, nodes } = assignment;
         if let Some(shared) = shared {
             self.descs.learn(key, shared);
         }
         let class = self.descs.class(&key, variant, &self.allocator, &mut self.queue);
+        class.iter().for_each(|class| self.blocks.assigned(*class));
         for AssignedTask { task, attempt, entry } in tasks {
             let task = TaskRef { job: key.job, task };
             let attempt = Attempt { task, fence: Fence { epoch, attempt } };
             if !self.supersede(now, attempt, out) {
                 continue;
             }
-            let place = class.filter(|_| self.held.len() < HELD_ATTEMPTS_MAX);
-            match place.and_then(|class: ClassId| self.queue.push(class, attempt)) {
-                Some(place) => {
-                    self.descs.hold(&key);
-                    let state = HeldState::Queued { place, key, entry };
-                    self.held.insert(attempt, Held { variant, state });
-                }
-                None => out.report.returned.push(attempt),
+            let is_full = self.held.len() >= HELD_ATTEMPTS_MAX;
+            let place = class.filter(|_| !is_full).and_then(|class| self.queue.push(class, attempt));
+            if let Some(place) = place {
+                self.descs.hold(&key);
+                let state = HeldState::Queued { place, key, entry, nodes: nodes.clone() };
+                self.held.insert(attempt, Held { variant, state });
+                continue;
+            }
+            out.report.rejected.push(attempt);
+            if is_full {
+                self.blocks.overfull(attempt.task, variant);
             }
         }
     }
@@ -259,13 +284,14 @@ impl Agent {
             && let Some((attempt, allocation)) = self.queue.pop(&mut self.allocator)
         {
             let Some(held) = self.held.get_mut(&attempt) else { continue };
-            let HeldState::Queued { key, entry, .. } = &mut held.state else { continue };
-            let (key, entry, variant) = (*key, entry.take(), held.variant);
+            let HeldState::Queued { key, entry, nodes, .. } = &mut held.state else { continue };
+            let (key, entry, nodes, variant) = (*key, entry.take(), std::mem::take(nodes), held.variant);
             let Some(shared) = self.descs.get(&key).cloned() else { continue };
             let labels = self.allocator.labels(&allocation);
             held.state = HeldState::Starting { allocation, time_limit: shared.desc.time_limit, doom: None };
             self.started += 1;
-            out.effects.push(AgentEffect::Spawn(SpawnOrder { attempt, key, shared, entry, variant, labels }));
+            let order = SpawnOrder { attempt, key, shared, entry, variant, labels, nodes };
+            out.effects.push(AgentEffect::Spawn(order));
             if self.descs.unhold(&key) {
                 out.effects.push(AgentEffect::ForgetDesc(key));
             }
@@ -321,6 +347,6 @@ impl Agent {
         if (waiting, self.held.len() - waiting) != (self.queue.len(), self.started) {
             return Err(format!("{waiting} attempts wait, {} in the queue", self.queue.len()));
         }
-        Ok(())
+        if self.departure.is_none() { self.audit_blocks() } else { Ok(()) }
     }
 }

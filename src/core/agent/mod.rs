@@ -8,9 +8,13 @@
 //! * a word about another fence than the one held is ignored;
 //! * an outcome stays in the outbox until the server has made it durable;
 //! * a queued task starts in the turn in which its resources become free;
+//! * a task that the server counts as started and that cannot be placed goes back in the same turn;
 //! * once the agent is ending it starts nothing, and it exits when its last process is gone.
 
 pub mod allocate;
+mod blocked;
+#[cfg(test)]
+mod blocked_tests;
 mod command;
 mod desc;
 mod effect;

@@ -9,6 +9,7 @@
 
 use super::allocate::{Allocation, Allocator, Plan};
 use crate::attempt::Attempt;
+use crate::time::Span;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
@@ -126,6 +127,36 @@ impl Queue {
         }
         self.remove(place);
         Some((attempt, allocation))
+    }
+
+    /// Classes whose tasks cannot start although what is free would do in total, with their first tasks: as many as
+    /// would start then. Only classes that are wanted.
+    pub(super) fn blocked(
+        &self,
+        allocator: &Allocator,
+        wanted: impl Fn(ClassId) -> bool,
+    ) -> Vec<(ClassId, Vec<Attempt>)> {
+        let mut blocked = Vec::new();
+        for id in self.order.values().filter(|id| wanted(**id)) {
+            let Some(class) = self.classes.get(id) else { continue };
+            let count = allocator.count_in_total(&class.plan);
+            if count > 0 && !allocator.fits(&class.plan) {
+                blocked.push((*id, class.tasks.values().take(count).copied().collect()));
+            }
+        }
+        blocked
+    }
+
+    /// Tasks that ask for more time than is left.
+    pub(super) fn longer_than(&self, left: Span) -> Vec<Attempt> {
+        let classes = self.order.values().filter_map(|id| self.classes.get(id));
+        let late = classes.filter(|class| class.plan.min_time() > left);
+        late.flat_map(|class| class.tasks.values().copied()).collect()
+    }
+
+    /// What tasks of a class need.
+    pub(super) fn plan(&self, class: ClassId) -> Option<&Plan> {
+        self.classes.get(&class).map(|class| &class.plan)
     }
 
     /// How many tasks wait.

@@ -22,6 +22,7 @@ fn agent_with(cpus: u32, on_server_lost: OnServerLost) -> Agent {
         resources: WorkerResources { pools, ..Default::default() },
         on_server_lost,
         time_limit: None,
+        retract_check: Span::from_secs(30),
     })
 }
 
@@ -66,7 +67,7 @@ pub(super) fn spawned(attempt: Attempt) -> AgentCommand {
 }
 
 /// The effects in short words.
-fn words(effects: &[AgentEffect]) -> Vec<String> {
+pub(super) fn words(effects: &[AgentEffect]) -> Vec<String> {
     let mut words = Vec::new();
     for effect in effects {
         match effect {
@@ -78,6 +79,8 @@ fn words(effects: &[AgentEffect]) -> Vec<String> {
                     |o: &Outcome| format!("{:?} {} {}", o.ending, o.attempt.task, o.error).trim().to_lowercase();
                 words.extend(report.ended.iter().map(ended));
                 words.extend(report.returned.iter().map(|attempt| format!("returned {}", attempt.task)));
+                words.extend(report.rejected.iter().map(|attempt| format!("rejected {}", attempt.task)));
+                words.extend(report.unblocked.iter().map(|like| format!("unblocked {}", like.task)));
             }
             AgentEffect::ArmTimer { timer, .. } => words.push(format!("arm {}", timer_word(timer))),
             AgentEffect::DisarmTimer(timer) => words.push(format!("disarm {}", timer_word(timer))),
@@ -94,12 +97,13 @@ fn timer_word(timer: &Timer) -> &'static str {
         Timer::KillGrace(_) => "grace",
         Timer::Lease(_) => "lease",
         Timer::Lifetime => "lifetime",
+        Timer::RetractCheck => "check",
         Timer::Shutdown => "shutdown",
     }
 }
 
 /// Runs a script: each command with the effects it shall have.
-fn check(agent: &mut Agent, script: Vec<(AgentCommand, &[&str])>) {
+pub(super) fn check(agent: &mut Agent, script: Vec<(AgentCommand, &[&str])>) {
     for (command, expected) in script {
         let shown = format!("{command:?}");
         let effects = agent.handle(NOW, command);
@@ -131,8 +135,8 @@ fn what_can_never_run_here_goes_back() {
     check(
         &mut agent(2),
         vec![
-            (assign(1, Some(desc(30_000, None, 0)), &[(0, 0)]), &["returned 1@0"]),
-            (assign(2, None, &[(0, 0)]), &["returned 2@0"]),
+            (assign(1, Some(desc(30_000, None, 0)), &[(0, 0)]), &["rejected 1@0"]),
+            (assign(2, None, &[(0, 0)]), &["rejected 2@0"]),
             (assign(3, Some(desc(20_000, None, 0)), &[(0, 0), (1, 0)]), &["spawn 3@0"]),
             (AgentCommand::Retract(vec![at(3, 0), at(3, 1), at(3, 2)]), &["returned 3@1"]),
         ],
@@ -251,7 +255,7 @@ fn an_idle_worker_leaves_at_once() {
     check(
         &mut limited,
         vec![
-            (AgentCommand::Registered { drop: vec![] }, &["arm lifetime"]),
+            (AgentCommand::Registered { drop: vec![] }, &["arm lifetime", "arm check"]),
             (AgentCommand::ServerLost, &["arm lease"]),
             (AgentCommand::Registered { drop: vec![] }, &["disarm lease"]),
             (AgentCommand::TimerExpired(Timer::Lifetime), &["exit 0 some(timelimitreached)"]),
@@ -313,7 +317,7 @@ fn descriptions_go_when_nobody_needs_them() {
             (AgentCommand::Forget(vec![key(1), key(2)]), &[]),
             (spawned(at(1, 0)), &["started 1@0"]),
             (exited(at(1, 0), ProcessStatus::Code(0)), &["finished 1@0", "spawn 1@1", "forget 1"]),
-            (assign(1, None, &[(2, 0)]), &["returned 1@2"]),
+            (assign(1, None, &[(2, 0)]), &["rejected 1@2"]),
         ],
     );
 }

@@ -1,8 +1,8 @@
 //! What a worker's report means. Only words with the right fence count; the rest is ignored.
 
 use super::register::{holds, returned};
-use crate::attempt::{Attempt, Ending, Outcome, Started, WorkerReport};
-use crate::event::{Event, TaskFailed, TasksFinished, TasksStarted};
+use crate::attempt::{Attempt, Ending, Outcome, Started, TaskVariant, WorkerReport};
+use crate::event::{Event, TaskFailed, TasksFinished, TasksStarted, WorkerUnblocked};
 use crate::id::{AttemptId, JobId, TaskId, TaskRef, WorkerId};
 use crate::limits;
 use crate::state::State;
@@ -140,12 +140,33 @@ fn failure(now: Time, outcome: &Outcome) -> TaskFailed {
     }
 }
 
-/// Tasks that a worker gives back. Those it was not asked for could not be placed there.
-pub fn returns(state: &State, worker: WorkerId, attempts: &[Attempt], asked: &BTreeSet<Attempt>) -> Vec<Event> {
+/// Tasks that a worker gives back. Those it was not asked for shall not go there again at once.
+pub fn returns(state: &State, worker: WorkerId, report: &WorkerReport, asked: &BTreeSet<Attempt>) -> Vec<Event> {
     let mut by_job: BTreeMap<(JobId, bool), BTreeSet<u32>> = BTreeMap::new();
-    for attempt in attempts.iter().filter(|attempt| holds(state, worker, attempt)) {
-        let rejected = !asked.contains(attempt);
+    let given = report.returned.iter().map(|attempt| (attempt, !asked.contains(attempt)));
+    let all = given.chain(report.rejected.iter().map(|attempt| (attempt, true)));
+    for (attempt, rejected) in all.filter(|(attempt, _)| holds(state, worker, attempt)) {
         by_job.entry((attempt.task.job, rejected)).or_default().insert(attempt.task.task.0);
     }
     by_job.into_iter().map(|((job, rejected), tasks)| returned(job, worker, tasks, rejected)).collect()
+}
+
+/// What a worker can place again, if it had rejected any of it. A kind that is not known any more stands for all.
+pub fn unblocked(state: &State, worker: WorkerId, tasks: &[TaskVariant]) -> Option<Event> {
+    let blocked = &state.workers.get(&worker)?.blocked;
+    if tasks.is_empty() || blocked.is_empty() {
+        return None;
+    }
+    let mut kinds = BTreeMap::new();
+    for item in tasks {
+        match state.class_of(item.task) {
+            Some(class) if blocked.contains(&(class, item.variant)) => {
+                kinds.entry((class, item.variant)).or_insert(*item)
+            }
+            Some(_) => continue,
+            None => return Some(Event::WorkerUnblocked(WorkerUnblocked { worker, tasks: Vec::new() })),
+        };
+    }
+    let tasks: Vec<TaskVariant> = kinds.into_values().collect();
+    (!tasks.is_empty()).then_some(Event::WorkerUnblocked(WorkerUnblocked { worker, tasks }))
 }

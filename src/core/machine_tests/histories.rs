@@ -1,7 +1,7 @@
 //! Random histories: replay equals live, the audit holds after every command, and everything ends.
 
 use super::scene::*;
-use crate::attempt::{Ending, WorkerReport};
+use crate::attempt::{Ending, TaskVariant, WorkerReport};
 use crate::audit::audit;
 use crate::command::Command;
 use crate::id::{JobId, WorkerId};
@@ -65,7 +65,11 @@ fn play_worker(scene: &mut Scene, step: &Step, worker: WorkerId) {
             let held = scene.held.entry(worker).or_default();
             if !held.is_empty() {
                 let (attempt, _) = held.remove(position % held.len());
-                let report = WorkerReport { returned: vec![attempt], ..WorkerReport::default() };
+                let like = TaskVariant { task: attempt.task, variant: 0 };
+                let (returned, rejected) =
+                    if position % 2 == 0 { (vec![attempt], vec![]) } else { (vec![], vec![attempt]) };
+                let unblocked = if position % 3 == 0 { vec![like] } else { vec![] };
+                let report = WorkerReport { returned, rejected, unblocked, ..WorkerReport::default() };
                 scene.run(Command::Report { worker, report });
             }
         }

@@ -8,6 +8,7 @@ use crate::attempt::Attempt;
 use crate::id::{ClassId, TaskRef, WorkerId};
 use crate::limits;
 use crate::state::State;
+use crate::state::classes::ClassVariant;
 use crate::state::ready::Level;
 use crate::state::workers::Worker;
 use crate::time::Time;
@@ -50,10 +51,11 @@ pub fn ahead(state: &State, now: Time, level: Level, hungry: &mut Vec<(WorkerId,
     let mut grants = Vec::new();
     let Some(class) = state.classes.get(level.class).filter(|class| class.nodes().is_none()) else { return grants };
     hungry.retain(|(id, count)| {
-        let Some(worker) = state.workers.get(id).filter(|worker| !worker.blocked.contains(&level.class)) else {
-            return true;
+        let Some(worker) = state.workers.get(id) else { return true };
+        let placeable = |(variant, needs): &(u32, &ClassVariant)| {
+            worker.is_eligible(needs, now) && !worker.is_blocked(level.class, *variant)
         };
-        let eligible = (0u32..).zip(&class.variants).find(|(_, needs)| worker.is_eligible(needs, now));
+        let eligible = (0u32..).zip(&class.variants).find(placeable);
         grants.extend(eligible.map(|(variant, _)| (*id, variant, *count)));
         eligible.is_none()
     });
@@ -142,11 +144,10 @@ fn idle_room(state: &State, now: Time, class: ClassId, except: WorkerId) -> u32 
     let mut room = 0u32;
     for id in state.open_workers.candidates(found, WorkerId(0)).filter(|id| *id != except) {
         let Some(worker) = state.workers.get(&id) else { continue };
-        if worker.blocked.contains(&class) {
-            continue;
-        }
-        let eligible = found.variants.iter().filter(|needs| worker.is_eligible(needs, now));
-        room = room.saturating_add(eligible.map(|needs| worker.fits(needs, 1_024)).max().unwrap_or(0));
+        let eligible = (0u32..)
+            .zip(&found.variants)
+            .filter(|(variant, needs)| worker.is_eligible(needs, now) && !worker.is_blocked(class, *variant));
+        room = room.saturating_add(eligible.map(|(_, needs)| worker.fits(needs, 1_024)).max().unwrap_or(0));
     }
     room
 }

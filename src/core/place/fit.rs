@@ -33,11 +33,8 @@ pub fn fit(state: &State, now: Time, level: Level, from: WorkerId) -> Option<Vec
     state.ready.head(level)?;
     for id in state.open_workers.candidates(class, from) {
         let Some(worker) = state.workers.get(&id) else { continue };
-        if worker.blocked.contains(&level.class) {
-            continue;
-        }
         for (variant, needs) in (0u32..).zip(&class.variants) {
-            if !worker.is_eligible(needs, now) {
+            if !worker.is_eligible(needs, now) || worker.is_blocked(level.class, variant) {
                 continue;
             }
             let count = worker.fits(needs, worker.room().min(limits::TURN_ASSIGNMENTS_MAX as u32));

@@ -22,7 +22,7 @@ pub fn fit_gang(state: &State, now: Time, level: Level) -> Option<Vec<Assign>> {
     let chosen = large.into_iter().find_map(|group| {
         let fitting = group.vacant.iter().copied().filter(|id| {
             let worker = state.workers.get(id);
-            worker.is_some_and(|worker| worker.lives(min_time_us, now) && !worker.blocked.contains(&level.class))
+            worker.is_some_and(|worker| worker.lives(min_time_us, now) && !worker.is_blocked(level.class, 0))
         });
         let chosen: Vec<WorkerId> = fitting.take(nodes).collect();
         (chosen.len() == nodes).then_some(chosen)

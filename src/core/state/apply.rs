@@ -8,7 +8,7 @@ use super::jobs::{ErrorTexts, Job, Submit};
 use super::ready::{Level, Run};
 use super::tasks::{Live, Place, TaskTable};
 use super::workers::{Link, PastWorker, Worker};
-use crate::event::{Event, JobSubmitted, ServerStarted, Stamped, WorkerConnected, WorkerLost};
+use crate::event::{Event, JobSubmitted, ServerStarted, Stamped, WorkerConnected, WorkerLost, WorkerUnblocked};
 use crate::id::{AttemptId, JobId, TaskId, TaskRef, WorkerId};
 use crate::limits;
 use crate::task::{Condition, SubmitDesc};
@@ -28,7 +28,11 @@ impl State {
             Event::WorkerAway(event) => {
                 self.set_link(event.worker, Link::Away { until: at.after(limits::WORKER_AWAY_SPAN) })
             }
-            Event::WorkerReturned(event) => self.set_link(event.worker, Link::Connected),
+            Event::WorkerReturned(event) => {
+                self.set_link(event.worker, Link::Connected);
+                // Its word may have been lost with the connection; what it still cannot place, it rejects again.
+                self.apply_unblocked(&WorkerUnblocked { worker: event.worker, tasks: Vec::new() });
+            }
             Event::WorkerStopping(event) => {
                 if let Some(worker) = self.workers.get_mut(&event.worker) {
                     worker.stopping = Some(at);
@@ -45,6 +49,7 @@ impl State {
             Event::JobCompleted(event) => self.apply_completed(at, event.job),
             Event::TasksAssigned(event) => self.apply_assigned(event),
             Event::TaskAdopted(event) => self.apply_adopted(event),
+            Event::WorkerUnblocked(event) => self.apply_unblocked(event),
             Event::TasksReturned(event) => self.apply_returned(at, event),
             Event::TasksStarted(event) => self.apply_started(at, event),
             Event::TasksFinished(event) => self.apply_finished(at, event),

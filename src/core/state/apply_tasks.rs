@@ -5,7 +5,9 @@ use super::condition_met;
 use super::done::Done;
 use super::ready::Run;
 use super::tasks::{EndedRun, Live, Place, TaskStatus};
-use crate::event::{TaskAdopted, TaskFailed, TasksAssigned, TasksEnded, TasksFinished, TasksReturned, TasksStarted};
+use crate::event::{
+    TaskAdopted, TaskFailed, TasksAssigned, TasksEnded, TasksFinished, TasksReturned, TasksStarted, WorkerUnblocked,
+};
 use crate::id::{AttemptId, ClassId, Fence, JobId, TaskId, TaskRef, WorkerId};
 use crate::idset::IdRange;
 use crate::time::{Span, Time};
@@ -129,12 +131,28 @@ impl State {
             self.forget_nodes(task);
             if event.rejected
                 && let (Some(worker), Some(class)) = (self.workers.get_mut(&worker), class)
+                && let Place::Assigned { variant, .. } | Place::Running { variant, .. } = place
             {
-                worker.blocked.insert(class);
+                worker.blocked.insert((class, variant));
             }
             self.push_ready(task);
         }
         self.settle_workers(left);
+    }
+
+    /// A worker can place again what it rejected.
+    pub(super) fn apply_unblocked(&mut self, event: &WorkerUnblocked) {
+        let kinds = event.tasks.iter().filter_map(|item| Some((self.class_of(item.task)?, item.variant)));
+        let kinds: Vec<(ClassId, u32)> = kinds.collect();
+        let Some(worker) = self.workers.get_mut(&event.worker) else { return };
+        if event.tasks.is_empty() {
+            worker.blocked.clear();
+        }
+        for kind in kinds {
+            worker.blocked.remove(&kind);
+        }
+        self.move_up(event.worker);
+        self.refresh_open(event.worker);
     }
 
     /// Takes a task off a worker; [`State::settle_workers`] has to follow.
@@ -147,7 +165,6 @@ impl State {
             Place::Running { variant, .. } => {
                 worker.give(class.and_then(|class| self.classes.get(class)), variant);
                 worker.running = worker.running.saturating_sub(1);
-                worker.blocked.clear();
             }
             Place::Blocked { .. } | Place::Ready => {}
         }
@@ -177,7 +194,7 @@ impl State {
             let Place::Assigned { worker: holder, fence, variant, ahead: true } = live.place else { return };
             let class = self.classes.get(level.class);
             let Some(needs) = class.and_then(|class| class.variants.get(variant as usize)) else { return };
-            if worker.fits(needs, 1) == 0 {
+            if worker.fits(needs, 1) == 0 || worker.is_blocked(level.class, variant) {
                 return;
             }
             worker.ahead.remove(task);

@@ -49,8 +49,8 @@ pub struct Worker {
     pub running: u32,
     /// The multi-node task that has the worker for itself, as its root or as another node.
     pub gang: Option<TaskRef>,
-    /// Classes that the worker gave back, until one of its tasks ends.
-    pub blocked: BTreeSet<ClassId>,
+    /// Classes and their variants that the worker cannot place, until it says that it can.
+    pub blocked: BTreeSet<(ClassId, u32)>,
     /// Mean run time of recent tasks in microseconds; an observation, not part of the image.
     pub mean_run_us: Option<u64>,
     capacity: Vec<u64>,
@@ -134,6 +134,11 @@ impl Worker {
     /// One more than the largest index of a resource that the worker may have.
     pub fn resources(&self) -> usize {
         self.free.len()
+    }
+
+    /// Whether the worker has said that it cannot place a variant of a class, although the totals would do.
+    pub fn is_blocked(&self, class: ClassId, variant: u32) -> bool {
+        self.blocked.contains(&(class, variant))
     }
 
     /// How many tasks may still be laid on the worker, whatever is free.

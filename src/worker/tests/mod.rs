@@ -130,9 +130,7 @@ impl Peer {
         while !so(&self.seen) {
             match soon(what, self.connection.recv()).await.unwrap() {
                 Some(ToServer::Report(mut report)) => {
-                    self.seen.started.append(&mut report.started);
-                    self.seen.ended.append(&mut report.ended);
-                    self.seen.returned.append(&mut report.returned);
+                    self.seen.append(&mut report);
                 }
                 Some(ToServer::Heartbeat(_)) => self.heartbeats += 1,
                 other => panic!("{other:?} while waiting for {what}"),

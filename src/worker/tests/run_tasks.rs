@@ -186,7 +186,7 @@ async fn what_cannot_run_here_goes_back() {
     desc.request.variants[0].entries.push(gpus);
     shared.desc = Arc::new(desc);
     peer.assign(1, Some(shared), &[0]).await;
-    peer.until("return", |seen| seen.returned == vec![attempt(1, 0)]).await;
+    peer.until("return", |seen| seen.rejected == vec![attempt(1, 0)]).await;
     peer.stop(worker).await;
 }
 

@@ -5,8 +5,8 @@
 //! What holds: a share that was taken is given back to exactly the groups that it came from; taking either succeeds
 //! whole or changes nothing.
 
-use super::choose;
 use super::group::Group;
+use super::wish::Wish;
 use crate::resource::{Amount, Policy, PoolKind};
 
 /// What a task holds of one pool.
@@ -69,22 +69,50 @@ impl Books {
         }
     }
 
-    /// For idle books: whether the pool is large enough.
+    /// Whether the pool would be large enough if it were idle.
     pub(super) fn has_size(&self, amount: Amount, policy: Policy) -> bool {
+        let size = match self {
+            Self::Sum { size, .. } => *size,
+            Self::Indexed { ends, .. } => Amount::units(ends.last().copied().unwrap_or(0)),
+        };
         match self {
-            _ if policy == Policy::All => self.free() > Amount::ZERO,
-            Self::Sum { free, .. } => amount <= *free,
-            Self::Indexed { .. } => amount.0.div_ceil(Amount::UNIT) <= self.free().whole(),
+            _ if policy == Policy::All => size > Amount::ZERO,
+            Self::Sum { .. } => amount <= size,
+            Self::Indexed { .. } => amount.0.div_ceil(Amount::UNIT) <= size.whole(),
         }
     }
 
-    /// For idle books: how many groups the amount needs at least.
-    pub(super) fn groups_needed(&self, amount: Amount) -> usize {
+    /// Whether a policy chooses among groups of this pool.
+    pub(super) fn chooses_groups(&self, policy: Policy) -> bool {
+        let is_grouped = matches!(self, Self::Indexed { groups, .. } if groups.len() > 1);
+        is_grouped && !matches!(policy, Policy::Scatter | Policy::All)
+    }
+
+    /// What the groups have for an amount; `None` when together they do not cover it.
+    pub(super) fn wish(&self, amount: Amount) -> Option<Wish> {
+        let Self::Indexed { groups, .. } = self else { return None };
+        Wish::new(groups, whole_of(amount), amount.fraction())
+    }
+
+    /// Whether an amount fits now, where the policy chooses no groups.
+    pub(super) fn fits(&self, amount: Amount, policy: Policy) -> bool {
         match self {
+            _ if policy == Policy::All => self.is_idle() && self.free() > Amount::ZERO,
+            Self::Sum { free, .. } => amount <= *free,
             Self::Indexed { groups, .. } => {
-                choose::groups(groups, whole_of(amount), amount.fraction()).map_or(usize::MAX, |chosen| chosen.len())
+                let (whole, parts) = (whole_of(amount), amount.fraction());
+                let free: usize = groups.iter().map(Group::whole).sum();
+                let shared = || groups.iter().any(|group| group.fragment(parts).is_some());
+                free >= whole && (parts == 0 || free > whole || shared())
             }
-            Self::Sum { .. } => usize::MAX,
+        }
+    }
+
+    /// How often an amount is in what is free, without regard to indices and groups.
+    pub(super) fn count_in_total(&self, amount: Amount, policy: Policy) -> usize {
+        match policy {
+            Policy::All => usize::from(self.is_idle()),
+            _ => usize::try_from(self.free().0.checked_div(amount.0).unwrap_or(0)).unwrap_or(usize::MAX),
         }
     }
 
@@ -102,15 +130,18 @@ impl Books {
         }
     }
 
-    /// Takes an amount from at most `groups_max` groups; `None` when it does not fit now.
-    pub(super) fn take(&mut self, amount: Amount, policy: Policy, groups_max: usize) -> Option<Share> {
+    /// Takes an amount that fits, from the chosen groups if some were chosen; `None` when it does not fit.
+    pub(super) fn take(&mut self, amount: Amount, policy: Policy, chosen: Option<&[usize]>) -> Option<Share> {
+        if chosen.is_none() && !self.fits(amount, policy) {
+            return None;
+        }
         match self {
             Self::Sum { size, free } => {
                 let wanted = if policy == Policy::All { *size } else { amount };
                 *free = Amount(free.0.checked_sub(wanted.0)?);
                 Some(Share::Sum(wanted))
             }
-            Self::Indexed { groups, .. } => take_indices(groups, amount, policy, groups_max),
+            Self::Indexed { groups, .. } => take_indices(groups, amount, policy, chosen),
         }
     }
 
@@ -164,44 +195,26 @@ fn group_of(ends: &[u32], index: u32) -> usize {
     ends.partition_point(|end| *end <= index)
 }
 
-fn take_indices(groups: &mut [Group], amount: Amount, policy: Policy, groups_max: usize) -> Option<Share> {
+fn take_indices(groups: &mut [Group], amount: Amount, policy: Policy, chosen: Option<&[usize]>) -> Option<Share> {
     if policy == Policy::All {
-        return take_all(groups);
+        let whole = groups.iter_mut().flat_map(|group| std::iter::from_fn(move || group.pop())).collect();
+        return Some(Share::Indices { whole, part: None });
     }
     let (whole, parts) = (whole_of(amount), amount.fraction());
-    if let [group] = groups {
-        return take_flat(group, whole, parts);
+    match (groups, chosen) {
+        ([group], _) => take_flat(group, whole, parts),
+        (groups, Some(chosen)) if matches!(policy, Policy::Tight | Policy::ForceTight) => {
+            take_tight(groups, chosen.to_vec(), whole, parts)
+        }
+        (groups, Some(chosen)) => take_in_turn(groups, chosen, whole, parts),
+        (groups, None) => {
+            let all: Vec<usize> = (0..groups.len()).collect();
+            take_in_turn(groups, &all, whole, parts)
+        }
     }
-    let chosen = match policy {
-        Policy::Scatter => all_groups(groups, whole, parts)?,
-        _ => choose::groups(groups, whole, parts).filter(|chosen| chosen.len() <= groups_max)?,
-    };
-    match policy {
-        Policy::Tight | Policy::ForceTight => take_tight(groups, chosen, whole, parts),
-        _ => take_in_turn(groups, &chosen, whole, parts),
-    }
-}
-
-/// For `scatter`: all groups, if together they hold the amount.
-fn all_groups(groups: &[Group], whole: usize, parts: u64) -> Option<Vec<usize>> {
-    let free: usize = groups.iter().map(Group::whole).sum();
-    let covered = parts == 0 || free > whole || groups.iter().any(|group| group.fragment(parts).is_some());
-    (free >= whole && covered).then(|| (0..groups.len()).collect())
-}
-
-fn take_all(groups: &mut [Group]) -> Option<Share> {
-    if !groups.iter().all(Group::is_idle) || groups.iter().all(|group| group.whole() == 0) {
-        return None;
-    }
-    let whole = groups.iter_mut().flat_map(|group| std::iter::from_fn(move || group.pop())).collect();
-    Some(Share::Indices { whole, part: None })
 }
 
 fn take_flat(group: &mut Group, whole: usize, parts: u64) -> Option<Share> {
-    let needs_index = parts > 0 && group.fragment(parts).is_none();
-    if group.whole() < whole.checked_add(usize::from(needs_index))? {
-        return None;
-    }
     let taken: Vec<u32> = std::iter::from_fn(|| group.pop()).take(whole).collect();
     let part = (parts > 0).then(|| group.take_parts(parts)).flatten().map(|index| (index, parts));
     Some(Share::Indices { whole: taken, part })

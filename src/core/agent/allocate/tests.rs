@@ -9,7 +9,7 @@ use crate::resource::{Pool, PoolKind, RequestEntry};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
-fn worker(pools: &[(&str, PoolKind)]) -> Allocator {
+pub(super) fn worker(pools: &[(&str, PoolKind)]) -> Allocator {
     let pools = pools.iter().map(|(name, kind)| Pool { name: (*name).into(), kind: kind.clone() }).collect();
     Allocator::new(&WorkerResources { pools, ..Default::default() })
 }
@@ -19,7 +19,7 @@ fn request(text: &str) -> Variant {
     request_of("cpus", text)
 }
 
-fn request_of(resource: &str, text: &str) -> Variant {
+pub(super) fn request_of(resource: &str, text: &str) -> Variant {
     let mut words = text.split(' ');
     let first = words.next().unwrap();
     let (amount, policy) = match (first, words.next()) {
@@ -46,7 +46,7 @@ fn labels(allocator: &mut Allocator, text: &str) -> String {
     take(allocator, text).map_or("waits".into(), |(_, labels)| labels)
 }
 
-fn groups_of(sizes: &[u32]) -> PoolKind {
+pub(super) fn groups_of(sizes: &[u32]) -> PoolKind {
     let group = |(at, size): (usize, &u32)| (1..=*size).map(|n| (10 * at as u32 + n).to_string()).collect();
     PoolKind::Groups(sizes.iter().enumerate().map(group).collect())
 }
@@ -330,7 +330,7 @@ proptest! {
             let sum: u32 = members.map(|(_, units)| *units).sum();
             (sum as usize >= need).then_some((mask.count_ones(), sum))
         });
-        let chosen = choose::groups(&groups, need, 0).map(|chosen| {
+        let chosen = wish::Wish::new(&groups, need, 0).map(|wish| wish.best()).map(|chosen| {
             (chosen.len() as u32, chosen.iter().map(|at| free[*at]).sum::<u32>())
         });
         prop_assert_eq!(chosen, subsets.min());
