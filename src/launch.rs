@@ -1,9 +1,12 @@
-//! `hq server start` and `hq worker start`: from arguments to a running server or worker, and what is printed then.
+//! `hq server start`, `hq worker start` and `hq worker hwdetect`.
+//!
+//! From arguments to a running server or worker, and what is printed then.
 //!
 //! Server and worker know nothing of the command line, and the client nothing of them; this is where they meet.
 
-use crate::client::arguments::{GlobalOptions, ServerStartArgs, WorkerStartArgs};
-use crate::client::render::{OutputMode, server as server_view, worker as worker_view};
+use crate::batch::{Manager, Wanted};
+use crate::client::arguments::{GlobalOptions, HwDetectArgs, ManagerWord, ServerStartArgs, WorkerStartArgs};
+use crate::client::render::{OutputMode, hardware as hardware_view, server as server_view, worker as worker_view};
 use crate::client::{Error as ClientError, console::Console, fail, link};
 use crate::platform::daemon;
 use crate::platform::signal::{BrokenPipe, set_broken_pipe};
@@ -144,6 +147,13 @@ fn run_worker(global: &GlobalOptions, args: &WorkerStartArgs) -> Result<u8, Erro
     options.resources.clone_from(&args.resource);
     options.detect = args.detect_resources;
     options.coupling.clone_from(&args.coupling);
+    options.no_hyper_threading = args.no_hyper_threading;
+    options.manager = match args.manager {
+        ManagerWord::Detect => Wanted::Detect,
+        ManagerWord::None => Wanted::None,
+        ManagerWord::Pbs => Wanted::Only(Manager::Pbs),
+        ManagerWord::Slurm => Wanted::Only(Manager::Slurm),
+    };
     options.group = args.group.clone().map(|name| name.0);
     options.min_utilization_parts = args.min_utilization;
     let overviews = args.overview_interval.filter(|interval| !interval.is_zero());
@@ -157,6 +167,26 @@ fn run_worker(global: &GlobalOptions, args: &WorkerStartArgs) -> Result<u8, Erro
     options.work_dir.clone_from(&args.work_dir);
     options.zero = std::env::var_os(ZERO_WORKER_VARIABLE).is_some_and(|value| value == "1");
     worker::run(&options, &|view| print_worker(global, view)).map_err(Error::Worker)
+}
+
+/// Runs `hq worker hwdetect`.
+pub fn hwdetect(global: &GlobalOptions, args: HwDetectArgs) -> ExitCode {
+    hardware::prepare();
+    set_broken_pipe(BrokenPipe::Ends);
+    let mut options = WorkerOptions::new(PathBuf::new(), crate::VERSION);
+    options.no_hyper_threading = args.no_hyper_threading;
+    let worker::Hardware { resources, topology, gpus } = worker::look(&options);
+    let machine = args.topology.then_some(hardware_view::Machine { topology: &topology, gpus: &gpus });
+    let mut console = Console::new(global.output_mode, global.colors);
+    let shown = match global.output_mode {
+        OutputMode::Cli => console.text(&hardware_view::text(&resources, machine)),
+        OutputMode::Json => console.json(&hardware_view::to_json(&resources, machine)),
+        OutputMode::Quiet => Ok(()),
+    };
+    match shown.and_then(|()| console.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(global.output_mode, &error),
+    }
 }
 
 fn print_worker(global: &GlobalOptions, view: &WorkerView) {

@@ -3,6 +3,7 @@
 //! Modules stand in the order in which they may use each other; `tests/tidy.rs` holds the allowed directions.
 
 pub mod access;
+pub mod batch;
 pub mod client;
 pub mod eventlog;
 pub mod grammar;

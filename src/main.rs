@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The two commands that are no client's.
+/// The commands that are no client's.
 fn start(global: &GlobalOptions, command: &Command) -> ExitCode {
     match command {
         Command::Server(group) => match &group.command {
@@ -31,6 +31,7 @@ fn start(global: &GlobalOptions, command: &Command) -> ExitCode {
         },
         Command::Worker(group) => match &group.command {
             WorkerCommand::Start(args) => launch::worker(global, args),
+            WorkerCommand::HwDetect(args) => launch::hwdetect(global, *args),
             _ => ExitCode::FAILURE,
         },
         _ => ExitCode::FAILURE,

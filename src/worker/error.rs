@@ -4,7 +4,7 @@
 //!
 //! What holds: one variant for each thing that the user can put right.
 
-use crate::{access, grammar, wire};
+use crate::{access, batch, grammar, wire};
 use hq_core::limits;
 use hq_core::time::Span;
 use std::fmt;
@@ -25,6 +25,10 @@ pub enum Error {
     CpusTwice,
     /// CPUs are neither given nor looked for.
     CpusNotGiven,
+    /// No machine's CPU has this name, so its core is not known.
+    UnknownCpu(String),
+    /// The worker is not in the batch system that was asked for.
+    Manager(batch::Missing),
     /// The coupling cannot be read, or names what is not there.
     Coupling(grammar::Error),
     /// The operating system did not give what the worker needs.
@@ -75,6 +79,12 @@ impl fmt::Display for Error {
             Self::CpusNotGiven => {
                 f.write_str("You have to specify --cpus explicitly when opting out of CPU automatic detection")
             }
+            Self::UnknownCpu(label) => write!(
+                f,
+                "There is no CPU `{label}` on this machine, so it is not known with which others it shares a core; \
+                 leave it out, or `--no-hyper-threading`"
+            ),
+            Self::Manager(error) => error.fmt(f),
             Self::Coupling(error) => error.fmt(f),
             Self::System { doing, source } => write!(f, "Cannot start the worker: {doing} failed: {source}"),
             Self::Directory { path, source } => write!(f, "Cannot create directory {}: {source}", path.display()),
@@ -94,7 +104,12 @@ impl std::error::Error for Error {
             Self::Access(error) => error.source(),
             Self::Dial(error) => error.source(),
             Self::Broken(error) => error.source(),
-            Self::Resources(_) | Self::CpusTwice | Self::CpusNotGiven | Self::Coupling(_) => None,
+            Self::UnknownCpu(_)
+            | Self::Manager(_)
+            | Self::Resources(_)
+            | Self::CpusTwice
+            | Self::CpusNotGiven
+            | Self::Coupling(_) => None,
             Self::Heartbeat { .. } | Self::Refused(_) | Self::ServerLost => None,
         }
     }

@@ -13,6 +13,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 mod desk;
+mod detect;
 mod error;
 mod inbox;
 mod link;
@@ -32,4 +33,5 @@ mod tests;
 
 pub use error::Error;
 pub use options::{COUPLING_NONE, WorkerOptions};
+pub use resources::{Hardware, look};
 pub use start::run;

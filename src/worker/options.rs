@@ -5,6 +5,7 @@
 //! What holds: a value that the server would refuse is refused by [`WorkerOptions::check`] before any connection.
 
 use super::error::Error;
+use crate::batch;
 use crate::grammar::detection::Detection;
 use hq_core::limits;
 use hq_core::resource::{Pool, PoolKind};
@@ -27,6 +28,8 @@ pub struct WorkerOptions {
     pub no_hyper_threading: bool,
     /// Which groups are good to use together, as `grammar::coupling` reads it, or [`COUPLING_NONE`]; none: as found.
     pub coupling: Option<String>,
+    /// The batch system whose job the worker is in.
+    pub manager: batch::Wanted,
     /// Group for multi-node tasks; none: the allocation, or else one for all.
     pub group: Option<String>,
     /// Name shown to users; none: this machine's.
@@ -66,6 +69,7 @@ impl WorkerOptions {
             detect: Detection::ALL,
             no_hyper_threading: false,
             coupling: None,
+            manager: batch::Wanted::Detect,
             group: None,
             hostname: None,
             heartbeat: limits::HEARTBEAT_DEFAULT,

@@ -19,6 +19,7 @@ use super::resources;
 use super::spawn::Launcher;
 use super::timers::Timers;
 use super::turn::Turn;
+use crate::batch;
 use crate::platform::process::{CHILDREN_MAX, Spawner};
 use crate::platform::{hardware, host, process, signal};
 use hq_core::agent::{Agent, AgentConfig};
@@ -49,7 +50,8 @@ pub fn run(options: &WorkerOptions, on_registered: &dyn Fn(&WorkerView)) -> Resu
     options.check()?;
     hardware::prepare();
     prepare_process()?;
-    let resources = resources::offered(options)?;
+    let allocation = batch::find(options.manager).map_err(Error::Manager)?;
+    let resources = resources::offered(options, allocation.as_ref())?;
     let work_dir = WorkDir::create(options.work_dir.as_deref())?;
     // Nothing is served on this port; its address is part of what is shown about a worker.
     let listener = TcpListener::bind("0.0.0.0:0").map_err(Error::system("opening a port"))?;
@@ -59,7 +61,8 @@ pub fn run(options: &WorkerOptions, on_registered: &dyn Fn(&WorkerView)) -> Resu
         None => host::name().map_err(Error::system("asking for the host name"))?,
     };
     let shown_dir = work_dir.path().to_string_lossy().into_owned();
-    let config = profile::config(options, resources, profile::Place { hostname, port, work_dir: shown_dir });
+    let place = profile::Place { hostname, port, work_dir: shown_dir, allocation };
+    let config = profile::config(options, resources, place);
     let runtime = Builder::new_current_thread().enable_all().build().map_err(Error::system("starting a runtime"))?;
     let ended = work(&runtime, options, config, &work_dir, on_registered);
     runtime.shutdown_background();

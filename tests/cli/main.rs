@@ -8,6 +8,7 @@
 mod harness;
 
 mod access;
+mod hardware;
 mod job;
 mod journal;
 mod offline;

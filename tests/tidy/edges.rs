@@ -24,7 +24,7 @@ pub const DIRECTIONS: &[(&str, &[&str])] = &[
     ("access", &["wire::key", "wire::SecretKey", "wire::Role", "wire::Identity", "wire::ServerUid", "platform"]),
     // Level 3. Placeholders are resolved where a task starts, hence worker -> grammar.
     ("server", &["core", "journal", "eventlog", "wire", "batch", "access", "platform"]),
-    ("worker", &["core", "journal::disk", "journal::stream", "grammar", "wire", "access", "platform"]),
+    ("worker", &["core", "batch", "journal::disk", "journal::stream", "grammar", "wire", "access", "platform"]),
     // The client reads journals and streams; it never writes one.
     (
         "client",
@@ -49,7 +49,7 @@ pub const DIRECTIONS: &[(&str, &[&str])] = &[
     ),
     ("web", &["core::view", "server::session"]),
     // Level 4: from the arguments to the mode that they ask for.
-    ("launch", &["client", "server", "worker", "web", "access", "wire", "grammar", "platform", "core"]),
+    ("launch", &["client", "server", "worker", "web", "batch", "access", "wire", "grammar", "platform", "core"]),
     ("main", &["launch", "client", "server", "worker", "web", "access", "grammar", "platform", "core"]),
 ];
 

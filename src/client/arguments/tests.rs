@@ -132,10 +132,12 @@ fn what_does_not_exist_is_unknown() {
         &["job", "timeline"],
         &["job", "open"],
         &["task", "explain", "1", "0"],
+        &["worker", "address", "last"],
         &["server", "restart"],
         &["journal", "prune"],
         &["output-log", "dir", "export", "1"],
         &["jo", "list"],
+        &["worker", "start", "--resource=a=1"],
         &["worker", "start", "--max-parallel-downloads=4"],
         &["job", "-V"],
     ] {

@@ -35,6 +35,9 @@ pub enum WorkerCommand {
     Info(WorkerSelectorArgs),
     /// Print the host name of a worker
     Address(WorkerAddressArgs),
+    /// Show what a worker would find on this machine; needs no server
+    #[command(name = "hwdetect")]
+    HwDetect(HwDetectArgs),
     /// Wait until so many workers are connected
     Wait(WorkerWaitArgs),
 }
@@ -46,6 +49,19 @@ pub enum OnServerLostWord {
     Stop,
     /// Let running tasks end, start no others, then exit
     FinishRunning,
+}
+
+/// Where a worker looks for the batch job that it is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ManagerWord {
+    /// In PBS, else in Slurm, else nowhere
+    Detect,
+    /// Nowhere
+    None,
+    /// In PBS; it is an error if there is none
+    Pbs,
+    /// In Slurm; it is an error if there is none
+    Slurm,
 }
 
 /// Which workers are listed.
@@ -71,6 +87,17 @@ pub struct WorkerAddressArgs {
     /// Id of the worker
     #[arg(value_name = "ID")]
     pub worker: u32,
+}
+
+/// Options of `hq worker hwdetect`.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct HwDetectArgs {
+    /// Show only the first hardware thread of each core
+    #[arg(long)]
+    pub no_hyper_threading: bool,
+    /// Show also how the machine is built: packages, NUMA nodes, caches, cores, threads and GPUs
+    #[arg(long)]
+    pub topology: bool,
 }
 
 /// Arguments of `hq worker wait`.
@@ -110,9 +137,17 @@ pub struct WorkerStartArgs {
     pub detect_resources: Detection,
     /// Groups that are good to use together, for example `cpus[0]:gpus/nvidia[0],cpus[1]:gpus/nvidia[1]=512`
     ///
-    /// The number is the weight, 256 when it is missing.
+    /// The number is the weight, 256 when it is missing; `none` keeps GPUs without groups and uncoupled.
+    ///
+    /// [default: CPUs and GPUs of one NUMA node, where several nodes have GPUs]
     #[arg(long, value_name = "SPEC")]
     pub coupling: Option<String>,
+    /// Offer only the first hardware thread of each core
+    #[arg(long)]
+    pub no_hyper_threading: bool,
+    /// The batch system whose job this worker is in; its remaining time, memory and id are used
+    #[arg(long, value_name = "MANAGER", value_enum, default_value = "detect")]
+    pub manager: ManagerWord,
     /// Group of workers within which multi-node tasks run [default: the batch job's id, else `default`]
     #[arg(long, value_name = "NAME", value_parser = values::non_empty)]
     pub group: Option<NonEmpty>,
@@ -139,7 +174,7 @@ pub struct WorkerStartArgs {
     pub idle_timeout: Option<Duration>,
     /// Stop after this time, for example `1:30:00` or `2h`; running tasks are ended and run again elsewhere
     ///
-    /// [default: unlimited]
+    /// [default: what is left to the batch job, else unlimited]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse_clock_or_human)]
     pub time_limit: Option<Duration>,
     /// What to do when the server stays away for longer than the worker's lease (40 minutes)

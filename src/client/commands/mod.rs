@@ -29,12 +29,12 @@ use hq_core::time::Time;
 use std::io::Write;
 use std::process::ExitCode;
 
-/// Runs a client command and gives its exit code; `None` for the two commands that are no client's:
-/// `server start` and `worker start`.
+/// Runs a client command and gives its exit code; `None` for the commands that are no client's:
+/// `server start`, `worker start` and `worker hwdetect`.
 pub fn run(global: &GlobalOptions, command: &Command) -> Option<ExitCode> {
     let is_start = match command {
         Command::Server(group) => matches!(group.command, ServerCommand::Start(_)),
-        Command::Worker(group) => matches!(group.command, WorkerCommand::Start(_)),
+        Command::Worker(group) => matches!(group.command, WorkerCommand::Start(_) | WorkerCommand::HwDetect(_)),
         _ => false,
     };
     if is_start {
@@ -86,7 +86,7 @@ fn dispatch(global: &GlobalOptions, command: &Command, console: &mut Console) ->
             WorkerCommand::Address(args) => worker::address(&mut Link::open(global)?, *args, console),
             WorkerCommand::Wait(args) => worker::wait(&mut Link::open(global)?, *args),
             WorkerCommand::Info(args) => worker::info(&mut Link::open(global)?, args, console),
-            WorkerCommand::Start(_) => Err(Error::Unexpected),
+            WorkerCommand::Start(_) | WorkerCommand::HwDetect(_) => Err(Error::Unexpected),
         },
         Command::Server(group) => match &group.command {
             ServerCommand::Stop => server::stop(&mut Link::open(global)?),

@@ -1,32 +1,28 @@
-//! What this machine offers to tasks: CPUs by NUMA node, and memory.
+//! What this machine offers to tasks: its parts (packages, NUMA nodes, caches, cores, threads), memory and GPUs.
 //!
-//! A worker offers what it finds here unless its user says otherwise. CPUs are found with hwloc, or without it by
-//! reading /sys; both give the same on the machines that they both know.
+//! A worker offers what it finds here unless its user says otherwise. The parts are found with hwloc, or without it by
+//! reading /sys; both give the same on the machines that they both know. GPUs and memory are found by files alone.
 //!
-//! Invariants: only CPUs that this process may run on are reported, each once, ascending within a group; no group is
-//! empty, and there is at least one.
+//! Invariants: only CPUs that this process may run on are reported; memory is what its cgroups leave of the machine's.
 
-mod sysfs;
+mod gpu;
 #[cfg(feature = "hwloc")]
+mod hwloc;
+mod memory;
+mod smi;
+mod sysfs;
 mod topology;
 #[cfg(all(feature = "hwloc", target_feature = "crt-static"))]
 mod udev_stub;
 
-use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The CPUs that tasks may use.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cpus {
-    /// Operating system numbers of the CPUs, one group for each NUMA node that has any, in the order of the nodes.
-    pub groups: Vec<Vec<u32>>,
-    /// CPUs of the machine were left out because this process may not run on them.
-    pub filtered: bool,
-}
+pub use gpu::{AMD_VARIABLE, Gpu, Gpus, NVIDIA_VARIABLE};
+pub use topology::{Branch, Part, PartKind, Topology};
 
 /// Hardware could not be looked at.
 #[derive(Debug)]
@@ -56,6 +52,13 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+/// Directory in which /proc, /sys and /dev of the machine to describe are found; for tests.
+const ROOT_VARIABLE: &str = "HQ_HARDWARE_ROOT";
+
+fn root() -> PathBuf {
+    std::env::var_os(ROOT_VARIABLE).filter(|root| !root.is_empty()).map_or_else(|| PathBuf::from("/"), PathBuf::from)
+}
+
 /// hwloc loads plugins from here; a static executable must not load any, and none of them knows more about CPUs.
 const PLUGINS_VARIABLE: &str = "HWLOC_PLUGINS_PATH";
 const PLUGINS_NOWHERE: &str = "/nonexistent";
@@ -63,8 +66,8 @@ const PLUGINS_NOWHERE: &str = "/nonexistent";
 /// Whether [`PLUGINS_VARIABLE`] was set by this program.
 static PLUGINS_OFF: AtomicBool = AtomicBool::new(false);
 
-/// Prepares this process for [`cpus`]. To be called at the start of `main`: with more than one thread it does
-/// nothing, because the environment cannot be changed safely then, and `cpus` uses /sys where it must.
+/// Prepares this process for [`topology`]. To be called at the start of `main`: with more than one thread it does
+/// nothing, because the environment cannot be changed safely then, and `topology` uses /sys where it must.
 pub fn prepare() {
     if std::env::var_os(PLUGINS_VARIABLE).is_some() || !is_single_threaded() {
         return;
@@ -84,57 +87,69 @@ pub fn own_variables() -> Vec<(&'static OsStr, &'static OsStr)> {
     if PLUGINS_OFF.load(Ordering::Acquire) { vec![own] } else { Vec::new() }
 }
 
-/// The CPUs of this machine that this process may use: within its affinity mask, which its cgroup bounds. Where
-/// nothing can be found out, as many as the standard library says, numbered from 0.
-pub fn cpus() -> Cpus {
-    let root = Path::new("/");
-    let found = match from_hwloc(root) {
-        Some(cpus) => Ok(cpus),
-        None => sysfs::cpus(root),
+/// The parts of this machine that this process may use: within its affinity mask, which its cgroup bounds. Where
+/// nothing can be found out, as many CPUs as the standard library says, numbered from 0.
+pub fn topology() -> Topology {
+    let root = root();
+    let found = match from_hwloc(&root) {
+        Some(topology) => Ok(topology),
+        None => from_files(&root),
     };
     found.unwrap_or_else(|error| {
         log::warn!("CPUs are counted only, because their places are not known: {error}");
         let count = std::thread::available_parallelism().map_or(1, |count| count.get());
-        Cpus { groups: vec![(0..u32::try_from(count).unwrap_or(u32::MAX)).collect()], filtered: false }
+        Topology::flat(u32::try_from(count).unwrap_or(u32::MAX))
     })
 }
 
-/// Total memory of this machine, bytes. (hwloc and the files of the nodes miss memory that was added at run time.)
-pub fn memory_total_bytes() -> Result<u64, Error> {
-    sysfs::memory_total_bytes(Path::new("/"))
+fn from_files(root: &Path) -> Result<Topology, Error> {
+    let topology = Topology::new(sysfs::parts(root)?).within(&sysfs::allowed(root)?);
+    if topology.is_empty() { Err(Error::Format { path: root.join("proc/self/status") }) } else { Ok(topology) }
 }
 
 #[cfg(feature = "hwloc")]
-fn from_hwloc(root: &Path) -> Option<Cpus> {
-    if cfg!(target_feature = "crt-static") && !PLUGINS_OFF.load(Ordering::Acquire) {
+fn from_hwloc(root: &Path) -> Option<Topology> {
+    if root != Path::new("/") || (cfg!(target_feature = "crt-static") && !PLUGINS_OFF.load(Ordering::Acquire)) {
         return None;
     }
+    let mut parts = hwloc::parts()?;
     // A made-up topology is not this machine, so the mask of this process means nothing there.
     let made_up = ["HWLOC_SYNTHETIC", "HWLOC_XMLFILE"].iter().any(|name| std::env::var_os(name).is_some());
-    let mask = if made_up { None } else { Some(sysfs::allowed(root).ok()?) };
-    collect(topology::cpus_by_node()?, mask.as_ref())
+    if made_up {
+        return Some(Topology::new(parts)).filter(|topology| !topology.is_empty());
+    }
+    let memory = sysfs::memory_by_node(root);
+    for part in parts.iter_mut().filter(|part| part.kind == PartKind::Node) {
+        part.bytes = part.number.and_then(|node| memory.get(&node).copied());
+    }
+    let topology = Topology::new(parts).within(&sysfs::allowed(root).ok()?);
+    (!topology.is_empty()).then_some(topology)
 }
 
 #[cfg(not(feature = "hwloc"))]
-fn from_hwloc(_root: &Path) -> Option<Cpus> {
+fn from_hwloc(_root: &Path) -> Option<Topology> {
     None
 }
 
-/// Groups from pairs of node and CPU, within `mask`. `None`: nothing is left.
-fn collect(pairs: Vec<(u32, u32)>, mask: Option<&BTreeSet<u32>>) -> Option<Cpus> {
-    let all = pairs.len();
-    let allowed = pairs.into_iter().filter(|(_, cpu)| mask.is_none_or(|mask| mask.contains(cpu)));
-    let mut seen = BTreeSet::new();
-    let mut groups = std::collections::BTreeMap::<u32, BTreeSet<u32>>::new();
-    let mut kept = 0;
-    for (node, cpu) in allowed {
-        kept += 1;
-        if seen.insert(cpu) {
-            groups.entry(node).or_default().insert(cpu);
-        }
-    }
-    let groups: Vec<Vec<u32>> = groups.into_values().map(|cpus| cpus.into_iter().collect()).collect();
-    (!groups.is_empty()).then_some(Cpus { groups, filtered: kept < all })
+/// Memory that tasks may use here, bytes: that of the machine, or what the cgroups of this process leave of it. (hwloc and
+/// the files of the nodes miss memory that was added at run time, so they are not asked.)
+pub fn memory_bytes() -> Result<u64, Error> {
+    let root = root();
+    let total = memory::total_bytes(&root)?;
+    Ok(memory::limit_bytes(&root).map_or(total, |limit| limit.min(total)))
+}
+
+/// The GPUs of NVIDIA that this process may use.
+pub fn nvidia_gpus() -> Gpus {
+    let names = std::cell::OnceCell::new();
+    let value = std::env::var(NVIDIA_VARIABLE).ok();
+    gpu::nvidia(&root(), value.as_deref(), &|mig| smi::name_of(names.get_or_init(smi::mig_names), mig))
+}
+
+/// The GPUs of AMD that this process may use.
+pub fn amd_gpus() -> Gpus {
+    let value = std::env::var(AMD_VARIABLE).ok();
+    gpu::amd(&root(), value.as_deref())
 }
 
 #[cfg(test)]
@@ -142,25 +157,28 @@ mod tests {
     use super::*;
     use std::process::{Command, Stdio};
 
-    #[test]
-    fn groups_are_disjoint_sorted_and_within_the_mask() {
-        let mask = BTreeSet::from([0, 1, 2, 5]);
-        let pairs = vec![(1, 5), (0, 2), (0, 0), (1, 2), (2, 7)];
-        let cpus = collect(pairs.clone(), Some(&mask)).unwrap();
-        assert_eq!(cpus, Cpus { groups: vec![vec![0, 2], vec![5]], filtered: true });
-        let cpus = collect(pairs, None).unwrap();
-        assert_eq!(cpus, Cpus { groups: vec![vec![0, 2], vec![5], vec![7]], filtered: false });
-        assert_eq!(collect(vec![(0, 9)], Some(&mask)), None);
-        assert_eq!(collect(Vec::new(), None), None);
+    /// A root with these files.
+    pub(super) fn machine(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let path = root.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        root
     }
 
     #[test]
     fn this_machine_is_described_by_both_readers_alike() {
-        let cpus = cpus();
-        assert_eq!(cpus, sysfs::cpus(Path::new("/")).unwrap());
-        let count: usize = cpus.groups.iter().map(Vec::len).sum();
-        assert_eq!(count, sysfs::allowed(Path::new("/")).unwrap().len());
-        assert!(memory_total_bytes().unwrap() > 1 << 20);
+        let found = topology();
+        let by_files = from_files(Path::new("/")).unwrap();
+        assert_eq!(found.nodes(), by_files.nodes());
+        let cpus: Vec<u32> = found.nodes().into_iter().flat_map(|(_, cpus)| cpus).collect();
+        assert_eq!(cpus.len(), sysfs::allowed(Path::new("/")).unwrap().len());
+        for cpu in cpus {
+            assert_eq!(found.siblings(cpu), by_files.siblings(cpu), "{cpu}");
+        }
+        assert!(memory_bytes().unwrap() > 1 << 20);
     }
 
     /// Runs one test of this file again in a process of its own, since the environment and the CPU mask belong to
@@ -184,20 +202,20 @@ mod tests {
     #[test]
     fn the_affinity_mask_is_respected() {
         if is_child() {
-            println!("result: {:?}", cpus().groups);
+            println!("result: {:?}", topology().nodes());
             return;
         }
         let first = *sysfs::allowed(Path::new("/")).unwrap().first().unwrap();
         let shown = in_child("the_affinity_mask_is_respected", &["taskset", "-c", &first.to_string()], &[]);
-        assert_eq!(shown, format!("[[{first}]]"));
+        assert_eq!(shown, format!("[(0, [{first}])]"));
     }
 
     #[cfg(feature = "hwloc")]
     #[test]
     fn nodes_become_groups() {
         if is_child() {
-            let groups = cpus().groups;
-            println!("result: {} x {:?}", groups.len(), groups.last().unwrap());
+            let nodes = topology().nodes();
+            println!("result: {} x {:?}", nodes.len(), nodes.last().unwrap().1);
             return;
         }
         let table = [

@@ -1,44 +1,119 @@
-//! Reads the kernel's own description of CPUs and memory.
+//! Reads the kernel's own description of CPUs.
 //!
 //! It is what remains where hwloc is not built in or does not work, and it always tells which CPUs are allowed.
 //!
 //! Invariants: every function takes the root of the file system, so that tests can show any machine; unexpected
-//! content is an error that names the file.
+//! content is an error that names the file. What a kernel or a container does not show is left out of the topology;
+//! only the list of CPUs has to be there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Cpus, Error, collect};
+use super::Error;
+use super::topology::{Part, PartKind};
 
 /// More CPUs or nodes than any machine has; a larger number in a list is an error.
 const NUMBER_MAX: u32 = 1 << 20;
+/// More caches than a CPU has.
+const CACHES_MAX: u32 = 16;
 
-/// The CPUs by NUMA node, from the nodes' lists, or without nodes from the list of CPUs that are online.
-pub(super) fn cpus(root: &Path) -> Result<Cpus, Error> {
-    let mask = allowed(root)?;
-    let nodes = match read_list(root.join("sys/devices/system/node/online")) {
-        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => None,
-        result => Some(result?),
+const CPUS: &str = "sys/devices/system/cpu";
+const NODES: &str = "sys/devices/system/node";
+
+/// The parts of the machine.
+pub(super) fn parts(root: &Path) -> Result<Vec<Part>, Error> {
+    let mut parts = nodes(root)?;
+    let threads: BTreeSet<u32> = match parts.is_empty() {
+        false => parts.iter().flat_map(|part| part.cpus.iter().copied()).collect(),
+        true => read_list(root.join(CPUS).join("online"))?,
     };
-    let mut pairs = Vec::new();
-    match nodes {
-        Some(nodes) => {
-            for node in nodes {
-                let list = read_list(root.join(format!("sys/devices/system/node/node{node}/cpulist")))?;
-                pairs.extend(list.into_iter().map(|cpu| (node, cpu)));
-            }
-        }
-        None => {
-            let online = read_list(root.join("sys/devices/system/cpu/online"))?;
-            pairs.extend(online.into_iter().map(|cpu| (0, cpu)));
+    // Two CPUs of a part give the same part, so a map holds it once.
+    let mut shared = BTreeMap::new();
+    for cpu in &threads {
+        let dir = root.join(CPUS).join(format!("cpu{cpu}"));
+        for part in around(&dir) {
+            shared.insert((part.kind, part.cpus.clone()), part);
         }
     }
-    let status = || Error::Format { path: root.join("proc/self/status") };
-    collect(pairs, Some(&mask)).ok_or_else(status)
+    parts.extend(packages(root, &threads));
+    parts.extend(shared.into_values());
+    parts.extend(threads.iter().map(|cpu| Part {
+        kind: PartKind::Thread,
+        number: Some(*cpu),
+        bytes: None,
+        cpus: vec![*cpu],
+    }));
+    Ok(parts)
 }
 
-/// The CPUs that this process may run on; no limit on their number, unlike the system call's usual wrappers.
+fn nodes(root: &Path) -> Result<Vec<Part>, Error> {
+    let numbers = match read_list(root.join(NODES).join("online")) {
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        result => result?,
+    };
+    let node = |number: u32| {
+        let dir = root.join(NODES).join(format!("node{number}"));
+        let cpus = read_list(dir.join("cpulist"))?.into_iter().collect();
+        Ok(Part { kind: PartKind::Node, number: Some(number), bytes: node_bytes(&dir), cpus })
+    };
+    numbers.into_iter().map(node).collect()
+}
+
+/// Memory of a node. Memory that was added at run time may be missing, so the sum is not the machine's.
+fn node_bytes(dir: &Path) -> Option<u64> {
+    let text = std::fs::read_to_string(dir.join("meminfo")).ok()?;
+    let total = text.lines().find_map(|line| line.split_once("MemTotal:").map(|(_, rest)| rest));
+    total?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// Memory of each node of the machine, by its number, bytes.
+pub(super) fn memory_by_node(root: &Path) -> BTreeMap<u32, u64> {
+    let numbers = read_list(root.join(NODES).join("online")).unwrap_or_default();
+    let bytes = |number: u32| Some((number, node_bytes(&root.join(NODES).join(format!("node{number}")))?));
+    numbers.into_iter().filter_map(bytes).collect()
+}
+
+/// The core and the caches that a CPU is in.
+fn around(dir: &Path) -> Vec<Part> {
+    let topology = dir.join("topology");
+    let of = |name: &str| read_list(topology.join(name)).ok();
+    let mut parts = Vec::new();
+    if let Some(cpus) = of("core_cpus_list").or_else(|| of("thread_siblings_list")) {
+        let number = number(&topology.join("core_id"));
+        parts.push(Part { kind: PartKind::Core, number, bytes: None, cpus: cpus.into_iter().collect() });
+    }
+    let caches = (0..CACHES_MAX).map(|index| dir.join(format!("cache/index{index}")));
+    parts.extend(caches.map_while(|dir| dir.is_dir().then(|| cache(&dir))).flatten());
+    parts
+}
+
+/// A cache of the second level or above that holds data.
+fn cache(dir: &Path) -> Option<Part> {
+    let level = u8::try_from(number(&dir.join("level"))?).ok().filter(|level| *level >= 2)?;
+    let holds_data = read(&dir.join("type")).is_ok_and(|kind| kind.trim() != "Instruction");
+    let cpus = read_list(dir.join("shared_cpu_list")).ok()?.into_iter().collect();
+    let size = read(&dir.join("size")).ok();
+    let kib = size.and_then(|size| size.trim().strip_suffix('K')?.parse::<u64>().ok());
+    let bytes = kib.and_then(|kib| kib.checked_mul(1024));
+    holds_data.then_some(Part { kind: PartKind::Cache(level), number: None, bytes, cpus })
+}
+
+/// Packages by their numbers: kernels differ in the name of the file that lists their CPUs.
+fn packages(root: &Path, threads: &BTreeSet<u32>) -> Vec<Part> {
+    let mut packages: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for cpu in threads {
+        let file = root.join(CPUS).join(format!("cpu{cpu}/topology/physical_package_id"));
+        if let Some(package) = number(&file) {
+            packages.entry(package).or_default().push(*cpu);
+        }
+    }
+    let part = |(number, cpus)| Part { kind: PartKind::Package, number: Some(number), bytes: None, cpus };
+    packages.into_iter().map(part).collect()
+}
+
+/// The CPUs that this process may run on; no limit on their number, unlike the system call's usual wrappers. The
+/// kernel keeps it within what the cgroup allows.
 pub(super) fn allowed(root: &Path) -> Result<BTreeSet<u32>, Error> {
     let path = root.join("proc/self/status");
     let text = read(&path)?;
@@ -47,17 +122,13 @@ pub(super) fn allowed(root: &Path) -> Result<BTreeSet<u32>, Error> {
     numbers.filter(|numbers| !numbers.is_empty()).ok_or(Error::Format { path })
 }
 
-/// `MemTotal` in bytes.
-pub(super) fn memory_total_bytes(root: &Path) -> Result<u64, Error> {
-    let path = root.join("proc/meminfo");
-    let text = read(&path)?;
-    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB"));
-    let total = total.and_then(|kib| kib.trim().parse::<u64>().ok()?.checked_mul(1024));
-    total.ok_or(Error::Format { path })
+pub(super) fn read(path: &Path) -> Result<String, Error> {
+    std::fs::read_to_string(path).map_err(|source| Error::Io { path: path.to_path_buf(), source })
 }
 
-fn read(path: &Path) -> Result<String, Error> {
-    std::fs::read_to_string(path).map_err(|source| Error::Io { path: path.to_path_buf(), source })
+/// A file with one number in it; kernels write -1 for what is not known, which is none.
+pub(super) fn number(path: &Path) -> Option<u32> {
+    read(path).ok()?.trim().parse().ok()
 }
 
 fn read_list(path: PathBuf) -> Result<BTreeSet<u32>, Error> {
@@ -80,73 +151,5 @@ fn numbers(text: &str) -> Option<BTreeSet<u32>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fs;
-
-    fn machine(files: &[(&str, &str)]) -> tempfile::TempDir {
-        let root = tempfile::tempdir().unwrap();
-        for (name, text) in files {
-            let path = root.path().join(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
-        root
-    }
-
-    const NODE: &str = "sys/devices/system/node";
-
-    #[test]
-    fn lists_are_read_as_the_kernel_writes_them() {
-        let table: [(&str, Option<&[u32]>); 12] = [
-            ("", Some(&[])),
-            ("0", Some(&[0])),
-            ("0-3,8,10-11", Some(&[0, 1, 2, 3, 8, 10, 11])),
-            ("5-5", Some(&[5])),
-            ("3-1", None),
-            ("0-4294967295", None),
-            ("1-", None),
-            ("-", None),
-            (",", None),
-            ("a", None),
-            ("0-1-2", None),
-            ("99999999999999999999", None),
-        ];
-        for (text, expected) in table {
-            assert_eq!(numbers(text), expected.map(|list| list.iter().copied().collect()), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn nodes_masks_and_their_absence() {
-        let status = ("proc/self/status", "Name:\thq\nCpus_allowed_list:\t0-2,5\n");
-        let two = [
-            status,
-            ("sys/devices/system/node/online", "0-2\n"),
-            ("sys/devices/system/node/node0/cpulist", "0-3\n"),
-            ("sys/devices/system/node/node1/cpulist", "4-7\n"),
-            ("sys/devices/system/node/node2/cpulist", "\n"),
-        ];
-        let cpus_of = |files: &[(&str, &str)]| cpus(machine(files).path());
-        assert_eq!(cpus_of(&two).unwrap(), Cpus { groups: vec![vec![0, 1, 2], vec![5]], filtered: true });
-
-        let flat = [status, ("sys/devices/system/cpu/online", "0-2,5\n")];
-        assert_eq!(cpus_of(&flat).unwrap(), Cpus { groups: vec![vec![0, 1, 2, 5]], filtered: false });
-
-        assert!(matches!(cpus_of(&two[..3]).unwrap_err(), Error::Io { path, .. } if path.ends_with("node1/cpulist")));
-        let elsewhere = [status, ("sys/devices/system/cpu/online", "8\n")];
-        assert!(matches!(cpus_of(&elsewhere).unwrap_err(), Error::Format { .. }));
-        let broken = [("proc/self/status", "Name:\thq\n")];
-        assert!(matches!(cpus_of(&broken).unwrap_err(), Error::Format { path } if path.ends_with("status")));
-        assert!(cpus_of(&[(&format!("{NODE}/online"), "0\n")]).is_err());
-    }
-
-    #[test]
-    fn memory_is_in_bytes() {
-        let total = |text: &str| memory_total_bytes(machine(&[("proc/meminfo", text)]).path());
-        assert_eq!(total("MemTotal:       24685120 kB\nMemFree: 1 kB\n").unwrap(), 24_685_120 * 1024);
-        for bad in ["", "MemTotal: x kB", "MemTotal: 5", "MemTotal: 18446744073709551615 kB"] {
-            assert!(matches!(total(bad).unwrap_err(), Error::Format { .. }), "{bad}");
-        }
-    }
-}
+#[path = "sysfs_tests.rs"]
+mod tests;
