@@ -88,6 +88,35 @@ impl WorkDir {
     }
 }
 
+/// The files that tell a multi-node task its nodes.
+#[derive(Debug)]
+pub(super) struct NodeFiles {
+    /// With names up to the first dot.
+    pub(super) short_names: PathBuf,
+    /// With names as they are.
+    pub(super) full_names: PathBuf,
+}
+
+/// Writes the names of nodes into a task directory, one a line.
+///
+/// # Errors
+/// What the operating system said.
+pub(super) fn write_node_files(task_dir: &Path, nodes: &[String]) -> io::Result<NodeFiles> {
+    let files = NodeFiles { short_names: task_dir.join("hq-nodefile"), full_names: task_dir.join("hq-hostfile") };
+    let lines = |of: fn(&str) -> &str| nodes.iter().map(|name| format!("{}\n", of(name))).collect::<String>();
+    std::fs::write(&files.short_names, lines(short_name))?;
+    std::fs::write(&files.full_names, lines(|name| name))?;
+    Ok(files)
+}
+
+/// A host name up to its first dot; an address of IPv4 or IPv6 as it is.
+fn short_name(name: &str) -> &str {
+    if name.contains(':') || name.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+        return name;
+    }
+    name.split('.').next().unwrap_or(name)
+}
+
 /// Locks a directory of this worker and writes down whose lock it is.
 fn hold(root: &Path) -> io::Result<File> {
     let lock = File::open(root)?;
@@ -172,6 +201,15 @@ mod tests {
         drop(lock);
         sweep(parent.path());
         assert!(!alive.exists() && kept.iter().all(|root| root.exists()));
+    }
+
+    #[test]
+    fn names_of_nodes() {
+        let dir = tempfile::tempdir().unwrap();
+        let nodes = ["n1.cluster.org", "n2", "10.0.0.3", "fe80::1", "1a.b"].map(str::to_owned);
+        let files = write_node_files(dir.path(), &nodes).unwrap();
+        assert_eq!(std::fs::read_to_string(files.short_names).unwrap(), "n1\nn2\n10.0.0.3\nfe80::1\n1a\n");
+        assert_eq!(std::fs::read_to_string(files.full_names).unwrap(), nodes.join("\n") + "\n");
     }
 
     #[test]

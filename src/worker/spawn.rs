@@ -3,19 +3,20 @@
 //! What all tasks of a description share is worked out once; a task costs its own few variables and paths.
 //!
 //! What holds: a task sees the worker's environment, then its job's variables, then ours, which overwrite; variables
-//! of a task in which the worker itself may run are not passed on.
+//! of a task in which the worker itself may run are not passed on; a task that asked for no GPUs sees none of those
+//! that the worker gives to others, unless its job's variables say so.
 
-use super::local::WorkDir;
+use super::local::{self, WorkDir};
 use crate::grammar::placeholder::{self, Context, ResolvedPaths};
 use crate::platform::process::{Environment, Output, SpawnSpec, Stdin};
 use hq_core::agent::SpawnOrder;
 use hq_core::attempt::{DescKey, SharedDesc};
-use hq_core::resource::{Amount, CPUS, Policy, Variant};
+use hq_core::resource::{Amount, CPUS, Policy, Variant, WorkerResources};
 use hq_core::task::{Destination, DestinationKind, PinMode, TaskDesc};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Variables that belong to one task; a worker that runs inside a task does not hand them to its own.
@@ -47,10 +48,18 @@ pub(super) struct Launch {
     pub(super) stream_dir: Option<String>,
 }
 
+/// GPUs by the name of the resource, with the variable that shows them to programs.
+const GPU_VARIABLES: [(&str, &str); 2] =
+    [("gpus/nvidia", "CUDA_VISIBLE_DEVICES"), ("gpus/amd", "ROCR_VISIBLE_DEVICES")];
+
+type Gpus = Vec<(&'static str, &'static str)>;
+
 /// Turns orders into launches.
 #[derive(Debug)]
 pub(super) struct Launcher {
     base: Environment,
+    /// GPUs that this worker offers, of [`GPU_VARIABLES`].
+    gpus: Gpus,
     server_uid: String,
     work_dir: WorkDir,
     prepared: BTreeMap<(DescKey, u32), Prepared>,
@@ -73,15 +82,15 @@ struct Prepared {
 #[derive(Debug)]
 struct Resource {
     values: String,
-    also: &'static [&'static str],
+    also: Option<&'static str>,
     is_cpus: bool,
     /// The number of CPUs is known only with the labels.
     count_threads: bool,
 }
 
 impl Launcher {
-    /// A launcher for a worker whose own program is at `executable`.
-    pub(super) fn new(executable: Option<PathBuf>, work_dir: WorkDir) -> Self {
+    /// A launcher for a worker whose own program is at `executable` and that offers these resources.
+    pub(super) fn new(executable: Option<PathBuf>, work_dir: WorkDir, resources: &WorkerResources) -> Self {
         let mut base = Environment::inherited();
         for (name, _) in std::env::vars_os() {
             let is_of_task = name.to_str().is_some_and(|name| {
@@ -96,7 +105,8 @@ impl Launcher {
         if let Some(executable) = executable {
             base.set("HQ", executable);
         }
-        Self { base, server_uid: String::new(), work_dir, prepared: BTreeMap::new() }
+        let offered = GPU_VARIABLES.iter().copied().filter(|(name, _)| resources.size_of(name) > Amount::ZERO);
+        Self { base, gpus: offered.collect(), server_uid: String::new(), work_dir, prepared: BTreeMap::new() }
     }
 
     /// The server's uid, for placeholders.
@@ -117,11 +127,11 @@ impl Launcher {
         let at = (order.key, order.variant);
         let current = self.prepared.get(&at).is_some_and(|prepared| Arc::ptr_eq(&prepared.shared, &order.shared));
         if !current {
-            let prepared = Prepared::new(order, &self.base, &self.server_uid);
+            let prepared = Prepared::new(order, &self.base, &self.gpus, &self.server_uid);
             self.prepared.insert(at, prepared);
         }
         let Some(prepared) = self.prepared.get(&at) else { return Err("the description of the task is gone".into()) };
-        let task_dir = if prepared.shared.desc.task_dir {
+        let task_dir = if prepared.shared.desc.task_dir || !order.nodes.is_empty() {
             Some(self.work_dir.create_task_dir().map_err(|error| format!("Cannot create task directory: {error}"))?)
         } else {
             None
@@ -129,14 +139,14 @@ impl Launcher {
         let launch = prepared.launch(order, task_dir.clone());
         if let (Err(_), Some(dir)) = (&launch, &task_dir) {
             // Nobody knows of the directory yet.
-            let _ = std::fs::remove_dir(dir);
+            let _ = std::fs::remove_dir_all(dir);
         }
         launch
     }
 }
 
 impl Prepared {
-    fn new(order: &SpawnOrder, base: &Environment, server_uid: &str) -> Self {
+    fn new(order: &SpawnOrder, base: &Environment, gpus: &Gpus, server_uid: &str) -> Self {
         let shared = Arc::clone(&order.shared);
         let desc = &shared.desc;
         let context = Context {
@@ -150,7 +160,14 @@ impl Prepared {
         environment.set("HQ_JOB_ID", order.key.job.to_string());
         environment.set("HQ_SUBMIT_DIR", &shared.submit_dir);
         let variant = usize::try_from(order.variant).ok().and_then(|at| desc.request.variants.get(at));
+        let variant = variant.filter(|variant| variant.nodes == 0);
         let resources = variant.map(|variant| static_resources(desc, variant, &mut environment)).unwrap_or_default();
+        if let Some(variant) = variant {
+            // What others were given is not for this task.
+            let asked = |name| variant.entries.iter().any(|entry| entry.resource == name);
+            let hidden = gpus.iter().filter(|(name, _)| !asked(*name));
+            hidden.for_each(|(_, variable)| set_unless_given(desc, &mut environment, variable, ""));
+        }
         if desc.request.variants.len() > 1 {
             environment.set("HQ_RESOURCE_VARIANT", order.variant.to_string());
         }
@@ -193,6 +210,7 @@ impl Prepared {
         if let Some(dir) = &task_dir {
             environment.set("HQ_TASK_DIR", dir);
             environment.set("HQ_ERROR_FILENAME", dir.join(ERROR_FILE_NAME));
+            set_nodes(&order.nodes, dir, &mut environment)?;
         }
         let mut words = self.words.clone();
         self.set_resources(order, &mut environment, &mut words)?;
@@ -260,6 +278,19 @@ fn set_unless_given(desc: &TaskDesc, environment: &mut Environment, name: &str, 
     }
 }
 
+/// Writes down the nodes of a multi-node task, and where.
+fn set_nodes(nodes: &[String], task_dir: &Path, environment: &mut Environment) -> Result<(), String> {
+    if nodes.is_empty() {
+        return Ok(());
+    }
+    let files = local::write_node_files(task_dir, nodes);
+    let files = files.map_err(|error| format!("Cannot write the node files of the task: {error}"))?;
+    environment.set("HQ_NUM_NODES", nodes.len().to_string());
+    environment.set("HQ_NODE_FILE", files.short_names);
+    environment.set("HQ_HOST_FILE", files.full_names);
+    Ok(())
+}
+
 /// Sets the variables that the request alone decides.
 fn static_resources(desc: &TaskDesc, variant: &Variant, environment: &mut Environment) -> Vec<Resource> {
     let mut resources = Vec::with_capacity(variant.entries.len());
@@ -273,12 +304,8 @@ fn static_resources(desc: &TaskDesc, variant: &Variant, environment: &mut Enviro
         if is_cpus && !threads_given && integral && entry.policy != Policy::All {
             environment.set("OMP_NUM_THREADS", entry.amount.whole().to_string());
         }
-        let also: &[&str] = match entry.resource.as_str() {
-            CPUS => &["HQ_CPUS"],
-            "gpus/nvidia" => &["CUDA_VISIBLE_DEVICES"],
-            "gpus/amd" => &["ROCR_VISIBLE_DEVICES"],
-            _ => &[],
-        };
+        let gpus = GPU_VARIABLES.iter().find(|(name, _)| *name == entry.resource);
+        let also = if is_cpus { Some("HQ_CPUS") } else { gpus.map(|(_, variable)| *variable) };
         if entry.resource == "gpus/nvidia" {
             environment.set("CUDA_DEVICE_ORDER", "PCI_BUS_ID");
         }

@@ -105,7 +105,7 @@ fn work(
         inbox: Arc::clone(&inbox),
         outbound: Arc::clone(&outbound),
         spawner,
-        launcher: Launcher::new(host::executable().ok(), work_dir.clone()),
+        launcher: Launcher::new(host::executable().ok(), work_dir.clone(), &config.resources),
         streams,
         zero: options.zero,
         timers: Timers::default(),

@@ -103,3 +103,94 @@ fn a_task_that_one_worker_cannot_place_runs_on_another() {
     cluster.write("go", "");
     cluster.wait_job(job, "FINISHED");
 }
+
+/// Runs `env` as a task and gives the lines that begin so.
+fn environment(cluster: &Cluster, options: &[&str], prefixes: &[&str]) -> Vec<String> {
+    let words: Vec<&str> = options.iter().copied().chain(["--wait", "--", "env"]).collect();
+    let job = cluster.submit(&words);
+    let text = cluster.read(&format!("job-{job}/0.stdout"));
+    let mut lines: Vec<String> =
+        text.lines().filter(|line| prefixes.iter().any(|prefix| line.starts_with(prefix))).map(str::to_owned).collect();
+    lines.sort_unstable();
+    lines
+}
+
+#[test]
+fn a_task_finds_what_it_was_given() {
+    let mut cluster = Cluster::start();
+    let resources = ["--cpus=[[a,b],[c,d]]", "--resource=gpus/nvidia=[x,y]", "--resource=mem=sum(100)"];
+    cluster.start_worker_with(&resources);
+    let prefixes = ["HQ_RESOURCE", "HQ_CPUS", "OMP_", "CUDA_", "ROCR_", "HQ_PIN"];
+    let lines =
+        environment(&cluster, &["--cpus=1.5 tight", "--resource=gpus/nvidia=0.5", "--resource=mem=10.5"], &prefixes);
+    let cpus = lines.iter().find_map(|line| line.strip_prefix("HQ_CPUS=")).unwrap().to_owned();
+    assert!(["a,b", "b,a", "c,d", "d,c"].contains(&cpus.as_str()), "{cpus}");
+    let expected = [
+        "CUDA_DEVICE_ORDER=PCI_BUS_ID",
+        "CUDA_VISIBLE_DEVICES=y",
+        &format!("HQ_CPUS={cpus}"),
+        "HQ_RESOURCE_REQUEST_cpus=1.5 tight",
+        "HQ_RESOURCE_REQUEST_gpus_nvidia=0.5 compact",
+        "HQ_RESOURCE_REQUEST_mem=10.5 compact",
+        &format!("HQ_RESOURCE_VALUES_cpus={cpus}"),
+        "HQ_RESOURCE_VALUES_gpus_nvidia=y",
+    ];
+    assert_eq!(lines, expected);
+    // GPUs that others may have been given are hidden, unless the job says otherwise.
+    let expected = ["CUDA_VISIBLE_DEVICES=", "OMP_NUM_THREADS=4"];
+    assert_eq!(environment(&cluster, &["--cpus=all"], &["CUDA_", "ROCR_", "OMP_"]), expected);
+    let given = ["--env=CUDA_VISIBLE_DEVICES=x", "--env=OMP_NUM_THREADS=1", "--cpus=2"];
+    let expected = ["CUDA_VISIBLE_DEVICES=x", "OMP_NUM_THREADS=1"];
+    assert_eq!(environment(&cluster, &given, &["CUDA_", "ROCR_", "OMP_"]), expected);
+}
+
+#[test]
+fn pinning() {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:\t")).unwrap();
+    let cpu = allowed.split(['-', ',']).next().unwrap();
+    let mut cluster = Cluster::start();
+    cluster.start_worker_with(&[&format!("--cpus=[{cpu}]")]);
+    let omp = environment(&cluster, &["--pin=omp"], &["HQ_PIN", "OMP_"]);
+    let places = format!("OMP_PLACES={{{cpu}}}");
+    assert_eq!(omp, ["HQ_PIN=omp", "OMP_NUM_THREADS=1", &places, "OMP_PROC_BIND=close"]);
+    if std::process::Command::new("taskset").arg("--version").output().is_err() {
+        eprintln!("there is no taskset here; pinning by it is not tested");
+        return;
+    }
+    let job = cluster.submit(&[
+        "--pin=taskset",
+        "--wait",
+        "--",
+        "sh",
+        "-c",
+        "echo $HQ_PIN; grep Cpus_allowed_list /proc/self/status",
+    ]);
+    assert_eq!(cluster.read(&format!("job-{job}/0.stdout")), format!("taskset\nCpus_allowed_list:\t{cpu}\n"));
+}
+
+#[test]
+fn a_task_on_several_nodes_finds_them() {
+    let mut cluster = Cluster::start();
+    for name in ["n1.cluster", "n2.cluster"] {
+        cluster.start_worker_with(&["--cpus=1", &format!("--hostname={name}")]);
+    }
+    let script = "cat $HQ_NODE_FILE $HQ_HOST_FILE; echo $HQ_NUM_NODES; dirname $HQ_NODE_FILE; echo $HQ_TASK_DIR; env | \
+        grep -c -e HQ_RESOURCE -e HQ_CPUS -e OMP_NUM_THREADS";
+    let job = cluster.submit(&["--nodes=2", "--wait", "--", "sh", "-c", script]);
+    let output = cluster.read(&format!("job-{job}/0.stdout"));
+    let lines: Vec<&str> = output.lines().collect();
+    assert_eq!(lines[..5], ["n1", "n2", "n1.cluster", "n2.cluster", "2"], "{output}");
+    assert!(lines[5] == lines[6] && lines[5].starts_with('/') && lines[7] == "0", "{output}");
+    assert!(!std::path::Path::new(lines[5]).exists());
+}
+
+#[test]
+fn a_task_directory_is_there_for_the_task_alone() {
+    let cluster = Cluster::with_worker(1);
+    let script = "test -d $HQ_TASK_DIR && echo $HQ_TASK_DIR && echo my reason > $HQ_ERROR_FILENAME; exit 3";
+    let job = cluster.submit(&["--task-dir", "--wait", "--", "sh", "-c", script]);
+    let dir = cluster.read(&format!("job-{job}/0.stdout"));
+    assert!(!std::path::Path::new(dir.trim()).exists() && dir.contains("/t"), "{dir}");
+    assert_eq!(cluster.tasks(job)[0]["error"], json!("my reason\n"));
+}
