@@ -7,6 +7,7 @@ use crate::attempt::{Assignment, Attempt, Registration, WorkerReport};
 use crate::event::Stamped;
 use crate::id::{Epoch, JobId, WorkerId};
 use crate::task::SubmitRequest;
+use crate::time::Span;
 use crate::worker::LostReason;
 
 /// A command. Everything that is not a function of the state comes in with it.
@@ -63,6 +64,18 @@ pub enum Command {
         /// Which.
         workers: Vec<WorkerId>,
     },
+    /// A client has workers end once what runs there has ended.
+    DrainWorkers {
+        /// Which.
+        workers: Vec<WorkerId>,
+        /// After this time they are stopped.
+        timeout: Option<Span>,
+    },
+    /// A worker takes nothing new, since it will end.
+    Draining {
+        /// Who.
+        worker: WorkerId,
+    },
     /// Time passed.
     Tick,
 }
@@ -80,10 +93,10 @@ pub struct Canceled {
     pub already_ended: u64,
 }
 
-/// What became of the stopping of one worker.
+/// What became of the stopping or draining of one worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WorkerStop {
-    /// It was told to stop.
+    /// It was told to stop, or drains.
     Stopped,
     /// It has ended already.
     AlreadyStopped,

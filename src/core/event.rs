@@ -9,7 +9,7 @@ use crate::id::{AttemptId, Epoch, JobId, TaskId, WorkerId};
 use crate::idset::IdSet;
 use crate::task::SubmitDesc;
 use crate::time::Time;
-use crate::worker::{LostReason, WorkerConfig};
+use crate::worker::{Drain, LostReason, WorkerConfig};
 use std::sync::Arc;
 
 int_struct! {
@@ -46,6 +46,16 @@ int_struct! {
     pub struct WorkerChanged {
         /// The worker.
         0 => pub worker: WorkerId,
+    }
+}
+
+int_struct! {
+    /// A worker gets nothing new, and is stopped once nothing is left there.
+    pub struct WorkerDraining {
+        /// The worker.
+        0 => pub worker: WorkerId,
+        /// How.
+        1 => pub drain: Drain,
     }
 }
 
@@ -232,6 +242,8 @@ int_enum! {
         13 => WorkerStopping(WorkerChanged),
         /// See [`WorkerLost`].
         14 => WorkerLost(WorkerLost),
+        /// See [`WorkerDraining`].
+        16 => WorkerDraining(WorkerDraining),
         /// See [`WorkerUnblocked`].
         18 => WorkerUnblocked(WorkerUnblocked),
         /// See [`JobSubmitted`].
@@ -278,6 +290,7 @@ impl Event {
             | Self::WorkerAway(_)
             | Self::WorkerReturned(_)
             | Self::WorkerStopping(_)
+            | Self::WorkerDraining(_)
             | Self::WorkerLost(_)
             | Self::WorkerUnblocked(_) => None,
             Self::JobSubmitted(e) => Some(e.job),

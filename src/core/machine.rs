@@ -4,8 +4,10 @@
 //! a burst is placed once. Nothing in here waits and nothing fails: a command that cannot be carried out is answered
 //! with a refusal and changes nothing.
 
+mod leave;
+
 use crate::attempt::{AssignedTask, Assignment, Attempt, DescKey, Registration, SharedDesc, WorkerReport};
-use crate::command::{Canceled, Command, Effect, Output, Reply, WorkerStop};
+use crate::command::{Canceled, Command, Effect, Output, Reply};
 use crate::decide::{cancel, depend, register, report, submit, time};
 use crate::event::{
     Event, JobCanceled, JobChanged, ServerStarted, ServerStopped, Stamped, TaskFailed, TasksAssigned, TasksEnded,
@@ -23,7 +25,7 @@ use crate::time::Time;
 use crate::view::TaskState;
 use crate::worker::LostReason;
 use serde_bytes::ByteBuf;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// See the module's text.
@@ -78,8 +80,11 @@ impl Machine {
                 turn.output.effects.push(Effect::CloseWorker { worker });
             }
             Command::StopWorkers { workers } => turn.stop_workers(&workers),
+            Command::DrainWorkers { workers, timeout } => turn.drain_workers(&workers, timeout),
+            Command::Draining { worker } => turn.draining(worker),
             Command::Tick => turn.tick(),
         }
+        turn.stop_drained();
         turn.complete_jobs();
         turn.output
     }
@@ -271,6 +276,7 @@ impl Turn<'_> {
         let report = WorkerReport { started, ended, ..WorkerReport::default() };
         self.report(worker, &report);
         self.machine.asked_back.clear();
+        self.remind(worker);
         self.output.reply = Reply::Registered { worker, drop: reunion.drop };
     }
 
@@ -354,7 +360,7 @@ impl Turn<'_> {
 
     fn lose(&mut self, worker: WorkerId, reason: LostReason) {
         let Some(found) = self.state().workers.get(&worker) else { return };
-        let reason = if found.stopping.is_some() && reason.is_crash() { LostReason::Stopped } else { reason };
+        let reason = if found.is_leaving() && reason.is_crash() { LostReason::Stopped } else { reason };
         let (lost, failed) = time::loss(self.state(), worker, reason);
         self.emit(lost);
         // What others were asked for is asked again if it is still wanted; a second question changes nothing.
@@ -362,29 +368,6 @@ impl Turn<'_> {
         for failed in failed {
             self.fail(failed);
         }
-    }
-
-    fn stop_workers(&mut self, workers: &[WorkerId]) {
-        let mut results = BTreeMap::new();
-        for worker in workers {
-            let status = if self.state().workers.contains_key(worker) {
-                WorkerStop::Stopped
-            } else if self.state().past_workers.contains_key(worker) {
-                WorkerStop::AlreadyStopped
-            } else {
-                WorkerStop::NotFound
-            };
-            results.insert(*worker, status);
-        }
-        for worker in results.iter().filter(|(_, status)| **status == WorkerStop::Stopped).map(|(worker, _)| *worker) {
-            self.order_stop(worker);
-        }
-        self.output.reply = Reply::WorkersStopped(results.into_iter().collect());
-    }
-
-    fn order_stop(&mut self, worker: WorkerId) {
-        self.emit(Event::WorkerStopping(WorkerChanged { worker }));
-        self.output.effects.push(Effect::StopWorker { worker });
     }
 
     fn tick(&mut self) {

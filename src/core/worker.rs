@@ -1,7 +1,7 @@
 //! What is known about a worker: its configuration, how it ends, what it offers.
 
 use crate::resource::WorkerResources;
-use crate::time::Span;
+use crate::time::{Span, Time};
 use std::collections::BTreeMap;
 
 int_choice! {
@@ -45,6 +45,17 @@ impl LostReason {
             Self::IdleTimeout => "idle timeout",
             Self::TimeLimitReached => "time limit reached",
         }
+    }
+}
+
+int_struct! {
+    /// A worker gets nothing new, and ends once nothing runs there any more.
+    #[derive(Copy, Eq)]
+    pub struct Drain {
+        /// When it is stopped, whatever runs there.
+        0 => pub until: Option<Time>,
+        /// Whether the worker itself wants to end, since it was told so by a signal. Its end is then no crash.
+        1 => pub own: bool,
     }
 }
 

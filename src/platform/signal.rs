@@ -19,16 +19,19 @@ pub enum Request {
     HangUp,
     /// SIGTSTP, usually Ctrl-Z; only asked for by those that cannot be suspended.
     Suspend,
+    /// SIGUSR1, by which batch systems announce the end; only asked for by those that can prepare for it.
+    Announce,
 }
 
 impl Request {
-    /// `SIGINT`, `SIGTERM`, `SIGHUP` or `SIGTSTP`.
+    /// `SIGINT`, `SIGTERM`, `SIGHUP`, `SIGTSTP` or `SIGUSR1`.
     pub fn name(self) -> &'static str {
         match self {
             Request::Interrupt => "SIGINT",
             Request::Terminate => "SIGTERM",
             Request::HangUp => "SIGHUP",
             Request::Suspend => "SIGTSTP",
+            Request::Announce => "SIGUSR1",
         }
     }
 }
@@ -40,6 +43,7 @@ pub struct Termination {
     terminate: Signal,
     hang_up: Signal,
     suspend: Option<Signal>,
+    announce: Option<Signal>,
 }
 
 impl Termination {
@@ -50,34 +54,40 @@ impl Termination {
             terminate: signal(SignalKind::terminate())?,
             hang_up: signal(SignalKind::hangup())?,
             suspend: None,
+            announce: None,
         })
     }
 
-    /// As [`listen`](Self::listen), and SIGTSTP as well: a suspended worker would only look dead to its server.
-    pub fn listen_with_suspend() -> io::Result<Self> {
+    /// As [`listen`](Self::listen), and SIGTSTP and SIGUSR1 as well: a suspended worker would only look dead to its
+    /// server, and one whose end is announced can see to it that nothing is lost.
+    pub fn listen_as_worker() -> io::Result<Self> {
         let mut termination = Self::listen()?;
         termination.suspend = Some(signal(SignalKind::from_raw(libc::SIGTSTP))?);
+        termination.announce = Some(signal(SignalKind::user_defined1())?);
         Ok(termination)
     }
 
     /// The next request; cancel-safe. Pending for ever when the runtime is being shut down.
     pub async fn next(&mut self) -> Request {
-        let suspend = async {
-            let received = match &mut self.suspend {
-                Some(signal) => signal.recv().await,
-                None => None,
-            };
-            if received.is_none() {
-                std::future::pending::<()>().await;
-            }
-        };
         tokio::select! {
             Some(()) = self.interrupt.recv() => Request::Interrupt,
             Some(()) = self.terminate.recv() => Request::Terminate,
             Some(()) = self.hang_up.recv() => Request::HangUp,
-            () = suspend => Request::Suspend,
+            () = received(&mut self.suspend) => Request::Suspend,
+            () = received(&mut self.announce) => Request::Announce,
             else => std::future::pending().await,
         }
+    }
+}
+
+/// Waits for a signal; for ever for one that was not asked for.
+async fn received(signal: &mut Option<Signal>) {
+    let received = match signal {
+        Some(signal) => signal.recv().await,
+        None => None,
+    };
+    if received.is_none() {
+        std::future::pending::<()>().await;
     }
 }
 
@@ -142,12 +152,13 @@ mod tests {
 
     #[tokio::test]
     async fn requests_arrive_in_the_stream() {
-        let mut termination = Termination::listen_with_suspend().unwrap();
+        let mut termination = Termination::listen_as_worker().unwrap();
         for (number, request) in [
             (libc::SIGINT, Request::Interrupt),
             (libc::SIGTERM, Request::Terminate),
             (libc::SIGHUP, Request::HangUp),
             (libc::SIGTSTP, Request::Suspend),
+            (libc::SIGUSR1, Request::Announce),
         ] {
             let signal = nix::sys::signal::Signal::try_from(number).unwrap();
             nix::sys::signal::raise(signal).unwrap();

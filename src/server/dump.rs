@@ -53,7 +53,12 @@ fn worker(worker: &Worker) -> Value {
     json!({
         "id": worker.id.0,
         "assignment": worker.tasks.iter().take(TASKS_MAX).map(name).collect::<Vec<_>>(),
-        "flags": {"stopping": worker.stopping.is_some(), "accepts": worker.accepts(), "away_until_us": away_until},
+        "flags": {
+            "stopping": worker.stopping.is_some(),
+            "draining": worker.draining.is_some(),
+            "accepts": worker.accepts(),
+            "away_until_us": away_until,
+        },
         "termination_time": config.time_limit.map(|limit| worker.started.after(limit).0),
         "idle_timestamp": worker.tasks.is_empty().then_some(worker.idle_since.0),
         "last_heartbeat": null,

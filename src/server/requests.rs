@@ -2,7 +2,8 @@
 
 use super::dump;
 use crate::wire::message::{
-    JobCancelResult, Request, Response, Selector, SelectorKind, TaskPageRequest, WorkerStopResult, WorkerStopStatus,
+    DrainRequest, JobCancelResult, Request, Response, Selector, SelectorKind, TaskPageRequest, WorkerStopResult,
+    WorkerStopStatus,
 };
 use hq_core::command::{Command, Reply, WorkerStop};
 use hq_core::id::{JobId, WorkerId};
@@ -41,7 +42,10 @@ pub fn plan(state: &State, request: Request) -> Plan {
         Request::Wait(selector) => watch(state, &selector, false),
         Request::Progress(selector) => watch(state, &selector, true),
         Request::Workers(selector) => Plan::Answer(workers(state, &selector)),
-        Request::StopWorkers(selector) => stop_workers(state, &selector),
+        Request::StopWorkers(selector) => ordered(state, &selector, |workers| Command::StopWorkers { workers }),
+        Request::DrainWorkers(DrainRequest { selector, timeout }) => {
+            ordered(state, &selector, |workers| Command::DrainWorkers { workers, timeout })
+        }
         Request::StopServer(_) => Plan::Stop,
         Request::DebugDump(_) => Plan::Answer(Response::Dumped(ByteBuf::from(dump::state(state)))),
         Request::ServerInfo(_) | Request::History(_) => Plan::Session,
@@ -175,7 +179,8 @@ fn workers(state: &State, selector: &Selector) -> Response {
     Response::Workers((found, missing))
 }
 
-fn stop_workers(state: &State, selector: &Selector) -> Plan {
+/// A command for the workers that a selector means; `all` are those that have not ended.
+fn ordered(state: &State, selector: &Selector, command: impl FnOnce(Vec<WorkerId>) -> Command) -> Plan {
     let workers = match selector.kind {
         SelectorKind::All => state.workers.keys().copied().collect(),
         SelectorKind::Last if state.last_worker.0 == 0 => Vec::new(),
@@ -185,5 +190,5 @@ fn stop_workers(state: &State, selector: &Selector) -> Plan {
             Err(reason) => return Plan::Answer(Response::Refused(reason)),
         },
     };
-    Plan::Command(Command::StopWorkers { workers })
+    Plan::Command(command(workers))
 }

@@ -302,6 +302,7 @@ impl Turn {
                 self.command(Command::Leaving { worker, reason });
                 self.links.close(worker);
             }
+            ToServer::Draining(_) => drop(self.command(Command::Draining { worker })),
             ToServer::Register(_) | ToServer::Heartbeat(_) => {}
         }
     }
@@ -311,6 +312,7 @@ impl Turn {
 fn log_event(stamped: &Stamped) {
     match &stamped.event {
         Event::WorkerLost(lost) => log::info!("Worker {} connection closed: {}", lost.worker, lost.reason.words()),
+        Event::WorkerDraining(event) => log::info!("Worker {} is draining", event.worker),
         Event::WorkerAway(away) => log::warn!("The connection to worker {} is broken; it may come back", away.worker),
         _ => {}
     }

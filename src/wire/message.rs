@@ -50,6 +50,16 @@ int_struct! {
 }
 
 int_struct! {
+    /// Has workers take nothing new and end.
+    pub struct DrainRequest {
+        /// Which.
+        0 => pub selector: Selector,
+        /// What runs for longer is interrupted and runs again elsewhere; none: it may end.
+        1 => pub timeout: Option<Span>,
+    }
+}
+
+int_struct! {
     /// Asks for one page of the tasks of one job.
     pub struct TaskPageRequest {
         /// The job.
@@ -94,6 +104,8 @@ int_enum! {
         10 => Workers(Selector),
         /// Stop workers: [`Response::WorkersStopped`].
         11 => StopWorkers(Selector),
+        /// Have workers end once nothing runs there: [`Response::WorkersStopped`].
+        12 => DrainWorkers(DrainRequest),
         /// The server's record: [`Response::Server`].
         20 => ServerInfo(Empty),
         /// End the server: [`Response::Stopping`].
@@ -120,9 +132,9 @@ int_struct! {
 }
 
 int_choice! {
-    /// What became of the stopping of one worker.
+    /// What became of the stopping or draining of one worker.
     pub enum WorkerStopStatus {
-        /// It was told to stop.
+        /// It was told to stop, or drains.
         0 => Stopped,
         /// It is not running any more.
         1 => AlreadyStopped,
@@ -228,6 +240,8 @@ int_enum! {
         3 => Heartbeat(Empty),
         /// It ends now, on purpose; the number is that of the reason ([`hq_core::worker::LostReason`]).
         4 => Leaving(hq_core::worker::LostReason),
+        /// It takes nothing new, since it will end once what runs there has.
+        5 => Draining(Empty),
     }
 }
 

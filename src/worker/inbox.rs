@@ -44,6 +44,8 @@ pub(super) enum Input {
     Server(ToWorker),
     /// The worker shall end.
     Leave(LostReason),
+    /// The worker shall take nothing new, and end when nothing runs any more.
+    Drain,
     /// A program was started, or not.
     Started(Attempt, Box<Result<Spawned, SpawnError>>, Time),
     /// A process ended.

@@ -221,16 +221,17 @@ impl Link<'_> {
             if !beats {
                 self.gather(&mut pace).await;
             }
+            let drains = self.outbound.takes_drain();
             let (report, departure) = self.outbound.take();
             let Some(departure) = departure else {
-                if let Err(error) = say(sender, report, beats).await {
+                if let Err(error) = say(sender, drains, report, beats).await {
                     log::debug!("Lost the server: {error}");
                     return None;
                 }
                 continue;
             };
             let farewell = async {
-                say(sender, report, false).await?;
+                say(sender, drains, report, false).await?;
                 if let Some(reason) = departure.leaving {
                     sender.send(&ToServer::Leaving(reason)).await?;
                 }
@@ -254,8 +255,11 @@ async fn departed(outbound: &Outbound) -> Departure {
     }
 }
 
-/// Sends a report, if there is something in it, and a heartbeat, if one is due.
-async fn say(sender: &mut wire::Sender, report: WorkerReport, beats: bool) -> Result<(), wire::Error> {
+/// Sends that the worker drains, if that is new, a report, if there is something in it, and a heartbeat, if one is due.
+async fn say(sender: &mut wire::Sender, drains: bool, report: WorkerReport, beats: bool) -> Result<(), wire::Error> {
+    if drains {
+        sender.send(&ToServer::Draining(Empty {})).await?;
+    }
     for part in parts(report) {
         sender.send(&ToServer::Report(part)).await?;
     }

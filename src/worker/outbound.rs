@@ -28,6 +28,9 @@ struct Pending {
     open: bool,
     report: WorkerReport,
     departure: Option<Departure>,
+    /// Whether the worker takes nothing new, and whether this connection has carried that.
+    draining: bool,
+    drain_told: bool,
 }
 
 /// See the module.
@@ -49,7 +52,13 @@ impl Outbound {
 
     /// A registration is about to tell everything up to here: gathers what comes after it.
     pub(super) fn open(&self) {
-        *self.lock() = Pending { open: true, ..Pending::default() };
+        let mut pending = self.lock();
+        let draining = pending.draining;
+        *pending = Pending { open: true, draining, ..Pending::default() };
+        drop(pending);
+        if draining {
+            self.changed.notify_one();
+        }
     }
 
     /// The connection is gone.
@@ -85,6 +94,21 @@ impl Outbound {
         self.backlog.load(Ordering::Relaxed)
     }
 
+    /// The worker takes nothing new from now on.
+    pub(super) fn drain(&self) {
+        self.lock().draining = true;
+        self.changed.notify_one();
+        self.urgent.notify_one();
+    }
+
+    /// Whether that has to be told on this connection; told once.
+    pub(super) fn takes_drain(&self) -> bool {
+        let mut pending = self.lock();
+        let tells = pending.draining && pending.open && !pending.drain_told;
+        pending.drain_told |= tells;
+        tells
+    }
+
     /// The worker ends once what was reported is sent.
     pub(super) fn depart(&self, departure: Departure) {
         self.lock().departure = Some(departure);
@@ -105,7 +129,8 @@ impl Outbound {
     /// Whether starts are all there is to tell.
     pub(super) fn is_calm(&self) -> bool {
         let pending = self.lock();
-        pending.departure.is_none() && !pending.report.is_urgent()
+        let drains = pending.draining && !pending.drain_told;
+        !drains && pending.departure.is_none() && !pending.report.is_urgent()
     }
 
     /// Takes all that was gathered. The start of a task whose end is in the same report is part of its outcome.

@@ -22,7 +22,7 @@ use super::turn::Turn;
 use crate::batch;
 use crate::platform::process::{CHILDREN_MAX, Spawner};
 use crate::platform::{hardware, host, process, signal};
-use hq_core::agent::{Agent, AgentConfig};
+use hq_core::agent::{Agent, AgentConfig, Awaited};
 use hq_core::attempt::WorkerReport;
 use hq_core::limits;
 use hq_core::view::WorkerView;
@@ -115,6 +115,7 @@ fn work(
         report: WorkerReport::default(),
         desk,
         quick: true,
+        awaited: Awaited::Nothing,
         ended: false,
         inputs: Vec::new(),
     });
@@ -145,13 +146,18 @@ fn work(
 
 /// Makes requests to end one more input.
 fn listen(inbox: Arc<Inbox>) -> Result<(), Error> {
-    let requests = signal::Termination::listen_with_suspend();
+    let requests = signal::Termination::listen_as_worker();
     let mut requests = requests.map_err(Error::system("taking over signals"))?;
     tokio::spawn(async move {
         loop {
             let request = requests.next().await;
-            log::info!("Received {}, the worker ends", request.name());
-            inbox.put(Input::Leave(LostReason::Stopped));
+            if request == signal::Request::Announce {
+                log::info!("Received {}, the worker drains: it ends when its tasks have", request.name());
+                inbox.put(Input::Drain);
+            } else {
+                log::info!("Received {}, the worker ends", request.name());
+                inbox.put(Input::Leave(LostReason::Stopped));
+            }
         }
     });
     Ok(())

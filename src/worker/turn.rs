@@ -15,7 +15,7 @@ use super::timers::Timers;
 use crate::platform::process::{Child, Exit, SpawnError, SpawnJob, SpawnSpec, Spawned, Spawner, Status};
 use crate::platform::{clock, signal};
 use crate::wire::message::ToWorker;
-use hq_core::agent::{Agent, AgentCommand, AgentEffect, KillKind, ProcessEnd, ProcessStatus, SpawnOrder};
+use hq_core::agent::{Agent, AgentCommand, AgentEffect, Awaited, KillKind, ProcessEnd, ProcessStatus, SpawnOrder};
 use hq_core::attempt::{Attempt, WorkerReport};
 use hq_core::limits;
 use hq_core::time::Time;
@@ -46,6 +46,8 @@ pub(super) struct Turn {
     /// Where threads that start and reap put what happened.
     pub(super) desk: Weak<Desk>,
     pub(super) quick: bool,
+    /// What the worker waits for before it ends.
+    pub(super) awaited: Awaited,
     pub(super) ended: bool,
     /// Room for inputs, kept from turn to turn.
     pub(super) inputs: Vec<Input>,
@@ -113,6 +115,7 @@ impl Turn {
         while let Some(command) = commands.pop_front() {
             for effect in self.agent.handle(now, command) {
                 if let AgentEffect::Exit { code, leaving } = effect {
+                    self.log_end();
                     self.outbound.add(&mut self.report);
                     self.outbound.depart(Departure { code, leaving });
                     self.ended = true;
@@ -144,6 +147,7 @@ impl Turn {
                 AgentCommand::ServerLost
             }
             Input::Leave(reason) => AgentCommand::Leave(reason),
+            Input::Drain => AgentCommand::Drain,
             Input::Server(message) => match command_of(message) {
                 Some(command) => command,
                 None => return,
@@ -177,12 +181,32 @@ impl Turn {
             AgentEffect::Spawn(order) => self.launch(&order, now, commands),
             AgentEffect::Kill { attempt, kind } => self.kill(attempt, kind),
             AgentEffect::Report(mut report) => self.report.append(&mut report),
+            AgentEffect::Draining => self.outbound.drain(),
+            AgentEffect::Awaits(awaited) => self.awaits(awaited),
             AgentEffect::ArmTimer { after, timer } => {
                 self.timers.arm(clock::monotonic().saturating_add(after.to_duration()), timer);
             }
             AgentEffect::DisarmTimer(timer) => self.timers.disarm(timer),
             AgentEffect::ForgetDesc(key) => self.launcher.forget(&key),
             AgentEffect::Exit { .. } => {}
+        }
+    }
+
+    fn awaits(&mut self, awaited: Awaited) {
+        match awaited {
+            Awaited::Stopping => log::info!("Waiting for stopping running tasks"),
+            Awaited::Finishing => log::info!("Waiting for finishing running tasks"),
+            Awaited::Nothing => log::info!("No running tasks remain"),
+        }
+        self.awaited = awaited;
+    }
+
+    fn log_end(&self) {
+        match self.awaited {
+            Awaited::Nothing => {}
+            Awaited::Finishing => log::info!("All running tasks were finished"),
+            Awaited::Stopping if self.running.is_empty() => log::info!("All running tasks were stopped"),
+            Awaited::Stopping => log::warn!("{} running tasks did not stop in time", self.running.len()),
         }
     }
 

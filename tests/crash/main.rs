@@ -11,6 +11,7 @@ mod harness;
 mod adoption;
 mod background;
 mod caller;
+mod drains;
 mod families;
 mod kills;
 mod ledger;

@@ -10,8 +10,11 @@ use crate::peer::{End, Peer, all, job, jobs_known, task};
 use ciborium::Value;
 use hq_core::id::{JobId, TaskId};
 use hq_core::idset::{IdRange, IdSet};
+use hq_core::time::Span;
 use hq_core::view::TaskState;
-use hyperqueue::wire::message::{CancelRequest, Request, Response, Selector, SelectorKind, TaskPageRequest};
+use hyperqueue::wire::message::{
+    CancelRequest, DrainRequest, Request, Response, Selector, SelectorKind, TaskPageRequest,
+};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
 /// An array that announces more elements than follow.
@@ -108,6 +111,7 @@ fn selecting(selector: &Selector) -> Vec<Request> {
         Request::Cancel(CancelRequest { selector: selector.clone(), reason: None }),
         Request::Workers(selector.clone()),
         Request::StopWorkers(selector.clone()),
+        Request::DrainWorkers(DrainRequest { selector: selector.clone(), timeout: Some(Span(u64::MAX)) }),
         Request::Wait(selector.clone()),
         Request::Progress(selector.clone()),
     ]

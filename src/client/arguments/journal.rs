@@ -29,7 +29,7 @@ pub struct ExportArgs {
     /// Print also the events that tools written for older journals do not know
     ///
     /// These are `tasks-assigned`, `tasks-returned`, `task-adopted`, `worker-away`, `worker-returned`,
-    /// `worker-unblocked` and `worker-stopping`.
+    /// `worker-unblocked`, `worker-stopping` and `worker-draining`.
     #[arg(long)]
     pub all: bool,
 }

@@ -29,6 +29,8 @@ pub enum WorkerCommand {
     Start(Box<WorkerStartArgs>),
     /// Stop workers; their running tasks are ended and run again elsewhere
     Stop(WorkerSelectorArgs),
+    /// Have workers end without losing work: they get nothing new, and end once what runs there has
+    Drain(WorkerDrainArgs),
     /// List workers; by default those that are connected
     List(WorkerListArgs),
     /// Show workers in detail
@@ -79,6 +81,17 @@ pub struct WorkerSelectorArgs {
     /// Workers: `all`, `last`, or ids such as `3` or `1-4,7`
     #[arg(value_name = "WORKERS", value_parser = selector::parse)]
     pub workers: Selector,
+}
+
+/// Arguments of `hq worker drain`.
+#[derive(Debug, Clone, Args)]
+pub struct WorkerDrainArgs {
+    /// Workers: `all`, `last`, or ids such as `3` or `1-4,7`
+    #[arg(value_name = "WORKERS", value_parser = selector::parse)]
+    pub workers: Selector,
+    /// What still runs after this time is ended and runs again elsewhere, for example `10m` [default: it may end]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse_clock_or_human)]
+    pub timeout: Option<Duration>,
 }
 
 /// Arguments of `hq worker address`.

@@ -82,6 +82,7 @@ fn dispatch(global: &GlobalOptions, command: &Command, console: &mut Console) ->
         },
         Command::Worker(group) => match &group.command {
             WorkerCommand::Stop(args) => worker::stop(&mut Link::open(global)?, args),
+            WorkerCommand::Drain(args) => worker::drain(&mut Link::open(global)?, args),
             WorkerCommand::List(args) => worker::list(&mut Link::open(global)?, args, console),
             WorkerCommand::Address(args) => worker::address(&mut Link::open(global)?, *args, console),
             WorkerCommand::Wait(args) => worker::wait(&mut Link::open(global)?, *args),

@@ -1,18 +1,21 @@
-//! `hq worker list`, `info`, `address`, `wait` and `stop`.
+//! `hq worker list`, `info`, `address`, `wait`, `stop` and `drain`.
 //!
 //! Workers keep their record after they have ended, so all but `wait` know them for as long as the server does.
 //!
 //! Holds: ascending by id; a worker that does not exist is a log line, not a failure, unless it is the only one asked for.
 
-use crate::client::arguments::{WorkerAddressArgs, WorkerFilter, WorkerListArgs, WorkerSelectorArgs, WorkerWaitArgs};
+use crate::client::arguments::{
+    WorkerAddressArgs, WorkerDrainArgs, WorkerFilter, WorkerListArgs, WorkerSelectorArgs, WorkerWaitArgs,
+};
 use crate::client::console::Console;
 use crate::client::error::Error;
 use crate::client::link::{Link, selector};
 use crate::client::render::{OutputMode, worker};
 use crate::grammar::selector::Selector;
-use crate::wire::message::{Request, Response, WorkerStopResult, WorkerStopStatus};
+use crate::wire::message::{DrainRequest, Request, Response, WorkerStopResult, WorkerStopStatus};
 use hq_core::id::WorkerId;
 use hq_core::idset::IdSet;
+use hq_core::time::Span;
 use hq_core::view::WorkerView;
 use log::Level;
 use serde_json::Value;
@@ -111,23 +114,47 @@ pub fn wait(link: &mut Link, args: WorkerWaitArgs) -> Result<(), Error> {
 /// # Errors
 /// See [`Error`].
 pub fn stop(link: &mut Link, args: &WorkerSelectorArgs) -> Result<(), Error> {
-    let request = Request::StopWorkers(selector(args.workers.clone()));
-    let Response::WorkersStopped(mut results) = link.ask(&request)? else { return Err(Error::Unexpected) };
+    order(link, &Request::StopWorkers(selector(args.workers.clone())), Order::Stop)
+}
+
+/// Runs `hq worker drain`.
+///
+/// # Errors
+/// See [`Error`].
+pub fn drain(link: &mut Link, args: &WorkerDrainArgs) -> Result<(), Error> {
+    let timeout = args.timeout.map(Span::from_duration);
+    let request = DrainRequest { selector: selector(args.workers.clone()), timeout };
+    order(link, &Request::DrainWorkers(request), Order::Drain)
+}
+
+/// What workers are told.
+#[derive(Debug, Clone, Copy)]
+enum Order {
+    Stop,
+    Drain,
+}
+
+fn order(link: &mut Link, request: &Request, order: Order) -> Result<(), Error> {
+    let Response::WorkersStopped(mut results) = link.ask(request)? else { return Err(Error::Unexpected) };
     results.sort_by_key(|result| result.worker);
     for result in &results {
-        let (level, line) = stop_line(result);
+        let (level, line) = order_line(order, result);
         log::log!(level, "{line}");
     }
     Ok(())
 }
 
-fn stop_line(result: &WorkerStopResult) -> (Level, String) {
+fn order_line(order: Order, result: &WorkerStopResult) -> (Level, String) {
     let id = result.worker;
+    let (done, doing) = match order {
+        Order::Stop => ("stopped", "Stopping"),
+        Order::Drain => ("is draining", "Draining"),
+    };
     match result.status {
-        WorkerStopStatus::Stopped => (Level::Info, format!("Worker {id} stopped")),
-        WorkerStopStatus::NotFound => (Level::Error, format!("Stopping worker {id} failed; worker not found")),
+        WorkerStopStatus::Stopped => (Level::Info, format!("Worker {id} {done}")),
+        WorkerStopStatus::NotFound => (Level::Error, format!("{doing} worker {id} failed; worker not found")),
         WorkerStopStatus::AlreadyStopped => {
-            (Level::Warn, format!("Stopping worker {id} failed; worker is already stopped"))
+            (Level::Warn, format!("{doing} worker {id} failed; worker is already stopped"))
         }
     }
 }
@@ -138,7 +165,7 @@ mod tests {
 
     #[test]
     fn lines() {
-        let line = |status| stop_line(&WorkerStopResult { worker: WorkerId(4), status });
+        let line = |status| order_line(Order::Stop, &WorkerStopResult { worker: WorkerId(4), status });
         assert_eq!(line(WorkerStopStatus::Stopped), (Level::Info, "Worker 4 stopped".to_owned()));
         let missing = "Stopping worker 4 failed; worker not found".to_owned();
         assert_eq!(line(WorkerStopStatus::NotFound), (Level::Error, missing));

@@ -66,6 +66,9 @@ fn internal(event: &Event) -> Option<(&'static str, Value)> {
         Event::WorkerAway(e) => ("worker-away", json!({"id": e.worker})),
         Event::WorkerReturned(e) => ("worker-returned", json!({"id": e.worker})),
         Event::WorkerStopping(e) => ("worker-stopping", json!({"id": e.worker})),
+        Event::WorkerDraining(e) => {
+            ("worker-draining", json!({"id": e.worker, "until": e.drain.until.map(time::rfc3339)}))
+        }
         Event::WorkerUnblocked(e) => {
             let task =
                 |item: &TaskVariant| json!({"job": item.task.job, "task": item.task.task, "variant": item.variant});

@@ -38,7 +38,9 @@ fn state_cell(worker: &WorkerView) -> Cell {
         Some(LostReason::ConnectionLost | LostReason::HeartbeatLost) => Color::Red,
         Some(LostReason::IdleTimeout | LostReason::TimeLimitReached) => Color::Cyan,
     };
-    Cell::styled(color.style(), state_word(worker))
+    // Scripts read the word by the quiet form or JSON; a person wants to know why nothing starts there.
+    let text = state_word(worker).to_owned() + if worker.draining.is_some() { " (draining)" } else { "" };
+    Cell::styled(color.style(), text)
 }
 
 /// The batch system in which a worker runs.
@@ -163,7 +165,7 @@ pub fn to_json(worker: &WorkerView, with_runtime: bool) -> Value {
             "time": time::rfc3339(last.at),
         })
     });
-    json!({
+    let mut value = json!({
         "id": worker.id,
         "configuration": {
             "hostname": config.hostname,
@@ -182,7 +184,12 @@ pub fn to_json(worker: &WorkerView, with_runtime: bool) -> Value {
         "ended": worker.ended.map(|end| json!({"at": time::rfc3339(end.at)})),
         "last_task_started": last,
         "runtime_info": runtime,
-    })
+    });
+    // Only where it says something, so that the record of a worker has the keys that scripts know.
+    if let (Some(drain), Some(fields)) = (worker.draining, value.as_object_mut()) {
+        fields.insert("draining".to_owned(), json!({"until": drain.until.map(time::rfc3339)}));
+    }
+    value
 }
 
 fn on_server_lost(policy: OnServerLost) -> &'static str {

@@ -35,6 +35,8 @@ pub enum AgentCommand {
     Forget(Vec<DescKey>),
     /// The worker shall end: its server, its user or its batch system said so.
     Leave(LostReason),
+    /// The worker shall take nothing new, and end when nothing runs any more.
+    Drain,
     /// The connection to the server broke.
     ServerLost,
     /// A process was started.

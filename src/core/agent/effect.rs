@@ -26,6 +26,10 @@ pub enum AgentEffect {
     },
     /// Tell the server, if it is there: when it is not, the next registration tells all of it.
     Report(WorkerReport),
+    /// Tell the server, on this connection and on each further one, that the worker takes nothing new.
+    Draining,
+    /// The worker is about to end, and waits for its running tasks. Said again when that changes.
+    Awaits(Awaited),
     /// Send a [`super::AgentCommand::TimerExpired`] after this span.
     ArmTimer {
         /// How long.
@@ -44,6 +48,17 @@ pub enum AgentEffect {
         /// What to tell the server last; none when it is lost.
         leaving: Option<LostReason>,
     },
+}
+
+/// What a worker that is about to end waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Awaited {
+    /// Running tasks that were asked to end.
+    Stopping,
+    /// Running tasks that may go on to their end.
+    Finishing,
+    /// Nothing: no task runs.
+    Nothing,
 }
 
 /// A process to start.

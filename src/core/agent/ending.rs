@@ -6,7 +6,7 @@
 //! attempt that was dropped makes none.
 
 use super::command::{ProcessEnd, ProcessStatus, Timer};
-use super::effect::{AgentEffect, KillKind};
+use super::effect::{AgentEffect, Awaited, KillKind};
 use super::held::{Doom, Held, HeldState};
 use super::machine::{Agent, Output};
 use crate::attempt::{Attempt, Ending, Outcome};
@@ -24,6 +24,13 @@ pub(super) struct Departure {
     reason: Option<LostReason>,
     /// Whether running tasks were asked to end.
     asked: bool,
+}
+
+impl Departure {
+    /// Whether the worker ends without hearing what the server has made durable.
+    pub(super) fn is_final(self) -> bool {
+        self.asked || self.reason.is_none()
+    }
 }
 
 impl Agent {
@@ -130,20 +137,48 @@ impl Agent {
         }
     }
 
+    /// The worker takes nothing new, gives back what has not started, and exits once nothing runs any more.
+    pub(super) fn begin_departure(&mut self, reason: LostReason, out: &mut Output) {
+        if self.departure.is_none() {
+            self.departure = Some(Departure { code: 0, reason: Some(reason), asked: false });
+            out.effects.push(AgentEffect::Draining);
+            self.retract_all(out);
+        }
+    }
+
+    /// As [`begin_departure`](Self::begin_departure), and what runs may go on.
+    pub(super) fn drain(&mut self, out: &mut Output) {
+        if self.departure.is_none() {
+            self.begin_departure(LostReason::Stopped, out);
+            self.await_end(out);
+        }
+    }
+
+    fn await_end(&self, out: &mut Output) {
+        let awaited = if self.started == 0 { Awaited::Nothing } else { Awaited::Finishing };
+        out.effects.push(AgentEffect::Awaits(awaited));
+    }
+
     /// The worker shall end. Asked a second time, it does not wait for its tasks any more.
     pub(super) fn leave(&mut self, now: Time, reason: LostReason, out: &mut Output) {
-        self.departure.get_or_insert(Departure { code: 0, reason: Some(reason), asked: false });
+        self.begin_departure(reason, out);
         self.end_all(now, out);
+    }
+
+    fn retract_all(&mut self, out: &mut Output) {
+        let all: Vec<Attempt> = self.held.keys().copied().collect();
+        all.into_iter().for_each(|attempt| self.retract(attempt, out));
     }
 
     /// The server stayed away for too long.
     pub(super) fn lease_expired(&mut self, now: Time, out: &mut Output) {
-        if self.departure.is_some() {
+        if self.departure.is_some_and(Departure::is_final) {
             return;
         }
         self.departure = Some(Departure { code: 1, reason: None, asked: false });
-        if self.config.on_server_lost == OnServerLost::Stop {
-            self.end_all(now, out);
+        match self.config.on_server_lost {
+            OnServerLost::Stop => self.end_all(now, out),
+            OnServerLost::FinishRunning => self.await_end(out),
         }
     }
 
@@ -154,6 +189,7 @@ impl Agent {
         let queued = |held: &Held| matches!(held.state, HeldState::Queued { .. });
         let started: Vec<Attempt> = self.held.iter().filter(|(_, h)| !queued(h)).map(|(attempt, _)| *attempt).collect();
         if !at_once && !started.is_empty() {
+            out.effects.push(AgentEffect::Awaits(Awaited::Stopping));
             out.effects.push(AgentEffect::ArmTimer { after: SHUTDOWN_SPAN, timer: Timer::Shutdown });
         }
         for attempt in started {
@@ -164,9 +200,10 @@ impl Agent {
         }
     }
 
-    /// Exits once nothing runs any more.
+    /// Exits once nothing runs any more. A worker that has time for its tasks has it also for their outcomes.
     pub(super) fn depart_when_done(&mut self, out: &mut Output) {
-        if self.departure.is_some() && self.started == 0 {
+        let leaves = |departure: Departure| departure.is_final() || self.outbox.waiting().is_empty();
+        if self.started == 0 && self.departure.is_some_and(leaves) {
             self.depart(out);
         }
     }
@@ -177,10 +214,7 @@ impl Agent {
         if self.exited {
             return;
         }
-        let all: Vec<Attempt> = self.held.keys().copied().collect();
-        for attempt in all {
-            self.retract(attempt, out);
-        }
+        self.retract_all(out);
         self.exited = true;
         out.effects.push(AgentEffect::Exit { code, leaving: reason });
     }

@@ -29,6 +29,7 @@ enum Move {
     Forget(u32),
     Disown,
     Leave,
+    Drain,
 }
 
 fn a_move() -> impl Strategy<Value = Move> {
@@ -44,7 +45,7 @@ fn a_move() -> impl Strategy<Value = Move> {
         1 => any::<Option<usize>>().prop_map(Move::Back),
         1 => (0u64..20).prop_map(Move::Acknowledge),
         1 => (1u32..5).prop_map(Move::Forget),
-        1 => prop_oneof![9 => Just(Move::Lost), 1 => Just(Move::Disown), 1 => Just(Move::Leave)],
+        1 => prop_oneof![9 => Just(Move::Lost), 1 => Just(Move::Disown), 1 => prop_oneof![Just(Move::Leave), Just(Move::Drain)]],
     ]
 }
 
@@ -58,6 +59,7 @@ struct World {
     timers: BTreeSet<Timer>,
     known: BTreeSet<u32>,
     last_number: u64,
+    drains: bool,
     exited: bool,
 }
 
@@ -89,6 +91,8 @@ impl World {
                 AgentEffect::ForgetDesc(key) => {
                     self.known.remove(&key.job.0);
                 }
+                AgentEffect::Draining => assert!(!std::mem::replace(&mut self.drains, true), "told twice"),
+                AgentEffect::Awaits(_) => {}
                 AgentEffect::Exit { .. } => self.exited = true,
             }
         }
@@ -170,6 +174,7 @@ impl World {
                 self.known.remove(&job);
                 self.command(AgentCommand::Forget(vec![key(job)]));
             }
+            Move::Drain => self.command(AgentCommand::Drain),
             Move::Leave => self.command(AgentCommand::Leave(LostReason::Stopped)),
             Move::Spawned(..) | Move::Exited(..) | Move::Timer(_) => {}
         }
@@ -189,7 +194,7 @@ proptest! {
     fn every_attempt_ends_once(cpus in 1u32..5, moves in proptest::collection::vec(a_move(), 0..120)) {
         let mut world = World {
             agent: agent(cpus), open: BTreeSet::new(), ordered: vec![], running: vec![], timers: BTreeSet::new(),
-            known: BTreeSet::new(), last_number: 0, exited: false,
+            known: BTreeSet::new(), last_number: 0, drains: false, exited: false,
         };
         moves.into_iter().for_each(|step| world.step(step));
         world.drain();

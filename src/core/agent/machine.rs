@@ -119,6 +119,7 @@ impl Agent {
                 out.effects.extend(gone.map(AgentEffect::ForgetDesc));
             }
             AgentCommand::Leave(reason) => self.leave(now, reason, &mut out),
+            AgentCommand::Drain => self.drain(&mut out),
             AgentCommand::ServerLost => self.server_lost(&mut out),
             AgentCommand::SpawnSucceeded { attempt, at } => self.spawn_succeeded(attempt, at, &mut out),
             AgentCommand::SpawnFailed { attempt, text, at } => self.spawn_failed(attempt, text, at, &mut out),
@@ -189,7 +190,7 @@ impl Agent {
     }
 
     fn server_lost(&mut self, out: &mut Output) {
-        if self.absence.is_some() || self.departure.is_some() {
+        if self.absence.is_some() || self.departure.is_some_and(Departure::is_final) {
             return;
         }
         self.absences += 1;
@@ -229,6 +230,10 @@ impl Agent {
             let task = TaskRef { job: key.job, task };
             let attempt = Attempt { task, fence: Fence { epoch, attempt } };
             if !self.supersede(now, attempt, out) {
+                continue;
+            }
+            if self.departure.is_some() {
+                out.report.returned.push(attempt);
                 continue;
             }
             let is_full = self.held.len() >= HELD_ATTEMPTS_MAX;

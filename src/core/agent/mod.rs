@@ -29,5 +29,5 @@ mod queue;
 mod tests;
 
 pub use command::{AgentCommand, ProcessEnd, ProcessStatus, Timer};
-pub use effect::{AgentEffect, KillKind, SpawnOrder};
+pub use effect::{AgentEffect, Awaited, KillKind, SpawnOrder};
 pub use machine::{Agent, AgentConfig};

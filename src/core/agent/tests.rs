@@ -82,6 +82,8 @@ pub(super) fn words(effects: &[AgentEffect]) -> Vec<String> {
                 words.extend(report.rejected.iter().map(|attempt| format!("rejected {}", attempt.task)));
                 words.extend(report.unblocked.iter().map(|like| format!("unblocked {}", like.task)));
             }
+            AgentEffect::Draining => words.push("draining".to_owned()),
+            AgentEffect::Awaits(awaited) => words.push(format!("awaits {awaited:?}").to_lowercase()),
             AgentEffect::ArmTimer { timer, .. } => words.push(format!("arm {}", timer_word(timer))),
             AgentEffect::DisarmTimer(timer) => words.push(format!("disarm {}", timer_word(timer))),
             AgentEffect::ForgetDesc(key) => words.push(format!("forget {}", key.job)),
@@ -235,12 +237,15 @@ fn leaving_interrupts_and_tells_last() {
         vec![
             (assign(1, Some(desc(10_000, None, 0)), &[(0, 0), (1, 0)]), &["spawn 1@0"]),
             (spawned(at(1, 0)), &["started 1@0"]),
-            (AgentCommand::Leave(LostReason::Stopped), &["arm shutdown", "ask 1@0", "arm grace"]),
-            (assign(1, None, &[(2, 0)]), &[]),
+            (
+                AgentCommand::Leave(LostReason::Stopped),
+                &["returned 1@1", "draining", "awaits stopping", "arm shutdown", "ask 1@0", "arm grace"],
+            ),
+            (assign(1, None, &[(2, 0)]), &["returned 1@2"]),
             (AgentCommand::Leave(LostReason::Stopped), &["kill 1@0"]),
             (
                 exited(at(1, 0), ProcessStatus::Signal(2, "SIGINT")),
-                &["interrupted 1@0", "returned 1@1", "returned 1@2", "disarm grace", "exit 0 some(stopped)"],
+                &["interrupted 1@0", "disarm grace", "exit 0 some(stopped)"],
             ),
             (assign(1, None, &[(3, 0)]), &[]),
         ],
@@ -249,7 +254,7 @@ fn leaving_interrupts_and_tells_last() {
 
 #[test]
 fn an_idle_worker_leaves_at_once() {
-    check(&mut agent(1), vec![(AgentCommand::Leave(LostReason::Stopped), &["exit 0 some(stopped)"])]);
+    check(&mut agent(1), vec![(AgentCommand::Leave(LostReason::Stopped), &["draining", "exit 0 some(stopped)"])]);
     let mut limited = agent(1);
     limited.config.time_limit = Some(Span::from_secs(5));
     check(
@@ -258,9 +263,57 @@ fn an_idle_worker_leaves_at_once() {
             (AgentCommand::Registered { drop: vec![] }, &["arm lifetime", "arm check"]),
             (AgentCommand::ServerLost, &["arm lease"]),
             (AgentCommand::Registered { drop: vec![] }, &["disarm lease"]),
-            (AgentCommand::TimerExpired(Timer::Lifetime), &["exit 0 some(timelimitreached)"]),
+            (AgentCommand::TimerExpired(Timer::Lifetime), &["draining", "exit 0 some(timelimitreached)"]),
         ],
     );
+}
+
+#[test]
+fn a_draining_worker_lets_run_what_runs() {
+    let mut agent = agent(1);
+    agent.config.time_limit = Some(Span::from_secs(5));
+    check(
+        &mut agent,
+        vec![
+            (AgentCommand::Registered { drop: vec![] }, &["arm lifetime", "arm check"]),
+            (assign(1, Some(desc(10_000, None, 0)), &[(0, 0), (1, 0)]), &["spawn 1@0"]),
+            (spawned(at(1, 0)), &["started 1@0"]),
+            (AgentCommand::Drain, &["returned 1@1", "draining", "awaits finishing"]),
+            (AgentCommand::Drain, &[]),
+            (assign(1, None, &[(2, 0)]), &["returned 1@2"]),
+            (AgentCommand::ServerLost, &["arm lease"]),
+            (exited(at(1, 0), ProcessStatus::Code(0)), &["finished 1@0"]),
+            (AgentCommand::Registered { drop: vec![] }, &["disarm lease"]),
+            (AgentCommand::Acknowledge(1), &["exit 0 some(stopped)"]),
+        ],
+    );
+    // Without a server there is nobody to tell.
+    let mut lonely = self::agent(1);
+    check(
+        &mut lonely,
+        vec![
+            (assign(1, Some(desc(10_000, None, 0)), &[(0, 0)]), &["spawn 1@0"]),
+            (spawned(at(1, 0)), &["started 1@0"]),
+            (AgentCommand::Drain, &["draining", "awaits finishing"]),
+            (AgentCommand::ServerLost, &["arm lease"]),
+            (exited(at(1, 0), ProcessStatus::Code(0)), &["finished 1@0"]),
+            (AgentCommand::TimerExpired(Timer::Lease(1)), &["exit 1 none"]),
+        ],
+    );
+    check(&mut self::agent(1), vec![(AgentCommand::Drain, &["draining", "awaits nothing", "exit 0 some(stopped)"])]);
+    // Whoever cannot wait says so again, in another way.
+    for reason in [LostReason::Stopped, LostReason::TimeLimitReached] {
+        check(
+            &mut self::agent(1),
+            vec![
+                (assign(1, Some(desc(10_000, None, 0)), &[(0, 0)]), &["spawn 1@0"]),
+                (spawned(at(1, 0)), &["started 1@0"]),
+                (AgentCommand::Drain, &["draining", "awaits finishing"]),
+                (AgentCommand::Leave(reason), &["awaits stopping", "arm shutdown", "ask 1@0", "arm grace"]),
+                (AgentCommand::Leave(reason), &["kill 1@0"]),
+            ],
+        );
+    }
 }
 
 #[test]

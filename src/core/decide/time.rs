@@ -1,5 +1,6 @@
 //! What the passing of time means: leases that ended, workers that idle, workers that do not stop.
 
+use crate::attempt::Attempt;
 use crate::event::{Event, TaskFailed, WorkerLost};
 use crate::id::{TaskRef, WorkerId};
 use crate::limits;
@@ -39,6 +40,28 @@ fn idle_end(worker: &Worker) -> Option<Time> {
     (worker.tasks.is_empty() && worker.accepts()).then(|| worker.idle_since.after(timeout))
 }
 
+/// Connected workers that drain and have nothing left, unless they end by themselves, or no time left.
+pub fn drained_workers(state: &State, now: Time) -> Vec<WorkerId> {
+    let found = state.draining.iter().filter_map(|id| state.workers.get(id));
+    let found = found.filter(|worker| worker.link == Link::Connected && worker.stopping.is_none());
+    let over = |worker: &Worker| worker.draining.and_then(|drain| drain.until).is_some_and(|until| now >= until);
+    let is_done = |worker: &Worker| worker.tasks.is_empty() && worker.gang.is_none();
+    let waits = |worker: &Worker| worker.draining.is_some_and(|drain| !drain.own);
+    found.filter(|worker| (waits(worker) && is_done(worker)) || over(worker)).map(|worker| worker.id).collect()
+}
+
+/// Attempts that lie on a worker and have not started as far as is known.
+pub fn not_started(state: &State, worker: WorkerId) -> Vec<Attempt> {
+    let tasks = state.workers.get(&worker).into_iter().flat_map(|worker| worker.tasks.iter());
+    tasks
+        .filter_map(|task| {
+            let live = state.job(task.job)?.tasks.live.get(&task.task)?;
+            let (_, fence) = live.on_worker().filter(|_| matches!(live.place, Place::Assigned { .. }))?;
+            Some(Attempt { task: *task, fence })
+        })
+        .collect()
+}
+
 /// The next moment at which one of the above may change.
 pub fn next_deadline(state: &State) -> Option<Time> {
     let deadline = |worker: &Worker| {
@@ -46,7 +69,8 @@ pub fn next_deadline(state: &State) -> Option<Time> {
             Link::Away { until } => Some(until),
             Link::Connected => worker.stopping.map(|at| at.after(limits::WORKER_STOP_SPAN)),
         };
-        [link, idle_end(worker)].into_iter().flatten().min()
+        let drained = worker.draining.filter(|_| worker.link == Link::Connected && worker.stopping.is_none());
+        [link, idle_end(worker), drained.and_then(|drain| drain.until)].into_iter().flatten().min()
     };
     state.workers.values().filter_map(deadline).min()
 }

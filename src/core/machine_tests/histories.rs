@@ -26,6 +26,8 @@ enum Step {
     ComeBack(usize),
     Silent(usize),
     Stop(usize),
+    Drain(usize, u64),
+    Announce(usize),
     Wait(u64),
     Restart,
 }
@@ -44,6 +46,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0usize..4).prop_map(Step::ComeBack),
         1 => (0usize..4).prop_map(Step::Silent),
         1 => (0usize..4).prop_map(Step::Stop),
+        1 => (0usize..4, 0u64..3_000).prop_map(|(w, ms)| Step::Drain(w, ms)),
+        1 => (0usize..4).prop_map(Step::Announce),
         1 => (0u64..5_000).prop_map(Step::Wait),
         1 => Just(Step::Restart),
     ]
@@ -82,6 +86,13 @@ fn play_worker(scene: &mut Scene, step: &Step, worker: WorkerId) {
         Step::Silent(_) => {
             scene.run(Command::HeartbeatLost { worker });
             scene.held.remove(&worker);
+        }
+        Step::Drain(_, ms) => {
+            let timeout = (ms % 3 > 0).then(|| Span::from_ms(*ms));
+            scene.run(Command::DrainWorkers { workers: vec![worker], timeout });
+        }
+        Step::Announce(_) => {
+            scene.run(Command::Draining { worker });
         }
         Step::Stop(_) => {
             scene.run(Command::StopWorkers { workers: vec![worker] });
@@ -126,6 +137,8 @@ fn play(scene: &mut Scene, step: &Step) {
         | Step::Disconnect(worker)
         | Step::ComeBack(worker)
         | Step::Silent(worker)
+        | Step::Drain(worker, _)
+        | Step::Announce(worker)
         | Step::Stop(worker) => {
             if let Some(worker) = nth_worker(scene, *worker) {
                 play_worker(scene, step, worker);

@@ -39,6 +39,13 @@ impl State {
                 }
                 self.refresh_open(event.worker);
             }
+            Event::WorkerDraining(event) => {
+                if let Some(worker) = self.workers.get_mut(&event.worker) {
+                    worker.draining = Some(event.drain);
+                    self.draining.insert(event.worker);
+                }
+                self.refresh_open(event.worker);
+            }
             Event::WorkerLost(event) => self.apply_worker_lost(at, event),
             Event::JobSubmitted(event) => self.apply_submitted(at, event),
             Event::JobCanceled(event) => {
@@ -87,6 +94,7 @@ impl State {
     fn apply_worker_lost(&mut self, at: Time, event: &WorkerLost) {
         let Some(worker) = self.workers.remove(&event.worker) else { return };
         self.open_workers.remove(event.worker);
+        self.draining.remove(&event.worker);
         self.groups.remove(&worker);
         let mut left = BTreeMap::new();
         for task in &worker.tasks {

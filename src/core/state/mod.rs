@@ -28,7 +28,7 @@ use groups::Groups;
 use jobs::Job;
 use open::OpenWorkers;
 use ready::{Level, Ready};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tasks::TaskStatus;
 use workers::{PastWorker, Worker};
 
@@ -57,6 +57,8 @@ pub struct State {
     pub ready: Ready,
     /// Tasks that wait for a task, with what they wait for.
     pub consumers: BTreeMap<TaskRef, Vec<(TaskRef, Condition)>>,
+    /// Workers that drain.
+    pub draining: BTreeSet<WorkerId>,
     /// Connected workers that have something free.
     pub open_workers: OpenWorkers,
     /// Workers by group, for multi-node tasks.

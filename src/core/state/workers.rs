@@ -6,7 +6,7 @@ use crate::id::{ClassId, TaskRef, WorkerId};
 use crate::limits;
 use crate::time::{Span, Time};
 use crate::view::{LastStarted, WorkerEnd};
-use crate::worker::WorkerConfig;
+use crate::worker::{Drain, WorkerConfig};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -37,6 +37,8 @@ pub struct Worker {
     pub link: Link,
     /// When it was told to stop.
     pub stopping: Option<Time>,
+    /// Whether it gets nothing new, and how that ends.
+    pub draining: Option<Drain>,
     /// The last task that started on it.
     pub last_started: Option<LastStarted>,
     /// Since when nothing is assigned to it.
@@ -93,6 +95,7 @@ impl Worker {
             started: at,
             link: Link::Connected,
             stopping: None,
+            draining: None,
             last_started: None,
             idle_since: at,
             tasks: BTreeSet::new(),
@@ -108,7 +111,12 @@ impl Worker {
 
     /// Whether new tasks may be sent.
     pub fn accepts(&self) -> bool {
-        self.link == Link::Connected && self.stopping.is_none() && self.gang.is_none()
+        self.link == Link::Connected && self.stopping.is_none() && self.draining.is_none() && self.gang.is_none()
+    }
+
+    /// Whether the worker was told to stop, or told us itself that it will: its end is no crash then.
+    pub fn is_leaving(&self) -> bool {
+        self.stopping.is_some() || self.draining.is_some_and(|drain| drain.own)
     }
 
     /// Whether nothing at all is on the worker, so that a multi-node task could have it.

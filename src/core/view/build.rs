@@ -251,6 +251,7 @@ fn view_present(worker: &Worker) -> WorkerView {
             Some(task) if worker.tasks.contains(&task) => GangRole::Root,
             Some(_) => GangRole::Node,
         },
+        draining: worker.draining,
     }
 }
 
@@ -265,5 +266,6 @@ fn view_past(past: &PastWorker) -> WorkerView {
         last_started: past.last_started,
         away: false,
         gang: GangRole::None,
+        draining: None,
     }
 }

@@ -8,7 +8,7 @@ mod build;
 use crate::id::{AttemptId, JobId, TaskId, TaskRef, WorkerId};
 use crate::task::SubmitDesc;
 use crate::time::Time;
-use crate::worker::{LostReason, WorkerConfig};
+use crate::worker::{Drain, LostReason, WorkerConfig};
 use std::sync::Arc;
 
 int_choice! {
@@ -211,6 +211,8 @@ int_struct! {
         7 => pub away: bool,
         /// Whether it takes part in a multi-node task.
         8 => pub gang: GangRole,
+        /// Whether it gets nothing new and ends soon.
+        9 => pub draining: Option<Drain>,
     }
 }
 

@@ -82,7 +82,7 @@ impl FakeServer {
         let mut connection = soon("connection", self.connections.recv()).await.unwrap();
         match soon("registration", connection.recv()).await.unwrap() {
             Some(ToServer::Register(registration)) => {
-                (Peer { connection, seen: WorkerReport::default(), heartbeats: 0 }, registration)
+                (Peer { connection, seen: WorkerReport::default(), heartbeats: 0, drains: 0 }, registration)
             }
             other => panic!("{other:?} instead of a registration"),
         }
@@ -106,6 +106,8 @@ struct Peer {
     connection: Connection,
     seen: WorkerReport,
     heartbeats: usize,
+    /// How often it said that it takes nothing new.
+    drains: usize,
 }
 
 impl Peer {
@@ -133,6 +135,7 @@ impl Peer {
                     self.seen.append(&mut report);
                 }
                 Some(ToServer::Heartbeat(_)) => self.heartbeats += 1,
+                Some(ToServer::Draining(_)) => self.drains += 1,
                 other => panic!("{other:?} while waiting for {what}"),
             }
         }
@@ -162,6 +165,7 @@ impl Peer {
                     self.seen.returned.append(&mut report.returned);
                 }
                 Some(ToServer::Heartbeat(_)) => {}
+                Some(ToServer::Draining(_)) => self.drains += 1,
                 Some(ToServer::Leaving(told)) => break assert_eq!(told, reason),
                 other => panic!("{other:?} instead of a farewell"),
             }

@@ -56,6 +56,7 @@ fn worker_image(worker: &Worker) -> ImageWorker {
             Link::Connected => None,
         },
         stopping: worker.stopping,
+        draining: worker.draining,
         last_started: worker.last_started,
         idle_since: worker.idle_since,
         ahead: worker.ahead.iter().map(|(task, _)| task).collect(),

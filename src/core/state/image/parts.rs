@@ -4,7 +4,7 @@ use crate::id::{AttemptId, Epoch, Fence, JobId, TaskId, TaskRef, WorkerId};
 use crate::task::SubmitDesc;
 use crate::time::Time;
 use crate::view::{LastStarted, TaskState, WorkerEnd};
-use crate::worker::WorkerConfig;
+use crate::worker::{Drain, WorkerConfig};
 use std::sync::Arc;
 
 int_struct! {
@@ -44,6 +44,8 @@ int_struct! {
         7 => pub idle_since: Time,
         /// Tasks ahead, in order.
         8 => pub ahead: Vec<TaskRef>,
+        /// Whether it drains.
+        9 => pub draining: Option<Drain>,
     }
 }
 

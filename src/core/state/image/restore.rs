@@ -55,6 +55,8 @@ fn restore_worker(image: ImageWorker, state: &mut State) -> Worker {
     let mut worker = Worker::new(image.id, image.token, image.config, image.started, &mut state.classes);
     worker.link = image.away_until.map_or(Link::Connected, |until| Link::Away { until });
     worker.stopping = image.stopping;
+    worker.draining = image.draining;
+    state.draining.extend(image.draining.map(|_| image.id));
     worker.last_started = image.last_started;
     worker.idle_since = image.idle_since;
     worker
