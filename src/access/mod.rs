@@ -16,6 +16,7 @@ pub mod error;
 mod guard;
 pub mod record;
 pub mod sealed;
+pub mod sign;
 
 #[cfg(test)]
 mod tests;
@@ -24,3 +25,4 @@ pub use directory::{ServerDir, default_server_dir};
 pub use error::Error;
 pub use record::{AccessFile, Endpoint, PeerAccess, load_any_version, load_client, load_worker};
 pub use sealed::Passphrase;
+pub use sign::{Sign, SignWriter, read_sign};

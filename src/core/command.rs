@@ -7,7 +7,7 @@ use crate::attempt::{Assignment, Attempt, Registration, WorkerReport};
 use crate::event::Stamped;
 use crate::id::{Epoch, JobId, WorkerId};
 use crate::task::SubmitRequest;
-use crate::time::Span;
+use crate::time::{Span, Time};
 use crate::worker::LostReason;
 
 /// A command. Everything that is not a function of the state comes in with it.
@@ -54,7 +54,14 @@ pub enum Command {
         /// Who.
         worker: WorkerId,
     },
-    /// A worker is silent for too long.
+    /// Nothing was heard of a worker for too long; it may still run its tasks.
+    Silent {
+        /// Who.
+        worker: WorkerId,
+        /// Time since its last word.
+        since: Span,
+    },
+    /// A worker is silent, and for so long that it runs nothing any more.
     HeartbeatLost {
         /// Who.
         worker: WorkerId,
@@ -76,6 +83,9 @@ pub enum Command {
         /// Who.
         worker: WorkerId,
     },
+    /// Since when, without a gap, the server has shown on the file system that it lives; none: it cannot. Only then do
+    /// silent workers know that it may take their tasks back. Without this command they always know.
+    Witnessed(Option<Time>),
     /// Time passed.
     Tick,
 }

@@ -8,7 +8,7 @@ use crate::attempt::TaskVariant;
 use crate::id::{AttemptId, Epoch, JobId, TaskId, WorkerId};
 use crate::idset::IdSet;
 use crate::task::SubmitDesc;
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::worker::{Drain, LostReason, WorkerConfig};
 use std::sync::Arc;
 
@@ -46,6 +46,30 @@ int_struct! {
     pub struct WorkerChanged {
         /// The worker.
         0 => pub worker: WorkerId,
+    }
+}
+
+int_choice! {
+    /// Why a worker cannot be talked to.
+    pub enum AwayReason {
+        /// Its connection was closed: its process has ended, or it is about to come back.
+        0 => Closed,
+        /// Nothing was heard of it: it may still run its tasks.
+        1 => Silent,
+        /// The server was started again: it may still run its tasks.
+        2 => Restart,
+    }
+}
+
+int_struct! {
+    /// The connection of a worker broke; its tasks stay its own for a while.
+    pub struct WorkerAway {
+        /// The worker.
+        0 => pub worker: WorkerId,
+        /// Why.
+        1 => pub reason: AwayReason,
+        /// For a silent one: the time since its last word.
+        2 => pub silent: Span,
     }
 }
 
@@ -234,8 +258,8 @@ int_enum! {
         2 => ServerStopped(ServerStopped),
         /// See [`WorkerConnected`].
         10 => WorkerConnected(WorkerConnected),
-        /// The connection of a worker broke; its tasks stay its own for a while.
-        11 => WorkerAway(WorkerChanged),
+        /// See [`WorkerAway`].
+        11 => WorkerAway(WorkerAway),
         /// A worker came back in time.
         12 => WorkerReturned(WorkerChanged),
         /// A worker was told to stop; it gets nothing new.

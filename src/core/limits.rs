@@ -93,7 +93,19 @@ pub const WORKER_AHEAD_TASKS_MAX: u32 = 512;
 /// Work that may lie ahead on a worker, as time of its observed task durations.
 pub const WORKER_AHEAD_SPAN: Span = Span::from_ms(40);
 
-/// How long a worker may be away before the server calls it lost, when the server kept running.
+/// Shortest lease of a worker on its tasks: how long after its last contact with the server it may keep them running
+/// while it cannot know that the server is dead. See [`crate::worker::WorkerConfig::lease`].
+pub const LEASE_MIN: Span = Span::from_secs(8);
+/// What the server waits beyond the end of a lease: for the killing of tasks, and for clocks that do not run alike.
+pub const LEASE_MARGIN: Span = Span::from_ms(2_500);
+/// How often a server shows on the file system that it lives.
+pub const SIGN_STEP: Span = Span::from_secs(1);
+/// A server that has not shown it for this long takes no tasks from silent workers: they may think that it is dead.
+pub const SIGN_GAP_MAX: Span = Span::from_secs(4);
+/// A worker that has watched for this long without seeing a sign of life takes the server for dead.
+pub const SIGN_STALE_SPAN: Span = Span::from_secs(6);
+/// How long a worker may be away whose connection was closed before the server calls it lost, when the server kept
+/// running.
 pub const WORKER_AWAY_SPAN: Span = Span::from_ms(2_000);
 /// How long workers may take to come back after the server was started again.
 pub const WORKER_RETURN_SPAN: Span = Span::from_secs(30);

@@ -10,8 +10,8 @@ use crate::attempt::{AssignedTask, Assignment, Attempt, DescKey, Registration, S
 use crate::command::{Canceled, Command, Effect, Output, Reply};
 use crate::decide::{cancel, depend, register, report, submit, time};
 use crate::event::{
-    Event, JobCanceled, JobChanged, ServerStarted, ServerStopped, Stamped, TaskFailed, TasksAssigned, TasksEnded,
-    WorkerChanged, WorkerConnected,
+    AwayReason, Event, JobCanceled, JobChanged, ServerStarted, ServerStopped, Stamped, TaskFailed, TasksAssigned,
+    TasksEnded, WorkerAway, WorkerChanged, WorkerConnected,
 };
 use crate::id::{AttemptId, Epoch, JobId, TaskId, TaskRef, WorkerId};
 use crate::idset::IdRange;
@@ -21,7 +21,7 @@ use crate::state::State;
 use crate::state::ready::Level;
 use crate::state::workers::Link;
 use crate::task::SubmitRequest;
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::view::TaskState;
 use crate::worker::LostReason;
 use serde_bytes::ByteBuf;
@@ -36,6 +36,7 @@ pub struct Machine {
     settle_until: Option<Time>,
     /// Attempts that were asked back and have not been heard of.
     asked_back: BTreeSet<Attempt>,
+    witnessed: time::Witnessed,
 }
 
 /// Collects what one command leads to.
@@ -50,7 +51,7 @@ struct Turn<'a> {
 impl Machine {
     /// A machine that goes on from a state (of a checkpoint, say).
     pub fn new(state: State) -> Self {
-        Self { state, settle_until: None, asked_back: BTreeSet::new() }
+        Self { state, ..Self::default() }
     }
 
     /// The state, for reading.
@@ -75,6 +76,8 @@ impl Machine {
             Command::Report { worker, report } => turn.report(worker, &report),
             Command::Leaving { worker, reason } => turn.lose(worker, reason),
             Command::Disconnected { worker } => turn.disconnected(worker),
+            Command::Silent { worker, since } => turn.away(worker, AwayReason::Silent, since),
+            Command::Witnessed(since) => turn.machine.witnessed = time::Witnessed(since),
             Command::HeartbeatLost { worker } => {
                 turn.lose(worker, LostReason::HeartbeatLost);
                 turn.output.effects.push(Effect::CloseWorker { worker });
@@ -91,7 +94,7 @@ impl Machine {
 
     /// When [`Command::Tick`] should come next, at the latest.
     pub fn next_deadline(&self) -> Option<Time> {
-        [time::next_deadline(&self.state), self.settle_until].into_iter().flatten().min()
+        [time::next_deadline(&self.state, self.witnessed), self.settle_until].into_iter().flatten().min()
     }
 
     /// Whether a place after this one would find more to do.
@@ -129,8 +132,7 @@ impl Machine {
     }
 
     fn is_settling(&mut self, now: Time) -> bool {
-        let away = |state: &State| state.workers.values().any(|worker| worker.link != Link::Connected);
-        if self.settle_until.is_some_and(|until| now >= until || !away(&self.state)) {
+        if self.settle_until.is_some_and(|until| now >= until || !self.state.somebody_is_away()) {
             self.settle_until = None;
         }
         self.settle_until.is_some()
@@ -353,8 +355,14 @@ impl Turn<'_> {
         let Some(found) = self.state().workers.get(&worker) else { return };
         if found.stopping.is_some() {
             self.lose(worker, LostReason::Stopped);
-        } else if found.link == Link::Connected {
-            self.emit(Event::WorkerAway(WorkerChanged { worker }));
+        } else {
+            self.away(worker, AwayReason::Closed, Span::default());
+        }
+    }
+
+    fn away(&mut self, worker: WorkerId, reason: AwayReason, silent: Span) {
+        if self.state().workers.get(&worker).is_some_and(|found| found.link == Link::Connected) {
+            self.emit(Event::WorkerAway(WorkerAway { worker, reason, silent }));
         }
     }
 
@@ -371,7 +379,7 @@ impl Turn<'_> {
     }
 
     fn tick(&mut self) {
-        for (worker, reason) in time::overdue_workers(self.state(), self.now) {
+        for (worker, reason) in time::overdue_workers(self.state(), self.now, self.machine.witnessed) {
             self.lose(worker, reason);
             self.output.effects.push(Effect::CloseWorker { worker });
         }

@@ -1,5 +1,6 @@
 //! What is known about a worker: its configuration, how it ends, what it offers.
 
+use crate::limits;
 use crate::resource::WorkerResources;
 use crate::time::{Span, Time};
 use std::collections::BTreeMap;
@@ -45,6 +46,21 @@ impl LostReason {
             Self::IdleTimeout => "idle timeout",
             Self::TimeLimitReached => "time limit reached",
         }
+    }
+}
+
+impl WorkerConfig {
+    /// How long after its last contact with the server the worker may keep its tasks running while it cannot know that
+    /// the server is dead: two and a half heartbeats, but not less than [`limits::LEASE_MIN`].
+    pub fn lease(&self) -> Span {
+        Span(self.heartbeat.0.saturating_mul(5) / 2).max(limits::LEASE_MIN)
+    }
+
+    /// How long after its last word the server waits before it gives the tasks of a silent worker to others: the lease,
+    /// the time for killing, and a hundredth for clocks that do not run alike.
+    pub fn patience(&self) -> Span {
+        let lease = self.lease();
+        Span(lease.0.saturating_add(limits::LEASE_MARGIN.0).saturating_add(lease.0 / 100))
     }
 }
 

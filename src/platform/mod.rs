@@ -13,6 +13,7 @@ pub mod daemon;
 pub mod fs;
 pub mod hardware;
 pub mod host;
+pub mod net;
 pub mod process;
 pub mod random;
 pub mod signal;

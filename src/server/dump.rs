@@ -45,7 +45,7 @@ pub(super) fn state(state: &State) -> Vec<u8> {
 fn worker(worker: &Worker) -> Value {
     let away_until = match worker.link {
         Link::Connected => None,
-        Link::Away { until } => Some(until.0),
+        Link::Away { until, .. } => Some(until.0),
     };
     let config = &worker.config;
     let pools: Vec<Value> =

@@ -6,6 +6,7 @@
 //! * [`session`]: one task for each connection; heartbeats, framing and crypto stay on the tokio threads.
 //! * [`start`], [`restore`], [`checkpoint`]: how a server begins, what it remembers, and how that stays quick.
 //! * `probe`, `entrance`: whether there is a server already, and where this one is to be found.
+//! * `sign`: the sign of life for workers that hear nothing.
 //! * `dump`: the state as JSON, for who looks for a defect.
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -22,6 +23,7 @@ mod probe;
 pub mod requests;
 pub mod restore;
 pub mod session;
+mod sign;
 pub mod start;
 pub mod turn;
 pub mod watch;

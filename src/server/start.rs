@@ -9,9 +9,10 @@ use super::commit::Committer;
 use super::entrance::{self, Entrance};
 use super::probe::probe;
 use super::session::client::ClientContext;
+use super::sign::Signs;
 use super::turn::{Input, Turn};
 use super::{Error, restore, session};
-use crate::access::{AccessFile, ServerDir};
+use crate::access::{AccessFile, ServerDir, SignWriter};
 use crate::platform::{clock, host, random, signal};
 use crate::wire::{self, Authenticated, Role};
 use hq_core::command::Command;
@@ -90,12 +91,15 @@ async fn serve(options: &ServerOptions, ready: impl FnOnce(&ServerView, &Path)) 
     ServerDir::prepare(&options.server_dir)?;
     let prepared = entrance::prepared(options)?;
     probe(options).await?;
-    let running = set_up(options, prepared.as_ref())?;
+    let mut running = set_up(options, prepared.as_ref())?;
     let entrance = entrance::open(options, prepared.as_ref(), &running.server_uid)?;
     let dir = ServerDir::create(&options.server_dir)?;
     let record = describe(&running, &entrance.access);
     entrance.access.write(&dir.access_path())?;
 
+    let signs = SignWriter::create(&dir, &record.server_uid, record.pid);
+    let signs = Signs::start(signs.map_err(|error| log::warn!("{error}")).ok());
+    running.turn.watch_signs(signs.map_err(|cause| Error::Io { what: "start a thread", cause })?);
     let (inbox, turn_inbox) = mpsc::channel(limits::INBOX_COMMANDS_MAX);
     let (done, ended) = sync_channel(1);
     let turn_thread = start_turn(running.turn, turn_inbox, done)?;

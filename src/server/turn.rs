@@ -7,18 +7,21 @@
 use super::checkpoint::Checkpoints;
 use super::commit::{Committer, Group, Release, Released, WorkerSender};
 use super::requests::{self, Plan};
+use super::sign::Signs;
 use super::watch::Watchers;
 use super::workers::Links;
 use crate::eventlog;
-use crate::platform::clock;
+use crate::platform::clock::SteadyClock;
 use crate::wire::message::{Empty, Registered, Request, Response, ToServer, ToWorker};
 use hq_core::attempt::Registration;
 use hq_core::command::{Command, Output, Reply};
-use hq_core::event::{Event, Stamped};
+use hq_core::event::{AwayReason, Event, Stamped};
 use hq_core::id::WorkerId;
 use hq_core::limits;
 use hq_core::machine::Machine;
 use hq_core::time::{Span, Time};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -42,6 +45,8 @@ pub enum Input {
         registration: Box<Registration>,
         /// Number of its connection.
         connection: u64,
+        /// Where that comes from.
+        address: SocketAddr,
         /// Where its messages go.
         to: WorkerSender,
         /// Tells the session who it is.
@@ -62,8 +67,8 @@ pub enum Input {
         worker: WorkerId,
         /// Which connection.
         connection: u64,
-        /// Whether it ended because no heartbeat came.
-        silent: bool,
+        /// For a worker that has fallen silent, while its process may well be alive: the time since its last word.
+        silent: Option<Span>,
     },
     /// The process was told to end; workers keep running.
     Shutdown,
@@ -79,6 +84,9 @@ pub struct Turn {
     /// Idle timeout of workers that have none of their own.
     idle_timeout: Option<Span>,
     now: Time,
+    clock: SteadyClock,
+    /// Whether silent workers know that this server lives.
+    signs: Option<Arc<Signs>>,
     group: Group,
     /// Set when the server is to end: when at the latest.
     ending: Option<Instant>,
@@ -94,7 +102,13 @@ impl Turn {
     ) -> Self {
         let group = Group { ticket: 1, ..Group::default() };
         let (links, watchers) = (Links::default(), Watchers::default());
-        Self { machine, committer, checkpoints, links, watchers, idle_timeout, now: Time(0), group, ending: None }
+        let (clock, now, signs, ending) = (SteadyClock::default(), Time(0), None, None);
+        Self { machine, committer, checkpoints, links, watchers, idle_timeout, now, clock, signs, group, ending }
+    }
+
+    /// Silent workers are judged by these signs of life from now on.
+    pub(super) fn watch_signs(&mut self, signs: Arc<Signs>) {
+        self.signs = Some(signs);
     }
 
     /// Runs the first command, which makes the start itself durable; `done` hears when it is.
@@ -124,6 +138,7 @@ impl Turn {
                 inputs.push(input);
             }
             self.tick();
+            self.witness();
             if inputs.is_empty() || self.machine.next_deadline().is_some_and(|deadline| deadline <= self.now) {
                 self.command(Command::Tick);
             }
@@ -142,14 +157,24 @@ impl Turn {
         self.hand_over();
     }
 
-    /// The time of this turn; never behind the one before, whatever the clock does.
+    /// The time of this turn; never behind the one before, and without jumps, whatever the wall clock does: leases are
+    /// reckoned by it.
     fn tick(&mut self) {
-        self.now = Time(clock::wall_us()).max(self.now);
+        self.now = Time(self.clock.now_us()).max(self.now);
+    }
+
+    /// Tells the machine what silent workers can know of this server.
+    fn witness(&mut self) {
+        if let Some(signs) = &self.signs {
+            let since = signs.steady_since(self.now);
+            self.command(Command::Witnessed(since));
+        }
     }
 
     fn wake_at(&self) -> Instant {
         let now = Instant::now();
-        let far = now + std::time::Duration::from_secs(3_600);
+        // Signs may begin to be shown, or cease, without any input.
+        let far = now + std::time::Duration::from_secs(if self.machine.state().somebody_is_away() { 1 } else { 3_600 });
         let deadline = self.machine.next_deadline().map(|at| now + at.since(self.now).to_duration());
         deadline.unwrap_or(far).min(self.ending.unwrap_or(far))
     }
@@ -207,7 +232,9 @@ impl Turn {
     fn input(&mut self, input: Input) {
         match input {
             Input::Client { request, to } => self.client(request, to),
-            Input::Register { registration, connection, to, id } => self.register(registration, connection, to, id),
+            Input::Register { registration, connection, address, to, id } => {
+                self.register(registration, (connection, address), to, id);
+            }
             Input::Worker { worker, connection, message } => {
                 if self.links.is_current(worker, connection) {
                     self.worker(worker, message);
@@ -216,10 +243,9 @@ impl Turn {
             Input::Gone { worker, connection, silent } => {
                 if self.links.is_current(worker, connection) {
                     self.links.close(worker);
-                    self.command(if silent {
-                        Command::HeartbeatLost { worker }
-                    } else {
-                        Command::Disconnected { worker }
+                    self.command(match silent {
+                        Some(since) => Command::Silent { worker, since },
+                        None => Command::Disconnected { worker },
                     });
                 }
             }
@@ -262,7 +288,7 @@ impl Turn {
     fn register(
         &mut self,
         mut registration: Box<Registration>,
-        connection: u64,
+        (connection, address): (u64, SocketAddr),
         to: WorkerSender,
         id: oneshot::Sender<Result<WorkerId, String>>,
     ) {
@@ -284,6 +310,7 @@ impl Turn {
                     server_uid: state.server_uid.clone(),
                     drop: gone.clone(),
                     heartbeat,
+                    seen_as: address.to_string(),
                 });
                 self.group.urgent = true;
                 self.links.send(worker, message, ticket, &mut self.group.releases);
@@ -313,6 +340,9 @@ fn log_event(stamped: &Stamped) {
     match &stamped.event {
         Event::WorkerLost(lost) => log::info!("Worker {} connection closed: {}", lost.worker, lost.reason.words()),
         Event::WorkerDraining(event) => log::info!("Worker {} is draining", event.worker),
+        Event::WorkerAway(away) if away.reason == AwayReason::Silent => {
+            log::warn!("Worker {} is silent; its tasks wait for the end of its lease", away.worker);
+        }
         Event::WorkerAway(away) => log::warn!("The connection to worker {} is broken; it may come back", away.worker),
         _ => {}
     }

@@ -137,6 +137,21 @@ pub struct Sender<W = WriteHalf> {
     ended: bool,
 }
 
+impl Sender {
+    /// Whether the other machine has acknowledged everything that was ever written, where nothing but the network is
+    /// between this end and `far_view`, the address from which the other end sees it come. `None`: that cannot be known.
+    pub fn has_all_arrived(&self, far_view: &str) -> Option<bool> {
+        let (bytes, own) = self.writer.unacknowledged()?;
+        let direct = far_view.parse().is_ok_and(|seen: std::net::SocketAddr| same_place(seen, own));
+        direct.then_some(bytes == 0 && self.written == self.sealed.len() && self.queued_bytes() == 0)
+    }
+}
+
+/// Whether two forms of an address, of which one may be IPv4 within IPv6, mean the same.
+fn same_place(one: std::net::SocketAddr, two: std::net::SocketAddr) -> bool {
+    one.ip().to_canonical() == two.ip().to_canonical() && one.port() == two.port()
+}
+
 impl<W: AsyncWrite + Unpin> Sender<W> {
     fn new(writer: W, sealer: Sealer, message_bytes_max: usize) -> Self {
         Sender {

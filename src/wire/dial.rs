@@ -98,14 +98,21 @@ fn bare(host: &str) -> &str {
 }
 
 impl DialError {
-    /// How much the error tells about the server, for the choice among those of several addresses.
+    /// Whether the machine at every address that was tried says that nobody listens there.
+    pub fn is_refused(&self) -> bool {
+        matches!(self, DialError::Unreachable { source, .. } if source.kind() == io::ErrorKind::ConnectionRefused)
+    }
+
+    /// How much the error tells about the server, for the choice among those of several addresses; a refusal is only
+    /// what is left when nothing else was heard.
     fn rank(&self) -> u8 {
         match self {
-            DialError::Unreachable { .. } => 0,
-            DialError::Timeout { .. } => 1,
-            DialError::Broken(_) => 2,
-            DialError::Version { .. } => 3,
-            DialError::Rejected(_) => 4,
+            DialError::Unreachable { .. } if self.is_refused() => 0,
+            DialError::Unreachable { .. } => 1,
+            DialError::Timeout { .. } => 2,
+            DialError::Broken(_) => 3,
+            DialError::Version { .. } => 4,
+            DialError::Rejected(_) => 5,
         }
     }
 }

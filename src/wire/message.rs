@@ -216,6 +216,9 @@ int_struct! {
         3 => pub drop: Vec<Attempt>,
         /// Interval of heartbeats.
         4 => pub heartbeat: Span,
+        /// Address and port from which the server sees the connection come; the worker's own where nothing stands in
+        /// between.
+        20 => pub seen_as: String,
     }
 }
 
@@ -264,5 +267,7 @@ int_enum! {
         6 => Forget(Vec<DescKey>),
         /// End now; running tasks are killed.
         7 => Stop(Empty),
+        /// Answer to each heartbeat, in order.
+        20 => Heartbeat(Empty),
     }
 }

@@ -5,6 +5,7 @@
 //! What holds: a TCP stream that is used here notices by itself when the other machine has gone silent.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,6 +13,8 @@ use std::task::{Context, Poll};
 use nix::sys::socket::{setsockopt, sockopt};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream, tcp, unix};
+
+use crate::platform::net;
 
 use super::limits::{KEEPALIVE_IDLE_S, KEEPALIVE_PROBES, KEEPALIVE_STEP_S, UNACKNOWLEDGED_MS_MAX};
 
@@ -59,6 +62,15 @@ fn tune(stream: &TcpStream) -> io::Result<()> {
     setsockopt(&socket, sockopt::TcpKeepCount, &KEEPALIVE_PROBES)?;
     setsockopt(&socket, sockopt::TcpUserTimeout, &UNACKNOWLEDGED_MS_MAX)?;
     Ok(())
+}
+
+impl WriteHalf {
+    /// Bytes that the other machine has not acknowledged yet, and the address of this end; only a TCP stream has them.
+    pub fn unacknowledged(&self) -> Option<(u32, SocketAddr)> {
+        let WriteHalf::Tcp(half) = self else { return None };
+        let stream: &TcpStream = half.as_ref();
+        Some((net::unacknowledged_bytes(stream.as_fd()).ok()?, stream.local_addr().ok()?))
+    }
 }
 
 impl AsyncRead for ReadHalf {

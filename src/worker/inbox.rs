@@ -38,6 +38,8 @@ pub(super) enum Input {
     },
     /// The server does not take this worker back.
     Disowned,
+    /// The server may have given the tasks to others.
+    LeaseOver,
     /// The connection broke.
     Lost,
     /// The server said something.

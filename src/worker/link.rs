@@ -8,6 +8,7 @@
 
 use super::error::Error;
 use super::inbox::{Holdings, Inbox, Input};
+use super::lease::{Beats, Lease};
 use super::options::WorkerOptions;
 use super::outbound::{Departure, Outbound};
 use crate::access::{self, PeerAccess};
@@ -21,7 +22,7 @@ use hq_core::worker::WorkerConfig;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, sleep, timeout};
 
 /// First pause between two tries; it doubles up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(50);
@@ -32,6 +33,9 @@ const FIRST_CONNECT_SPAN: Duration = Duration::from_secs(40);
 const REGISTRATION_SPAN: Duration = Duration::from_secs(15);
 /// How long the last words may take.
 const FAREWELL_SPAN: Duration = Duration::from_secs(3);
+/// How often it is looked whether the server's machine has acknowledged what was sent; more often than that where
+/// heartbeats are.
+const ARRIVAL_SPAN: Duration = Duration::from_secs(1);
 /// How long a start may wait for company.
 const START_SPAN: Duration = Duration::from_millis(5);
 /// Messages that go at once; further ones at most one in each [`PACE_SPAN`] while tasks wait on this worker, so that no
@@ -52,6 +56,7 @@ pub(super) struct Link<'a> {
     pub(super) config: WorkerConfig,
     pub(super) inbox: Arc<Inbox>,
     pub(super) outbound: Arc<Outbound>,
+    pub(super) lease: Arc<Lease>,
     /// Name of this worker's process; a new one for each number that the server gives it.
     pub(super) token: String,
     /// Uid of the server that knows this worker; empty before.
@@ -85,10 +90,12 @@ impl Link<'_> {
             match tried {
                 Ok((connection, Answer::Registered(registered))) => {
                     pause = RETRY_MIN;
+                    let seen_as = registered.seen_as.clone();
                     let heartbeat = self.registered(registered);
-                    if let Some(departure) = self.serve(connection, heartbeat).await {
+                    if let Some(departure) = self.serve(connection, heartbeat, &seen_as).await {
                         return Ok(departure);
                     }
+                    self.lease.disconnected();
                     self.inbox.put(Input::Lost);
                     continue;
                 }
@@ -98,7 +105,12 @@ impl Link<'_> {
                 }
                 Ok((_, Answer::Broken(error))) => log::warn!("Worker registration failed: {error}"),
                 Err(error) if first && (is_final(&error) || Instant::now() >= give_up) => return Err(error),
-                Err(error) => log::debug!("{error}"),
+                Err(error) => {
+                    if matches!(&error, Error::Dial(error) if error.is_refused()) {
+                        self.lease.refused();
+                    }
+                    log::debug!("{error}");
+                }
             }
             tokio::select! {
                 () = sleep(pause) => pause = (pause * 2).min(RETRY_MAX),
@@ -119,6 +131,7 @@ impl Link<'_> {
     }
 
     async fn register(&self, mut connection: Connection) -> Result<(Connection, Answer), Error> {
+        let sent = clock::since_boot();
         let (reply, holdings) = oneshot::channel();
         self.inbox.put(Input::Holdings(reply));
         let Ok((held, mut outbox)): Result<Holdings, _> = holdings.await else {
@@ -131,7 +144,11 @@ impl Link<'_> {
             return Ok((connection, Answer::Broken(error)));
         }
         let answer = match timeout(REGISTRATION_SPAN, connection.recv()).await {
-            Ok(Ok(Some(ToWorker::Registered(registered)))) => Answer::Registered(registered),
+            Ok(Ok(Some(ToWorker::Registered(registered)))) => {
+                let (span, heartbeat) = (self.config.lease(), self.config.heartbeat);
+                self.lease.begin(span.to_duration(), heartbeat.to_duration(), sent);
+                Answer::Registered(registered)
+            }
             Ok(Ok(Some(ToWorker::Refused(text)))) => Answer::Refused(text),
             Ok(Ok(Some(_))) => Answer::Broken(wire::Error::Malformed { what: "answer to the registration" }),
             Ok(Ok(None)) => Answer::Broken(wire::Error::Cut),
@@ -171,11 +188,17 @@ impl Link<'_> {
     }
 
     /// Passes messages both ways; `None` when the connection broke.
-    async fn serve(&self, connection: Connection, heartbeat: Duration) -> Option<Departure> {
+    async fn serve(&self, connection: Connection, heartbeat: Duration, seen_as: &str) -> Option<Departure> {
         let (mut receiver, mut sender) = connection.split();
+        let beats = Beats::default();
         let receive = async {
             loop {
                 match receiver.recv().await {
+                    Ok(Some(ToWorker::Heartbeat(_))) => {
+                        if let Some(sent) = beats.answered() {
+                            self.lease.contact(sent);
+                        }
+                    }
                     Ok(Some(message)) => self.inbox.put_when_room(Input::Server(message)).await,
                     Ok(None) => break,
                     Err(error @ wire::Error::Unknown { .. }) => log::warn!("{error}"),
@@ -188,7 +211,8 @@ impl Link<'_> {
         };
         tokio::select! {
             () = receive => None,
-            departure = self.send(&mut sender, heartbeat) => departure,
+            () = self.lease.over.notified() => None,
+            departure = self.send(&mut sender, heartbeat, &beats, seen_as) => departure,
         }
     }
 
@@ -209,22 +233,38 @@ impl Link<'_> {
         }
     }
 
-    async fn send(&self, sender: &mut wire::Sender, heartbeat: Duration) -> Option<Departure> {
+    async fn send(
+        &self,
+        sender: &mut wire::Sender,
+        heartbeat: Duration,
+        beats: &Beats,
+        seen_as: &str,
+    ) -> Option<Departure> {
         let mut pace = Pace { messages: BURST_MAX, since: Instant::now() };
         let mut beat = interval_at(Instant::now() + heartbeat, heartbeat);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut arrivals = interval(ARRIVAL_SPAN.min(heartbeat / 2));
         loop {
-            let beats = tokio::select! {
+            let beats_now = tokio::select! {
                 () = self.outbound.changed() => false,
                 _ = beat.tick() => true,
+                // The server may be frozen; its machine has the heartbeats all the same, and it will find them there.
+                _ = arrivals.tick() => {
+                    if let (Some(true), Some(sent)) = (sender.has_all_arrived(seen_as), beats.last()) {
+                        self.lease.contact(sent);
+                    }
+                    continue;
+                }
             };
-            if !beats {
+            if beats_now {
+                beats.sending();
+            } else {
                 self.gather(&mut pace).await;
             }
             let drains = self.outbound.takes_drain();
             let (report, departure) = self.outbound.take();
             let Some(departure) = departure else {
-                if let Err(error) = say(sender, drains, report, beats).await {
+                if let Err(error) = say(sender, drains, report, beats_now).await {
                     log::debug!("Lost the server: {error}");
                     return None;
                 }

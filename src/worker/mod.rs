@@ -16,6 +16,7 @@ mod desk;
 mod detect;
 mod error;
 mod inbox;
+mod lease;
 mod link;
 mod local;
 mod options;

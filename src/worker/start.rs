@@ -9,6 +9,7 @@
 use super::desk::Desk;
 use super::error::Error;
 use super::inbox::{Inbox, Input};
+use super::lease::Lease;
 use super::link::{self, Link};
 use super::local::WorkDir;
 use super::options::WorkerOptions;
@@ -64,8 +65,12 @@ pub fn run(options: &WorkerOptions, on_registered: &dyn Fn(&WorkerView)) -> Resu
     let place = profile::Place { hostname, port, work_dir: shown_dir, allocation };
     let config = profile::config(options, resources, place);
     let runtime = Builder::new_current_thread().enable_all().build().map_err(Error::system("starting a runtime"))?;
-    let ended = work(&runtime, options, config, &work_dir, on_registered);
+    // Pipes and the files behind them may hold up whoever serves them, which must not be who sends heartbeats.
+    let pipes = Builder::new_multi_thread().worker_threads(1).thread_name("hq-pipes").enable_all().build();
+    let pipes = pipes.map_err(Error::system("starting a runtime"))?;
+    let ended = work((&runtime, &pipes), options, config, &work_dir, on_registered);
     runtime.shutdown_background();
+    pipes.shutdown_background();
     work_dir.remove();
     match ended? {
         Departure { code: 0, .. } => Ok(0),
@@ -82,7 +87,7 @@ fn prepare_process() -> Result<(), Error> {
 }
 
 fn work(
-    runtime: &Runtime,
+    (runtime, pipes): (&Runtime, &Runtime),
     options: &WorkerOptions,
     config: WorkerConfig,
     work_dir: &WorkDir,
@@ -96,7 +101,7 @@ fn work(
         retract_check: options.retract_check,
     });
     let threads = std::thread::available_parallelism().map_or(1, |count| count.get()).min(SPAWN_THREADS_MAX);
-    let streams = Streams::start(runtime.handle().clone(), Arc::clone(&inbox), config.hostname.clone());
+    let streams = Streams::start(pipes.handle().clone(), Arc::clone(&inbox), config.hostname.clone());
     let streams = streams.map_err(Error::system("starting a thread"))?;
     let spawner = Spawner::start(threads, CHILDREN_MAX).map_err(Error::system("starting a thread"))?;
     let owner = spawner.owner();
@@ -125,7 +130,10 @@ fn work(
         let signals = listen(Arc::clone(&inbox));
         let token = link::new_token()?;
         let server_uid = String::new();
-        let mut link = Link { options, config, inbox: Arc::clone(&inbox), outbound, token, server_uid, on_registered };
+        let lease = Lease::start(Arc::clone(&inbox), options.server_dir.clone());
+        let lease = lease.map_err(Error::system("starting a thread"))?;
+        let mut link =
+            Link { options, config, inbox: Arc::clone(&inbox), outbound, lease, token, server_uid, on_registered };
         let ended = match signals {
             Ok(()) => link.run().await,
             Err(error) => Err(error),
@@ -133,7 +141,7 @@ fn work(
         if ended.is_err() {
             inbox.put(Input::Leave(LostReason::Stopped));
         }
-        // The pipes of tasks are read on this runtime, so it has to go on until the thread ends.
+        // The last words of tasks are still read from their pipes.
         let joined = tokio::task::spawn_blocking(move || thread.join());
         if timeout(JOIN_SPAN, joined).await.is_err() {
             log::warn!("Some tasks or their output did not end in time");

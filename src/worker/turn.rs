@@ -13,7 +13,7 @@ use super::output::{Pump, Streams, Target};
 use super::spawn::{ERROR_FILE_NAME, Launch, Launcher};
 use super::timers::Timers;
 use crate::platform::process::{Child, Exit, SpawnError, SpawnJob, SpawnSpec, Spawned, Spawner, Status};
-use crate::platform::{clock, signal};
+use crate::platform::{clock, process, signal};
 use crate::wire::message::ToWorker;
 use hq_core::agent::{Agent, AgentCommand, AgentEffect, Awaited, KillKind, ProcessEnd, ProcessStatus, SpawnOrder};
 use hq_core::attempt::{Attempt, WorkerReport};
@@ -74,6 +74,11 @@ impl Turn {
         let mut commands = VecDeque::new();
         while !self.ended && self.inbox.take(&mut inputs) {
             let now = Time(clock::wall_us());
+            // The guardian ended the tasks while this process was frozen: that is why they ended, not a fault of theirs.
+            if process::take_lease_end() {
+                commands.push_back(AgentCommand::LeaseOver);
+                self.handle_all(now, &mut commands);
+            }
             for input in inputs.drain(..) {
                 self.translate(input, &mut commands);
                 self.handle_all(now, &mut commands);
@@ -141,6 +146,7 @@ impl Turn {
                 self.server_uid = server_uid;
                 AgentCommand::Registered { drop }
             }
+            Input::LeaseOver => AgentCommand::LeaseOver,
             Input::Disowned => AgentCommand::Disowned,
             Input::Lost => {
                 self.outbound.close();
@@ -334,8 +340,8 @@ fn command_of(message: ToWorker) -> Option<AgentCommand> {
         ToWorker::Acknowledge(number) => AgentCommand::Acknowledge(number),
         ToWorker::Forget(keys) => AgentCommand::Forget(keys),
         ToWorker::Stop(_) => AgentCommand::Leave(hq_core::worker::LostReason::Stopped),
-        // Words of a registration, which is over.
-        ToWorker::Refused(_) | ToWorker::Registered(_) => return None,
+        // Words of a registration, which is over, and of the connection alone.
+        ToWorker::Refused(_) | ToWorker::Registered(_) | ToWorker::Heartbeat(_) => return None,
     })
 }
 

@@ -16,6 +16,8 @@ pub enum AgentCommand {
         /// Attempts to kill and forget.
         drop: Vec<Attempt>,
     },
+    /// The server may have given everything that is held to others: nothing of it may run any longer.
+    LeaseOver,
     /// The server does not take this worker back: nothing that it holds counts any more.
     Disowned,
     /// The server hands over tasks.

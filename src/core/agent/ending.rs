@@ -170,6 +170,17 @@ impl Agent {
         all.into_iter().for_each(|attempt| self.retract(attempt, out));
     }
 
+    /// The server may have given the attempts to others: what waits goes back, and what runs is killed, for no fault of
+    /// its own.
+    pub(super) fn lease_over(&mut self, now: Time, out: &mut Output) {
+        let all: Vec<Attempt> = self.held.keys().copied().collect();
+        for attempt in all {
+            self.retract(attempt, out);
+            self.doom(now, attempt, Doom::Interrupted, out);
+            self.kill_now(attempt, out);
+        }
+    }
+
     /// The server stayed away for too long.
     pub(super) fn lease_expired(&mut self, now: Time, out: &mut Output) {
         if self.departure.is_some_and(Departure::is_final) {

@@ -120,6 +120,7 @@ impl Agent {
             }
             AgentCommand::Leave(reason) => self.leave(now, reason, &mut out),
             AgentCommand::Drain => self.drain(&mut out),
+            AgentCommand::LeaseOver => self.lease_over(now, &mut out),
             AgentCommand::ServerLost => self.server_lost(&mut out),
             AgentCommand::SpawnSucceeded { attempt, at } => self.spawn_succeeded(attempt, at, &mut out),
             AgentCommand::SpawnFailed { attempt, text, at } => self.spawn_failed(attempt, text, at, &mut out),

@@ -1,7 +1,7 @@
 //! What the passing of time means: leases that ended, workers that idle, workers that do not stop.
 
 use crate::attempt::Attempt;
-use crate::event::{Event, TaskFailed, WorkerLost};
+use crate::event::{AwayReason, Event, TaskFailed, WorkerLost};
 use crate::id::{TaskRef, WorkerId};
 use crate::limits;
 use crate::state::State;
@@ -11,18 +11,43 @@ use crate::task::CrashLimit;
 use crate::time::Time;
 use crate::worker::LostReason;
 
+/// Since when, without a gap, the server has shown on the file system that it lives; none: it cannot.
+#[derive(Debug, Clone, Copy)]
+pub struct Witnessed(pub Option<Time>);
+
+impl Default for Witnessed {
+    fn default() -> Self {
+        Self(Some(Time(0)))
+    }
+}
+
 /// Workers whose time is over, with the reason.
-pub fn overdue_workers(state: &State, now: Time) -> Vec<(WorkerId, LostReason)> {
-    let overdue = state.workers.values().filter_map(|worker| match worker.link {
-        Link::Away { until } if now >= until || worker.stopping.is_some() => {
-            Some((worker.id, if worker.stopping.is_some() { LostReason::Stopped } else { LostReason::ConnectionLost }))
-        }
-        _ => {
-            let stopping = worker.stopping?;
-            (now >= stopping.after(limits::WORKER_STOP_SPAN)).then_some((worker.id, LostReason::Stopped))
-        }
+pub fn overdue_workers(state: &State, now: Time, witnessed: Witnessed) -> Vec<(WorkerId, LostReason)> {
+    let overdue = state.workers.values().filter_map(|worker| {
+        let end = link_end(worker, witnessed)?;
+        let reason = match worker.link {
+            _ if worker.stopping.is_some() => LostReason::Stopped,
+            Link::Away { reason: AwayReason::Silent, .. } => LostReason::HeartbeatLost,
+            _ => LostReason::ConnectionLost,
+        };
+        (now >= end).then_some((worker.id, reason))
     });
     overdue.collect()
+}
+
+/// When a worker that is away, or does not stop, is lost. One that may still run its tasks keeps them until it must
+/// have ended them: its lease has ended, and it could have seen for as long that the server lives. Without that it
+/// may take the server for dead, and then its tasks are its own for the long lease.
+fn link_end(worker: &Worker, witnessed: Witnessed) -> Option<Time> {
+    match (worker.link, worker.stopping) {
+        (Link::Away { reason: AwayReason::Closed, until }, None) => Some(until),
+        (Link::Away { reason: AwayReason::Closed, .. }, Some(stopping)) => Some(stopping),
+        (Link::Away { until, .. }, _) => {
+            let long = until.after(limits::SERVER_LOST_LEASE_SPAN);
+            Some(witnessed.0.map_or(long, |since| since.after(worker.config.patience()).max(until).min(long)))
+        }
+        (Link::Connected, stopping) => stopping.map(|at| at.after(limits::WORKER_STOP_SPAN)),
+    }
 }
 
 /// Connected workers that have been idle for longer than they want to be.
@@ -63,14 +88,13 @@ pub fn not_started(state: &State, worker: WorkerId) -> Vec<Attempt> {
 }
 
 /// The next moment at which one of the above may change.
-pub fn next_deadline(state: &State) -> Option<Time> {
+pub fn next_deadline(state: &State, witnessed: Witnessed) -> Option<Time> {
     let deadline = |worker: &Worker| {
-        let link = match worker.link {
-            Link::Away { until } => Some(until),
-            Link::Connected => worker.stopping.map(|at| at.after(limits::WORKER_STOP_SPAN)),
-        };
         let drained = worker.draining.filter(|_| worker.link == Link::Connected && worker.stopping.is_none());
-        [link, idle_end(worker), drained.and_then(|drain| drain.until)].into_iter().flatten().min()
+        [link_end(worker, witnessed), idle_end(worker), drained.and_then(|drain| drain.until)]
+            .into_iter()
+            .flatten()
+            .min()
     };
     state.workers.values().filter_map(deadline).min()
 }

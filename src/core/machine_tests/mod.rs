@@ -4,5 +4,6 @@
 mod drains;
 mod gangs;
 mod histories;
+mod leases;
 mod scene;
 mod stories;

@@ -8,11 +8,13 @@ use super::jobs::{ErrorTexts, Job, Submit};
 use super::ready::{Level, Run};
 use super::tasks::{Live, Place, TaskTable};
 use super::workers::{Link, PastWorker, Worker};
-use crate::event::{Event, JobSubmitted, ServerStarted, Stamped, WorkerConnected, WorkerLost, WorkerUnblocked};
+use crate::event::{
+    AwayReason, Event, JobSubmitted, ServerStarted, Stamped, WorkerAway, WorkerConnected, WorkerLost, WorkerUnblocked,
+};
 use crate::id::{AttemptId, JobId, TaskId, TaskRef, WorkerId};
 use crate::limits;
 use crate::task::{Condition, SubmitDesc};
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::view::{TaskCounts, TaskState, WorkerEnd};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,9 +27,7 @@ impl State {
             Event::ServerStarted(event) => self.apply_server_started(at, event),
             Event::ServerStopped(_) => {}
             Event::WorkerConnected(event) => self.apply_worker_connected(at, event),
-            Event::WorkerAway(event) => {
-                self.set_link(event.worker, Link::Away { until: at.after(limits::WORKER_AWAY_SPAN) })
-            }
+            Event::WorkerAway(event) => self.apply_away(at, event),
             Event::WorkerReturned(event) => {
                 self.set_link(event.worker, Link::Connected);
                 // Its word may have been lost with the connection; what it still cannot place, it rejects again.
@@ -72,8 +72,20 @@ impl State {
         self.started = at;
         let ids: Vec<WorkerId> = self.workers.keys().copied().collect();
         for id in ids {
-            self.set_link(id, Link::Away { until: at.after(limits::WORKER_RETURN_SPAN) });
+            let patience = self.workers.get(&id).map_or(Span::default(), |worker| worker.config.patience());
+            let until = at.after(limits::WORKER_RETURN_SPAN.max(patience));
+            self.set_link(id, Link::Away { reason: AwayReason::Restart, until });
         }
+    }
+
+    fn apply_away(&mut self, at: Time, event: &WorkerAway) {
+        let WorkerAway { worker, reason, silent } = *event;
+        let Some(found) = self.workers.get(&worker) else { return };
+        let wait = match reason {
+            AwayReason::Closed => limits::WORKER_AWAY_SPAN,
+            AwayReason::Silent | AwayReason::Restart => Span(found.config.patience().0.saturating_sub(silent.0)),
+        };
+        self.set_link(worker, Link::Away { reason, until: at.after(wait) });
     }
 
     fn set_link(&mut self, id: WorkerId, link: Link) {

@@ -97,6 +97,11 @@ impl State {
         self.workers.values().find(|worker| worker.token == token)
     }
 
+    /// Whether a worker is away.
+    pub fn somebody_is_away(&self) -> bool {
+        self.workers.values().any(|worker| worker.link != workers::Link::Connected)
+    }
+
     /// Host name of a worker, ended ones included.
     pub fn hostname(&self, worker: WorkerId) -> Option<&str> {
         let config = match self.workers.get(&worker) {

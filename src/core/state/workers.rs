@@ -2,6 +2,7 @@
 
 use super::ahead::Ahead;
 use super::classes::{Class, ClassVariant, Classes, Need, ResourceIndex};
+use crate::event::AwayReason;
 use crate::id::{ClassId, TaskRef, WorkerId};
 use crate::limits;
 use crate::time::{Span, Time};
@@ -15,9 +16,11 @@ use std::sync::Arc;
 pub enum Link {
     /// It is connected.
     Connected,
-    /// Its connection is broken; it is lost if it does not come back by then.
+    /// It cannot be talked to; it is lost if it does not come back by then.
     Away {
-        /// End of its lease.
+        /// Why.
+        reason: AwayReason,
+        /// When it is lost at the earliest.
         until: Time,
     },
 }

@@ -19,12 +19,16 @@ use std::time::{Duration, Instant};
 
 use super::census::{self, Process};
 use super::kin::Kin;
-use super::{CHILDREN_MAX, hunt, mark};
+use super::{CHILDREN_MAX, hunt, lease, mark};
 
 /// Time between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(1);
 /// For how long nobody must be found before there is nobody: a program may just be starting.
 const QUIET: Duration = Duration::from_millis(200);
+
+/// Time between two looks at a lease that runs, and at whether there is one, in milliseconds.
+const LEASE_LOOK_MS: i32 = 200;
+const IDLE_LOOK_MS: i32 = 1_000;
 
 type Cells = &'static [AtomicI32];
 
@@ -96,6 +100,8 @@ pub fn start_guardian(directories: &[PathBuf]) -> io::Result<()> {
         return Ok(());
     }
     let cells = cells().ok_or(io::ErrorKind::OutOfMemory)?;
+    // Made before the fork, so that both have it.
+    lease::shared().ok_or(io::ErrorKind::OutOfMemory)?;
     let mark = mark::of_process();
     let mut ends = [-1; 2];
     // SAFETY: `ends` has room for two descriptors.
@@ -147,13 +153,10 @@ fn watch(pipe: i32, cells: Cells, mark: &str, directories: &[PathBuf]) -> ! {
         libc::prctl(libc::PR_SET_NAME, c"hq-guardian".as_ptr());
         libc::dup2(pipe, 0);
         close_from(1);
-        let mut byte = 0_u8;
-        loop {
-            match libc::read(0, ptr::from_mut(&mut byte).cast(), 1) {
-                -1 if *libc::__errno_location() == libc::EINTR => {}
-                _ => break,
-            }
-        }
+    }
+    while parent_lives() {
+        // A panic must not lead back into the program of which this is a copy.
+        let _ = catch_unwind(|| keep_lease(cells, mark));
     }
     // A panic must not lead back into the program of which this is a copy.
     let ended = catch_unwind(|| {
@@ -164,6 +167,35 @@ fn watch(pipe: i32, cells: Cells, mark: &str, directories: &[PathBuf]) -> ! {
     });
     // SAFETY: ends this process.
     unsafe { libc::_exit(i32::from(ended.is_err())) }
+}
+
+/// Waits for a while; whether the other end of the pipe on descriptor 0 is still open.
+fn parent_lives() -> bool {
+    let mut byte = 0_u8;
+    let mut wait = libc::pollfd { fd: 0, events: libc::POLLIN, revents: 0 };
+    let leased = lease::shared().is_some_and(|shared| shared.look().0);
+    let timeout_ms = if leased { LEASE_LOOK_MS } else { IDLE_LOOK_MS };
+    // SAFETY: pointers to locals of the sizes that are told.
+    unsafe {
+        match libc::poll(&mut wait, 1, timeout_ms) {
+            0 => true,
+            -1 => *libc::__errno_location() == libc::EINTR,
+            _ => {
+                let read = libc::read(0, ptr::from_mut(&mut byte).cast(), 1);
+                read == -1 && *libc::__errno_location() == libc::EINTR
+            }
+        }
+    }
+}
+
+/// Ends everything when the time is over until which it may run. The mark comes first, so that the parent knows why
+/// they ended.
+fn keep_lease(cells: Cells, mark: &str) {
+    if let Some(shared) = lease::shared().filter(|shared| shared.look().1) {
+        shared.note_end();
+        end_children(cells, mark);
+        shared.forget_if_over();
+    }
 }
 
 /// Closes all descriptors from `first` on: the guardian must keep neither pipes nor sockets nor locks alive.

@@ -15,6 +15,7 @@ mod guard;
 mod hunt;
 mod kin;
 mod launch;
+mod lease;
 mod mark;
 mod pool;
 mod posix;
@@ -33,6 +34,7 @@ use std::time::Duration;
 pub use error::SpawnError;
 pub use guard::start_guardian;
 pub use launch::spawn;
+pub use lease::{set_lease, take_lease_end};
 pub use pool::{Full, Owner, SpawnJob, Spawner};
 pub use spec::{Environment, Output, SpawnSpec, Spawned, Stdin};
 

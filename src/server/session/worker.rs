@@ -2,14 +2,18 @@
 //!
 //! Heartbeats are counted here, on the tokio threads: a long turn does not make a worker look dead.
 
+use crate::platform::clock;
 use crate::server::commit::{Released, WorkerQueueState, worker_queue};
 use crate::server::turn::Input;
-use crate::wire::message::{ToServer, ToWorker};
-use crate::wire::{Connection, Receiver, Sender};
+use crate::wire::message::{Empty, ToServer, ToWorker};
+use crate::wire::{self, Connection, Receiver, Sender};
 use hq_core::id::WorkerId;
+use hq_core::time::Span;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 /// Time for the registration to arrive.
 const REGISTRATION_SPAN: Duration = Duration::from_secs(15);
@@ -26,7 +30,7 @@ pub async fn serve(connection: Connection, address: SocketAddr, number: u64, inb
     let heartbeat = registration.config.heartbeat.to_duration();
     let (to, messages, queue) = worker_queue();
     let (id, answer) = oneshot::channel();
-    let input = Input::Register { registration: Box::new(registration), connection: number, to, id };
+    let input = Input::Register { registration: Box::new(registration), connection: number, address, to, id };
     if inbox.send(input).await.is_err() {
         return;
     }
@@ -41,55 +45,111 @@ pub async fn serve(connection: Connection, address: SocketAddr, number: u64, inb
         Err(_) => return,
     };
     log::info!("Worker {worker} connected from {address}");
+    let beats = Arc::new(Beats::default());
+    let echo = Arc::clone(&beats);
     let writing = tokio::spawn(async move {
-        write(sender, messages, &queue).await;
+        write(sender, messages, &queue, &echo).await;
         if queue.has_lost() {
             log::warn!("Worker {worker} does not read what it is sent; its connection is closed");
         }
     });
-    let silent = read(&mut receiver, worker, number, heartbeat, &inbox, &writing).await;
+    let mut heard = clock::since_boot();
+    let end = read(&mut receiver, &mut heard, worker, number, heartbeat, (&inbox, &beats), &writing).await;
+    // Only a peer whose connection was closed from its side is known not to be at the other end of a dead network.
+    let silent = match end {
+        End::Closed => None,
+        End::Silent => Some(Span::from_duration(clock::since_boot().saturating_sub(heard))),
+    };
     drop(inbox.send(Input::Gone { worker, connection: number, silent }).await);
     // What is on its way (the order to stop, say) is written before the connection is closed.
     drop(tokio::time::timeout(Duration::from_secs(1), writing).await);
 }
 
-/// Reads until the connection ends; true when the worker fell silent.
+/// Heartbeats that are to be answered.
+#[derive(Debug, Default)]
+struct Beats {
+    count: AtomicU32,
+    changed: Notify,
+}
+
+impl Beats {
+    fn beat(&self) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.changed.notify_one();
+    }
+
+    fn take(&self) -> u32 {
+        self.count.swap(0, Ordering::Relaxed)
+    }
+}
+
+/// How the reading from a worker ended.
+enum End {
+    /// The other side closed the connection, or said something that means nothing.
+    Closed,
+    /// Nothing comes any more; the worker may be alive.
+    Silent,
+}
+
+/// Reads until the connection ends. `heard` is when the last message came, by the clock since boot.
 async fn read(
     receiver: &mut Receiver,
+    heard: &mut Duration,
     worker: WorkerId,
     number: u64,
     heartbeat: Duration,
-    inbox: &mpsc::Sender<Input>,
+    (inbox, beats): (&mpsc::Sender<Input>, &Beats),
     writing: &tokio::task::JoinHandle<()>,
-) -> bool {
+) -> End {
     // A message in the buffer beats the clock: after the server itself was frozen, nobody is called silent.
     let patience = heartbeat * 2;
     loop {
         match tokio::time::timeout(patience, receiver.recv::<ToServer>()).await {
-            Ok(Ok(Some(ToServer::Heartbeat(_)))) => {}
+            Ok(Ok(Some(ToServer::Heartbeat(_)))) => beats.beat(),
             Ok(Ok(Some(message))) => {
                 if inbox.send(Input::Worker { worker, connection: number, message }).await.is_err() {
-                    return false;
+                    return End::Closed;
                 }
             }
-            Ok(Err(crate::wire::Error::Unknown { .. })) => {}
-            Ok(_) => return false,
+            Ok(Err(wire::Error::Unknown { .. })) => {}
+            // The system gave up on a connection over which nothing comes through.
+            Ok(Err(wire::Error::Io { .. })) => return End::Silent,
+            Ok(_) => return End::Closed,
             Err(_) => {
                 log::warn!("Worker {worker} has sent nothing for {patience:?}");
-                return true;
+                return End::Silent;
             }
         }
+        *heard = clock::since_boot();
         if writing.is_finished() {
-            return false;
+            // It takes nothing, so that it will not see for a while that its connection was closed.
+            return End::Silent;
         }
     }
 }
 
-/// Writes what the turn and the commit thread release; whatever has queued up goes into one write. Ends when a message
-/// was lost or the worker takes none for too long.
-async fn write(mut sender: Sender, mut messages: mpsc::Receiver<Released<ToWorker>>, queue: &WorkerQueueState) {
-    while let Some(message) = messages.recv().await {
-        if queue.has_lost() || sender.queue(&message.into_inner()).is_err() {
+/// Writes what the turn and the commit thread release, and answers heartbeats; whatever has queued up goes into one
+/// write. Ends when a message was lost or the worker takes none for too long.
+async fn write(
+    mut sender: Sender,
+    mut messages: mpsc::Receiver<Released<ToWorker>>,
+    queue: &WorkerQueueState,
+    beats: &Beats,
+) {
+    loop {
+        let first = tokio::select! {
+            message = messages.recv() => match message {
+                Some(message) => Some(message),
+                None => break,
+            },
+            () = beats.changed.notified() => None,
+        };
+        let answers = (0..beats.take()).try_for_each(|_| sender.queue(&ToWorker::Heartbeat(Empty {})));
+        let queued = match first {
+            Some(message) => sender.queue(&message.into_inner()),
+            None => Ok(()),
+        };
+        if queue.has_lost() || answers.and(queued).is_err() {
             return;
         }
         while sender.queued_bytes() < WRITE_BATCH_BYTES

@@ -12,6 +12,7 @@ use super::State;
 use super::jobs::Job;
 use super::tasks::{Live, Place};
 use super::workers::{Link, PastWorker, Worker};
+use crate::event::AwayReason;
 use crate::id::TaskId;
 use std::sync::Arc;
 
@@ -52,8 +53,12 @@ fn worker_image(worker: &Worker) -> ImageWorker {
         config: Arc::clone(&worker.config),
         started: worker.started,
         away_until: match worker.link {
-            Link::Away { until } => Some(until),
+            Link::Away { until, .. } => Some(until),
             Link::Connected => None,
+        },
+        away_reason: match worker.link {
+            Link::Away { reason, .. } => reason,
+            Link::Connected => AwayReason::default(),
         },
         stopping: worker.stopping,
         draining: worker.draining,

@@ -1,5 +1,6 @@
 //! The parts of an image: boundary types, one for each kind of checkpoint record.
 
+use crate::event::AwayReason;
 use crate::id::{AttemptId, Epoch, Fence, JobId, TaskId, TaskRef, WorkerId};
 use crate::task::SubmitDesc;
 use crate::time::Time;
@@ -46,6 +47,8 @@ int_struct! {
         8 => pub ahead: Vec<TaskRef>,
         /// Whether it drains.
         9 => pub draining: Option<Drain>,
+        /// Why it is away, if it is.
+        12 => pub away_reason: AwayReason,
     }
 }
 

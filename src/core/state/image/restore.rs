@@ -53,7 +53,10 @@ impl State {
 
 fn restore_worker(image: ImageWorker, state: &mut State) -> Worker {
     let mut worker = Worker::new(image.id, image.token, image.config, image.started, &mut state.classes);
-    worker.link = image.away_until.map_or(Link::Connected, |until| Link::Away { until });
+    worker.link = match image.away_until {
+        Some(until) => Link::Away { reason: image.away_reason, until },
+        None => Link::Connected,
+    };
     worker.stopping = image.stopping;
     worker.draining = image.draining;
     state.draining.extend(image.draining.map(|_| image.id));
