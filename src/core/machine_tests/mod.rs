@@ -5,5 +5,6 @@ mod drains;
 mod gangs;
 mod histories;
 mod leases;
+mod placing;
 mod scene;
 mod stories;

@@ -105,8 +105,8 @@ impl State {
 
     fn apply_worker_lost(&mut self, at: Time, event: &WorkerLost) {
         let Some(worker) = self.workers.remove(&event.worker) else { return };
-        self.open_workers.remove(event.worker);
         self.draining.remove(&event.worker);
+        self.refresh_open(event.worker);
         self.groups.remove(&worker);
         let mut left = BTreeMap::new();
         for task in &worker.tasks {
