@@ -160,7 +160,8 @@ impl Draft {
 fn members<'a>(state: &'a State, now: Time, group: &'a Group, class: &Class) -> Vec<&'a Worker> {
     let min_time_us = class.variants.first().map_or(0, |variant| variant.min_time_us);
     let members = group.members.iter().filter_map(|id| state.workers.get(id));
-    let usable = members.filter(|worker| worker.link == Link::Connected && worker.stopping.is_none());
+    let stays = |worker: &&Worker| worker.stopping.is_none() && worker.draining.is_none();
+    let usable = members.filter(|worker| worker.link == Link::Connected).filter(stays);
     usable.filter(|worker| worker.lives(min_time_us, now)).collect()
 }
 
