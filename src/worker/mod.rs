@@ -19,6 +19,7 @@ mod inbox;
 mod lease;
 mod link;
 mod local;
+mod memory;
 mod options;
 mod outbound;
 mod output;
@@ -33,6 +34,7 @@ mod turn;
 mod tests;
 
 pub use error::Error;
+pub use memory::MemEnforce;
 pub use options::{COUPLING_NONE, WorkerOptions};
 pub use resources::{Hardware, look};
 pub use start::run;

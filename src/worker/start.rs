@@ -12,6 +12,7 @@ use super::inbox::{Inbox, Input};
 use super::lease::Lease;
 use super::link::{self, Link};
 use super::local::WorkDir;
+use super::memory::MemoryWatch;
 use super::options::WorkerOptions;
 use super::outbound::{Departure, Outbound};
 use super::output::Streams;
@@ -30,7 +31,8 @@ use hq_core::view::WorkerView;
 use hq_core::worker::{LostReason, WorkerConfig};
 use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
@@ -118,6 +120,7 @@ fn work(
         worker: 0,
         server_uid: String::new(),
         report: WorkerReport::default(),
+        memory: MemoryWatch::new(options.mem_enforce, Path::new("/"), Weak::clone(&desk)),
         desk,
         quick: true,
         awaited: Awaited::Nothing,
