@@ -138,6 +138,12 @@ pub const HEARTBEAT_DEFAULT: Span = Span::from_secs(8);
 pub const OVERVIEW_INTERVAL_MIN: Span = Span::from_ms(100);
 /// How often a worker looks at the time that its waiting tasks ask for, when nothing is said.
 pub const RETRACT_CHECK_DEFAULT: Span = Span::from_secs(30);
+/// CPUs in one overview.
+pub const OVERVIEW_CPUS_MAX: usize = 8_192;
+/// GPUs of one maker in one overview.
+pub const OVERVIEW_GPUS_MAX: usize = 256;
+/// Bytes of the address of a GPU in an overview.
+pub const OVERVIEW_GPU_ID_BYTES_MAX: usize = 128;
 /// Time from the first signal to KILL when a task is ended.
 pub const KILL_GRACE_SPAN: Span = Span::from_secs(1);
 /// Crash limit when none is given.

@@ -9,7 +9,7 @@ mod placing;
 
 use crate::attempt::{AssignedTask, Assignment, Attempt, DescKey, Registration, SharedDesc, WorkerReport};
 use crate::command::{Canceled, Command, Effect, Output, Reply};
-use crate::decide::{cancel, depend, register, report, submit, time};
+use crate::decide::{cancel, depend, overview, register, report, submit, time};
 use crate::event::{
     AwayReason, Event, JobCanceled, JobChanged, ServerStarted, ServerStopped, Stamped, TaskFailed, TasksAssigned,
     TasksEnded, WorkerAway, WorkerChanged, WorkerConnected,
@@ -76,6 +76,10 @@ impl Machine {
             Command::Cancel { jobs, reason } => turn.cancel(&jobs, reason.as_deref()),
             Command::Register(registration) => turn.register(&registration),
             Command::Report { worker, report } => turn.report(worker, &report),
+            Command::Overview { worker, state } => {
+                let event = overview::kept(turn.state(), worker, state);
+                event.into_iter().for_each(|event| turn.emit(event));
+            }
             Command::Leaving { worker, reason } => turn.lose(worker, reason),
             Command::Disconnected { worker } => turn.disconnected(worker),
             Command::Silent { worker, since } => turn.away(worker, AwayReason::Silent, since),

@@ -19,3 +19,4 @@ pub mod process;
 pub mod random;
 pub mod signal;
 pub mod terminal;
+pub mod usage;

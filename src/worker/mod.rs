@@ -25,6 +25,7 @@ mod outbound;
 mod output;
 mod profile;
 mod resources;
+mod sample;
 mod spawn;
 mod start;
 mod timers;

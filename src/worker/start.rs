@@ -18,6 +18,7 @@ use super::outbound::{Departure, Outbound};
 use super::output::Streams;
 use super::profile;
 use super::resources;
+use super::sample;
 use super::spawn::Launcher;
 use super::timers::Timers;
 use super::turn::Turn;
@@ -102,6 +103,7 @@ fn work(
         time_limit: config.time_limit,
         retract_check: options.retract_check,
     });
+    let sampler = sample::start(options, &config, &outbound)?;
     let threads = std::thread::available_parallelism().map_or(1, |count| count.get()).min(SPAWN_THREADS_MAX);
     let streams = Streams::start(pipes.handle().clone(), Arc::clone(&inbox), config.hostname.clone());
     let streams = streams.map_err(Error::system("starting a thread"))?;
@@ -150,6 +152,7 @@ fn work(
             log::warn!("Some tasks or their output did not end in time");
         }
         owner.end_all(limits::KILL_GRACE_SPAN.to_duration());
+        drop(sampler);
         log::info!("Worker stopping");
         ended
     })

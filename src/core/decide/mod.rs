@@ -3,6 +3,7 @@
 pub mod cancel;
 mod cycle;
 pub mod depend;
+pub mod overview;
 pub mod register;
 pub mod report;
 pub mod submit;
