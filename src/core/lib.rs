@@ -15,6 +15,7 @@ pub mod agent;
 pub mod attempt;
 pub mod audit;
 pub mod command;
+pub mod cycle;
 pub mod decide;
 pub mod event;
 pub mod id;
@@ -23,7 +24,6 @@ pub mod limits;
 pub mod machine;
 #[cfg(test)]
 mod machine_tests;
-pub mod overview;
 pub mod place;
 pub mod resource;
 pub mod state;

@@ -1,9 +1,7 @@
 //! Decisions: functions of the state that say which events shall happen, or why not. They change nothing.
 
 pub mod cancel;
-mod cycle;
 pub mod depend;
-pub mod overview;
 pub mod register;
 pub mod report;
 pub mod submit;

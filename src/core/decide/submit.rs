@@ -1,6 +1,6 @@
 //! Whether a submit is accepted. Everything that could hurt later is refused here, with a sentence that says why.
 
-use super::cycle;
+use crate::cycle;
 use crate::event::JobSubmitted;
 use crate::id::{JobId, TaskRef};
 use crate::limits;
@@ -154,7 +154,7 @@ fn check_dependencies(state: &State, submit: &SubmitDesc) -> Result<(), String> 
         edges.push((dependency.on.task.0, dependency.task.0));
     }
     match cycle::find(edges) {
-        Some(task) => Err(format!("invalid dependency: task {task} is part of a cycle")),
+        Some(circle) => Err(format!("invalid dependency: {}", cycle::text(&circle))),
         None => Ok(()),
     }
 }
