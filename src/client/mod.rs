@@ -13,6 +13,7 @@
 pub mod arguments;
 pub mod commands;
 pub mod console;
+pub mod directives;
 pub mod entries;
 pub mod error;
 pub mod link;

@@ -4,11 +4,13 @@
 //!
 //! Holds: strings go into the request as they were typed; placeholders are resolved where a task starts.
 
-use super::arguments::{PinWord, SubmitArgs};
+use super::arguments::{JobOptions, PinWord};
+use super::directives::Directed;
 use super::entries::Chosen;
 use super::error::Error;
 use crate::grammar::placeholder::{self, Place, Placeholder};
-use crate::grammar::{environment, free_text, request, weight};
+use crate::grammar::request::{self, NamedRequest};
+use crate::grammar::{environment, free_text, weight};
 use hq_core::idset::IdSet;
 use hq_core::limits;
 use hq_core::resource::{ResourceRequest, Variant};
@@ -23,23 +25,25 @@ const FILES_UNWARNED_MAX: u64 = 999;
 ///
 /// # Errors
 /// [`Error::Invalid`] for resources that cannot be asked for together.
-pub fn resources(args: &SubmitArgs) -> Result<ResourceRequest, Error> {
-    let entries = request::combine(args.cpus, args.resource.clone());
+pub fn resources(options: &JobOptions) -> Result<ResourceRequest, Error> {
+    let named = options.resource.iter().map(|named| named.entry.clone()).collect();
+    let entries = request::combine(options.cpus, named);
     let entries = entries.map_err(|error| Error::Invalid(error.to_string()))?;
+    let nodes = options.nodes.unwrap_or(0);
     let variant = Variant {
-        nodes: args.nodes,
+        nodes,
         // Whole workers are given to a multi-node task, whatever they have.
-        entries: if args.nodes > 0 { Vec::new() } else { entries },
-        min_time: args.time_request.map(Span::from_duration).unwrap_or_default(),
+        entries: if nodes > 0 { Vec::new() } else { entries },
+        min_time: options.time_request.map(Span::from_duration).unwrap_or_default(),
         // The default is not written down, so that tasks with it said and unsaid are of one kind.
-        weight_parts: args.weight.filter(|parts| *parts != weight::PARTS_PER_UNIT).unwrap_or_default(),
+        weight_parts: options.weight.filter(|parts| *parts != weight::PARTS_PER_UNIT).unwrap_or_default(),
     };
     Ok(ResourceRequest { variants: vec![variant] })
 }
 
 /// The ids of the tasks: those of the entries if there are any, else of `--array`, else 0.
-pub fn task_ids(args: &SubmitArgs, chosen: Option<&Chosen>) -> IdSet {
-    match (chosen, &args.array) {
+pub fn task_ids(options: &JobOptions, chosen: Option<&Chosen>) -> IdSet {
+    match (chosen, &options.array) {
         (Some(chosen), _) => chosen.ids.clone(),
         (None, Some(ids)) => ids.clone(),
         (None, None) => IdSet::single(0),
@@ -47,42 +51,43 @@ pub fn task_ids(args: &SubmitArgs, chosen: Option<&Chosen>) -> IdSet {
 }
 
 /// What is worth a warning before submitting, in the order in which it is said.
-pub fn warnings(args: &SubmitArgs, ids: &IdSet) -> Vec<String> {
-    let is_array = args.array.is_some() || args.each_line.is_some() || args.from_json.is_some();
+pub fn warnings(options: &JobOptions, ids: &IdSet) -> Vec<String> {
+    let is_array = options.array.is_some() || options.each_line.is_some() || options.from_json.is_some();
     let mut warnings = Vec::new();
     if is_array && ids.len() >= 2 {
-        warnings.extend(many_files(args, ids.len()));
-        warnings.extend(shared_file(args, args.stdout.as_ref(), "stdout"));
-        warnings.extend(shared_file(args, args.stderr.as_ref(), "stderr"));
+        warnings.extend(many_files(options, ids.len()));
+        warnings.extend(shared_file(options, options.stdout.as_ref(), "stdout"));
+        warnings.extend(shared_file(options, options.stderr.as_ref(), "stderr"));
     }
     let path = |destination: &Option<Destination>| destination.as_ref().map(|to| to.path.clone());
     let places = [
-        (path(&args.stdout), Place::Stdout),
-        (path(&args.stderr), Place::Stderr),
-        (args.stream.as_ref().map(|stream| stream.0.clone()), Place::Stream),
-        (args.cwd.as_ref().map(|cwd| cwd.0.clone()), Place::Cwd),
+        (path(&options.stdout), Place::Stdout),
+        (path(&options.stderr), Place::Stderr),
+        (options.stream.as_ref().map(|stream| stream.0.clone()), Place::Stream),
+        (options.cwd.as_ref().map(|cwd| cwd.0.clone()), Place::Cwd),
     ];
     let unknown = |(path, place): (Option<String>, Place)| placeholder::unknown_names_warning(&path?, place);
     warnings.extend(places.into_iter().filter_map(unknown));
-    if args.nodes > 0 && !args.resource.is_empty() {
+    warnings.extend(options.resource.iter().filter_map(NamedRequest::notice));
+    if options.nodes.is_some_and(|nodes| nodes > 0) && !options.resource.is_empty() {
         warnings.push("Values of `--resource` are ignored for multi-node tasks, which get whole workers".to_owned());
     }
     warnings
 }
 
-fn many_files(args: &SubmitArgs, tasks: u64) -> Option<String> {
+fn many_files(options: &JobOptions, tasks: u64) -> Option<String> {
     let goes_to_file = |destination: &Option<Destination>| match destination {
         None => true,
         Some(to) => to.kind == DestinationKind::File && !to.path.is_empty(),
     };
-    let names = match (goes_to_file(&args.stdout), goes_to_file(&args.stderr)) {
+    let names = match (goes_to_file(&options.stdout), goes_to_file(&options.stderr)) {
         (true, true) => "stdout and stderr",
         (true, false) => "stdout",
         (false, true) => "stderr",
         (false, false) => return None,
     };
     let files = tasks.saturating_mul(if names.contains(' ') { 2 } else { 1 });
-    (args.stream.is_none() && files > FILES_UNWARNED_MAX).then(|| {
+    (options.stream.is_none() && files > FILES_UNWARNED_MAX).then(|| {
         format!(
             "The job will create {files} files for \"{names}\". \
              Consider using the `--stream` option to collect outputs in few files"
@@ -90,9 +95,9 @@ fn many_files(args: &SubmitArgs, tasks: u64) -> Option<String> {
     })
 }
 
-fn shared_file(args: &SubmitArgs, destination: Option<&Destination>, name: &str) -> Option<String> {
+fn shared_file(options: &JobOptions, destination: Option<&Destination>, name: &str) -> Option<String> {
     let path = destination.filter(|to| to.kind == DestinationKind::File && !to.path.is_empty())?.path.as_str();
-    let cwd = args.cwd.as_ref().map_or("", |cwd| cwd.0.as_str());
+    let cwd = options.cwd.as_ref().map_or("", |cwd| cwd.0.as_str());
     let uses_cwd = !path.starts_with('/') || placeholder::contains(path, Placeholder::Cwd);
     let differs =
         placeholder::contains(path, Placeholder::TaskId) || uses_cwd && placeholder::contains(cwd, Placeholder::TaskId);
@@ -109,27 +114,28 @@ fn shared_file(args: &SubmitArgs, destination: Option<&Destination>, name: &str)
 /// # Errors
 /// [`Error::Invalid`] for a working directory that names itself, a name that cannot be shown, and beyond the limits.
 pub fn build(
-    args: &SubmitArgs,
+    directed: &Directed,
     submit_dir: String,
     request: ResourceRequest,
     stdin: Vec<u8>,
     chosen: Option<Chosen>,
 ) -> Result<SubmitRequest, Error> {
-    let ids = task_ids(args, chosen.as_ref());
-    let cwd = args.cwd.as_ref().map(|cwd| cwd.0.clone()).unwrap_or_default();
+    let options = &directed.options;
+    let ids = task_ids(options, chosen.as_ref());
+    let cwd = options.cwd.as_ref().map(|cwd| cwd.0.clone()).unwrap_or_default();
     placeholder::check_cwd(&cwd).map_err(|error| Error::Invalid(error.to_string()))?;
-    let (env, overwritten) = environment::collect(args.env.iter().cloned());
+    let (env, overwritten) = environment::collect(options.env.iter().cloned());
     if overwritten {
         log::warn!("Some environment variables were ignored, are there duplicate keys?");
     }
-    let name = match &args.name {
+    let name = match &options.name {
         Some(name) => {
             free_text::check_job_name(name).map_err(|error| Error::Invalid(error.to_string()))?;
             name.clone()
         }
-        None => free_text::default_job_name(args.command.first().map_or("", String::as_str)).to_owned(),
+        None => free_text::default_job_name(directed.command.first().map_or("", String::as_str)).to_owned(),
     };
-    let words = args.command.iter().map(String::len).sum::<usize>();
+    let words = directed.command.iter().map(String::len).sum::<usize>();
     let variables = env.iter().map(|(key, value)| key.len() + value.len() + 2).sum::<usize>();
     if words + variables > limits::TASK_ARGS_BYTES_MAX {
         let limit = limits::TASK_ARGS_BYTES_MAX;
@@ -139,35 +145,35 @@ pub fn build(
         )));
     }
     let desc = TaskDesc {
-        args: args.command.clone(),
+        args: directed.command.clone(),
         env,
         cwd,
-        stdout: destination(args, args.stdout.as_ref()),
-        stderr: destination(args, args.stderr.as_ref()),
+        stdout: destination(options, options.stdout.as_ref()),
+        stderr: destination(options, options.stderr.as_ref()),
         stdin: stdin.into(),
         request,
-        priority: args.priority,
-        time_limit: args.time_limit.map(Span::from_duration),
-        crash_limit: args.crash_limit.unwrap_or(CrashLimit::Max(limits::CRASH_LIMIT_DEFAULT)),
-        pin: args.pin.map(PinWord::mode).unwrap_or_default(),
-        task_dir: args.task_dir,
+        priority: options.priority.unwrap_or(0),
+        time_limit: options.time_limit.map(Span::from_duration),
+        crash_limit: options.crash_limit.unwrap_or(CrashLimit::Max(limits::CRASH_LIMIT_DEFAULT)),
+        pin: options.pin.map(PinWord::mode).unwrap_or_default(),
+        task_dir: options.task_dir,
     };
     let submit = SubmitDesc {
         ids,
         descs: vec![Arc::new(desc)],
         entries: chosen.map(|chosen| chosen.entries).unwrap_or_default(),
         submit_dir,
-        stream: args.stream.as_ref().map(|stream| stream.0.clone()),
+        stream: options.stream.as_ref().map(|stream| stream.0.clone()),
         ..SubmitDesc::default()
     };
-    Ok(SubmitRequest { name, max_fails: args.max_fails, submit: Arc::new(submit) })
+    Ok(SubmitRequest { name, max_fails: options.max_fails, submit: Arc::new(submit) })
 }
 
 /// An output without an option goes to the stream if there is one, else to its default file.
-fn destination(args: &SubmitArgs, given: Option<&Destination>) -> Destination {
+fn destination(options: &JobOptions, given: Option<&Destination>) -> Destination {
     match given {
         Some(destination) => destination.clone(),
-        None if args.stream.is_some() => Destination { kind: DestinationKind::Stream, ..Destination::default() },
+        None if options.stream.is_some() => Destination { kind: DestinationKind::Stream, ..Destination::default() },
         None => Destination::default(),
     }
 }
@@ -180,22 +186,22 @@ mod tests {
     use clap::Parser;
     use hq_core::task::{Entries, PinMode};
 
-    fn args(line: &[&str]) -> SubmitArgs {
+    fn args(line: &[&str]) -> Directed {
         let words = ["hq", "submit"].iter().chain(line).copied();
         match Cli::try_parse_from(words).unwrap().command {
-            Command::Submit(args) => *args,
+            Command::Submit(args) => Directed { command: args.command, options: args.options },
             other => panic!("{other:?}"),
         }
     }
 
     fn built(line: &[&str]) -> Result<SubmitRequest, Error> {
         let args = args(line);
-        build(&args, "/base".into(), resources(&args)?, Vec::new(), None)
+        build(&args, "/base".into(), resources(&args.options)?, Vec::new(), None)
     }
 
     fn warned(line: &[&str]) -> Vec<String> {
         let args = args(line);
-        warnings(&args, &task_ids(&args, None))
+        warnings(&args.options, &task_ids(&args.options, None))
     }
 
     #[test]
@@ -225,7 +231,7 @@ mod tests {
     fn entries_bring_their_ids() {
         let chosen = Chosen { entries: Entries::pack([&b"a"[..], b"b"]), ids: IdSet::range(4, 5) };
         let args = args(&["--array=4-9", "--each-line=f", "x"]);
-        let request = build(&args, "/".into(), resources(&args).unwrap(), Vec::new(), Some(chosen)).unwrap();
+        let request = build(&args, "/".into(), resources(&args.options).unwrap(), Vec::new(), Some(chosen)).unwrap();
         assert_eq!(request.submit.ids.to_string(), "4-5");
         assert_eq!(request.submit.entries.len(), 2);
     }

@@ -1,4 +1,4 @@
-//! Resource requests of tasks: `2`, `0.5 compact!`, `all`, and `gpus=2 tight`.
+//! Resource requests of tasks: `2`, `0.5 compact!`, `all`, `gpus=2 tight`, and by an older form `mem=2GB`.
 //!
 //! One reader for `--cpus`, `--resource`, directives and job files; printing is `core`'s, in the canonical form.
 //!
@@ -8,6 +8,22 @@ use super::cursor::{Cursor, is_blank};
 use super::{Error, pool};
 use hq_core::resource::{Amount, AmountError, CPUS, Policy, RequestEntry};
 use std::fmt;
+
+/// The resource whose amounts are in MiB.
+const MEMORY: &str = "mem";
+/// What may stand behind an amount of memory, and its bytes.
+const MEMORY_UNITS: &[(&str, u128)] = &[
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+    ("TiB", 1 << 40),
+    ("kB", 1_000),
+    ("KB", 1_000),
+    ("MB", 1_000_000),
+    ("GB", 1_000_000_000),
+    ("TB", 1_000_000_000_000),
+    ("B", 1),
+];
 
 const POLICIES: &[Policy] =
     &[Policy::ForceCompact, Policy::Compact, Policy::ForceTight, Policy::Tight, Policy::Scatter];
@@ -19,6 +35,15 @@ pub struct Quantity {
     pub amount: Amount,
     /// How to choose the indices.
     pub policy: Policy,
+}
+
+/// A request as it was read, with how it was written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NamedRequest {
+    /// What is asked for.
+    pub entry: RequestEntry,
+    /// The unit that stood behind an amount of memory.
+    pub unit: Option<&'static str>,
 }
 
 /// Why requests that are fine one by one cannot be made together (an error at run time, not of usage).
@@ -56,22 +81,54 @@ impl fmt::Display for RequestError {
 
 impl std::error::Error for RequestError {}
 
+impl NamedRequest {
+    /// What to tell a user who wrote an amount of memory with its unit.
+    pub fn notice(&self) -> Option<String> {
+        let (unit, entry) = (self.unit?, &self.entry);
+        Some(format!(
+            "Memory is requested in MiB: the unit {unit} was understood, `{MEMORY}={}` is the same",
+            entry.amount
+        ))
+    }
+}
+
 /// Reads `"all" | amount [policy]`.
 ///
 /// # Errors
 /// A malformed amount, more than four decimals, a zero amount, or an unknown policy.
 pub fn parse(text: &str) -> Result<Quantity, Error> {
-    quantity(&mut Cursor::new(text))
+    Ok(quantity(&mut Cursor::new(text), "")?.0)
+}
+
+/// Reads the request for the resource called `name`; an amount of memory (`mem`, in MiB) may have a unit.
+///
+/// # Errors
+/// See [`parse`].
+pub fn parse_of(name: &str, text: &str) -> Result<NamedRequest, Error> {
+    of_name(name, &mut Cursor::new(text))
 }
 
 /// Reads `NAME=REQUEST`.
 ///
 /// # Errors
-/// A name that is not `letter { letter | digit | "/" }`, or what [`parse`] refuses.
-pub fn parse_named(text: &str) -> Result<RequestEntry, Error> {
+/// A name that is not `letter { letter | digit | "/" }`, or what [`parse_of`] refuses.
+pub fn parse_named(text: &str) -> Result<NamedRequest, Error> {
     let mut cursor = Cursor::new(text);
     let name = pool::name(&mut cursor)?;
-    Ok(quantity(&mut cursor)?.of(name))
+    of_name(name, &mut cursor)
+}
+
+/// Checks a name that stands alone.
+///
+/// # Errors
+/// It is not `letter { letter | digit | "/" }`.
+pub fn check_name(name: &str) -> Result<(), Error> {
+    let mut cursor = Cursor::new(name);
+    if !cursor.peek().is_some_and(|c| c.is_ascii_alphabetic()) {
+        return Err(cursor.unexpected("the name of a resource, starting with a letter"));
+    }
+    cursor.take_while(|c| c.is_ascii_alphanumeric() || c == '/');
+    cursor.end("a letter, a digit or `/`")
 }
 
 /// Puts together what `--cpus` and `--resource` asked for; without CPUs, `cpus: 1 compact` comes first.
@@ -97,17 +154,31 @@ pub fn combine(cpus: Option<Quantity>, others: Vec<RequestEntry>) -> Result<Vec<
     Ok(entries)
 }
 
-fn quantity(cursor: &mut Cursor<'_>) -> Result<Quantity, Error> {
+fn of_name(name: &str, cursor: &mut Cursor<'_>) -> Result<NamedRequest, Error> {
+    let (quantity, unit) = quantity(cursor, name)?;
+    Ok(NamedRequest { entry: quantity.of(name), unit })
+}
+
+fn quantity(cursor: &mut Cursor<'_>, name: &str) -> Result<(Quantity, Option<&'static str>), Error> {
     cursor.blanks();
     if cursor.rest() == Policy::All.word() {
-        return Ok(Quantity { amount: Amount::ZERO, policy: Policy::All });
+        return Ok((Quantity { amount: Amount::ZERO, policy: Policy::All }, None));
     }
     let start = cursor.at();
-    let amount = amount(cursor, "a number or `all`")?;
+    let mut amount = amount(cursor, "a number or `all`")?;
     if amount == Amount::ZERO {
         return Err(cursor.refused("Zero resources cannot be requested", start..cursor.at()));
     }
     cursor.blanks();
+    let mut unit = None;
+    if name == MEMORY
+        && let Some((word, bytes)) = MEMORY_UNITS.iter().find(|(word, _)| cursor.eat_word(word))
+    {
+        let mib = in_mib(amount, *bytes);
+        amount = mib.ok_or_else(|| cursor.refused("the amount is larger than 4294967295 MiB", start..cursor.at()))?;
+        unit = Some(*word);
+        cursor.blanks();
+    }
     let rest = cursor.rest();
     let policy = match rest {
         "" => Some(Policy::Compact),
@@ -115,7 +186,14 @@ fn quantity(cursor: &mut Cursor<'_>) -> Result<Quantity, Error> {
     };
     let expected = "the end or a policy: compact, compact!, tight, tight! or scatter";
     let all = cursor.at()..cursor.text().len();
-    policy.map(|policy| Quantity { amount, policy }).ok_or_else(|| Error::unexpected(expected, cursor.text(), all))
+    let policy = policy.ok_or_else(|| Error::unexpected(expected, cursor.text(), all))?;
+    Ok((Quantity { amount, policy }, unit))
+}
+
+/// An amount of a unit in MiB, rounded up to what can be told apart.
+fn in_mib(amount: Amount, unit_bytes: u128) -> Option<Amount> {
+    let parts = (u128::from(amount.0) * unit_bytes).div_ceil(1 << 20);
+    u64::try_from(parts).ok().map(Amount).filter(|amount| *amount <= Amount::units(u32::MAX))
 }
 
 /// Reads an amount at the cursor: a number with at most four decimals.
@@ -193,17 +271,48 @@ mod tests {
 
     #[test]
     fn reads_named_requests() {
-        let entry = parse_named("gpus/nvidia = 0.5 tight").unwrap();
+        let entry = parse_named("gpus/nvidia = 0.5 tight").unwrap().entry;
         assert_eq!((entry.resource.as_str(), entry.to_string().as_str()), ("gpus/nvidia", "0.5 tight"));
-        assert_eq!(parse_named("x=all").unwrap().policy, Policy::All);
+        assert_eq!(parse_named("x=all").unwrap().entry.policy, Policy::All);
         for text in ["=1", "x", "x=", "1x=1", "a_b=1", "x==1", " x=1"] {
             assert!(parse_named(text).is_err(), "{text}");
         }
     }
 
     #[test]
+    fn memory_may_have_a_unit() {
+        for (text, printed, unit) in [
+            ("mem=100MiB", "100 compact", Some("MiB")),
+            ("mem=2GB", "1907.3487 compact", Some("GB")),
+            ("mem=1.5 GiB tight", "1536 tight", Some("GiB")),
+            ("mem=1B", "0.0001 compact", Some("B")),
+            ("mem=4TiB", "4194304 compact", Some("TiB")),
+            ("mem=100", "100 compact", None),
+        ] {
+            let read = parse_named(text).unwrap();
+            assert_eq!((read.entry.to_string().as_str(), read.unit), (printed, unit), "{text}");
+            assert_eq!(read.notice().is_some(), unit.is_some());
+        }
+        assert!(parse_named("mem=2GB").unwrap().notice().unwrap().contains("`mem=1907.3487`"));
+        for text in ["x=100MiB", "mem=1XB", "mem=0GB", "mem=GB", "mem=4294967295GiB", "mem=1mib"] {
+            assert!(parse_named(text).is_err(), "{text}");
+        }
+        assert!(parse("100MiB").is_err());
+    }
+
+    #[test]
+    fn names() {
+        for good in ["x", "gpus/nvidia", "a1"] {
+            assert_eq!(check_name(good), Ok(()));
+        }
+        for (bad, place) in [("", 0..0), ("1x", 0..1), ("a_b", 1..2), ("a b", 1..2), ("a=", 1..2)] {
+            assert_eq!(check_name(bad).unwrap_err().bytes(), place, "{bad}");
+        }
+    }
+
+    #[test]
     fn combines() {
-        let named = |text| parse_named(text).unwrap();
+        let named = |text| parse_named(text).unwrap().entry;
         let shown = |entries: Vec<RequestEntry>| {
             entries.iter().map(|entry| format!("{}: {entry}", entry.resource)).collect::<Vec<_>>().join("; ")
         };

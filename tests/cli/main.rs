@@ -8,8 +8,10 @@
 mod harness;
 
 mod access;
+mod directives;
 mod hardware;
 mod job;
+mod job_file;
 mod journal;
 mod offline;
 mod output_log;

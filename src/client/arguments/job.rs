@@ -10,6 +10,7 @@ use crate::grammar::{array, free_text};
 use clap::{Args, Subcommand, ValueEnum};
 use hq_core::idset::IdSet;
 use hq_core::view::{JobState, TaskState};
+use std::path::PathBuf;
 
 /// The second word of `hq job`.
 #[derive(Debug, Subcommand)]
@@ -24,6 +25,8 @@ pub enum JobCommand {
     Cat(CatArgs),
     /// Submit a job: a program, or an array of programs
     Submit(Box<SubmitArgs>),
+    /// Submit a job that a file describes: different tasks, dependencies, several ways to run
+    SubmitFile(SubmitFileArgs),
     /// Wait until jobs are completed; the exit code is 0 also when tasks failed
     Wait(JobSelectorArgs),
     /// Show a progress bar until jobs are completed
@@ -81,6 +84,28 @@ pub struct JobSelectorArgs {
     /// Jobs: `all`, `last`, or ids such as `3` or `1-4,7`
     #[arg(value_name = "JOBS", value_parser = selector::parse)]
     pub jobs: Selector,
+}
+
+/// Options of `hq job submit-file`.
+///
+/// The file is TOML. For example, two tasks of which the second waits for the first:
+///
+///   [[task]]
+///   id = 1
+///   command = ["./prepare"]
+///
+///   [[task]]
+///   command = ["./solve", "--fast"]
+///   deps = [1]
+///   request = [{ resources = { "gpus/nvidia" = 1 } }, { resources = { cpus = 8 } }]
+///
+/// A task with several requests runs by any of them, the first preferred.
+#[derive(Debug, Clone, Args)]
+#[command(verbatim_doc_comment)]
+pub struct SubmitFileArgs {
+    /// The job file
+    #[arg(value_name = "PATH")]
+    pub path: PathBuf,
 }
 
 /// Options of `hq job list`.

@@ -17,16 +17,18 @@ mod values;
 mod worker;
 
 pub use global::GlobalOptions;
-pub use job::{CancelArgs, CatArgs, Channel, JobCommand, JobListArgs, JobSelectorArgs, JobStateWord, TaskStateWord};
+pub use job::{
+    CancelArgs, CatArgs, Channel, JobCommand, JobListArgs, JobSelectorArgs, JobStateWord, SubmitFileArgs, TaskStateWord,
+};
 pub use journal::{ExportArgs, JournalCommand};
 pub use output_log::{OutputLogArgs, OutputLogCommand, StreamCatArgs, StreamShowArgs};
 pub use server::{DebugDumpArgs, GenerateAccessArgs, ServerCommand, ServerStartArgs, ServerWaitArgs};
-pub use submit::{PinWord, SubmitArgs};
+pub use submit::{DirectivesWord, JobOptions, PinWord, SubmitArgs};
 pub use task::{TaskCommand, TaskInfoArgs, TaskListArgs};
 pub use values::NonEmpty;
 pub use worker::{
-    HwDetectArgs, ManagerWord, MemEnforceWord, OnServerLostWord, WorkerAddressArgs, WorkerCommand, WorkerDrainArgs,
-    WorkerFilter, WorkerListArgs, WorkerSelectorArgs, WorkerStartArgs, WorkerWaitArgs,
+    HwDetectArgs, ManagerWord, OnServerLostWord, WorkerAddressArgs, WorkerCommand, WorkerDrainArgs, WorkerFilter,
+    WorkerListArgs, WorkerSelectorArgs, WorkerStartArgs, WorkerWaitArgs,
 };
 
 use clap::{Args, Parser, Subcommand};

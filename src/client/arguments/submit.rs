@@ -1,15 +1,15 @@
 //! `hq submit` on the command line.
 //!
-//! The one command that users write into their scripts; everything after the program's name is the program's.
+//! The one command that users write into their scripts; everything after the program's name is the program's. The
+//! options that describe the job are a struct of their own, since the lines `#HQ` of a script may give them too.
 //!
 //! Holds: texts that become part of the job are UTF-8, since they travel and are shown.
 
 use super::values::{self, NonEmpty};
-use crate::grammar::request::{self, Quantity};
+use crate::grammar::request::{self, NamedRequest, Quantity};
 use crate::grammar::{array, crash_limit, destination, duration, environment, weight};
 use clap::{Args, ValueEnum};
 use hq_core::idset::IdSet;
-use hq_core::resource::RequestEntry;
 use hq_core::task::{CrashLimit, Destination, PinMode};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -33,6 +33,33 @@ pub struct SubmitArgs {
     #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     pub command: Vec<String>,
 
+    /// What the job is.
+    #[command(flatten)]
+    pub options: JobOptions,
+
+    /// Wait until the job is completed; the exit code is 0 also when tasks failed
+    #[arg(long, conflicts_with = "progress")]
+    pub wait: bool,
+
+    /// Show a progress bar until the job is completed
+    #[arg(long)]
+    pub progress: bool,
+
+    /// Read the standard input to its end now and give it to each task as its standard input
+    #[arg(long)]
+    pub stdin: bool,
+
+    /// Where to look for options in lines `#HQ`: in the program's file if it ends with `.sh`, always, or elsewhere
+    ///
+    /// Such lines stand at the top of a script, for example `#HQ --cpus=4 --time-limit=1h`; an option of this command
+    /// beats them. A first line `#!` is put in front of the command.
+    #[arg(long, value_name = "MODE", value_enum, default_value_t = DirectivesWord::Auto)]
+    pub directives: DirectivesWord,
+}
+
+/// Options that describe the job, on the command line and in the lines `#HQ` of a script.
+#[derive(Debug, Clone, Default, Args)]
+pub struct JobOptions {
     /// Name of the job [default: the file name of the program]
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
@@ -88,14 +115,14 @@ pub struct SubmitArgs {
     ///
     /// The request has the form of --cpus. Each name is given once; `cpus` here or as --cpus, not both.
     #[arg(long, value_name = "NAME=REQUEST", value_parser = request::parse_named)]
-    pub resource: Vec<RequestEntry>,
+    pub resource: Vec<NamedRequest>,
 
-    /// Run each task on this many workers of one group, which then run nothing else; 0 is a task on one worker
+    /// Run each task on this many workers of one group, which then run nothing else [default: 0, a task on one worker]
     ///
     /// The command is started on the first of them. It finds the others in the files that HQ_NODE_FILE and
     /// HQ_HOST_FILE name. Other resources are not looked at.
-    #[arg(long, value_name = "COUNT", default_value_t = 0, conflicts_with_all = ["cpus", "pin"])]
-    pub nodes: u32,
+    #[arg(long, value_name = "COUNT", conflicts_with_all = ["cpus", "pin"])]
+    pub nodes: Option<u32>,
 
     /// Start a task only on a worker that lives at least this long, for example `1:30:00` or `1h 30m`
     #[arg(long, value_name = "DURATION", value_parser = duration::parse_clock_or_human)]
@@ -115,9 +142,9 @@ pub struct SubmitArgs {
     #[arg(long)]
     pub task_dir: bool,
 
-    /// Tasks with a larger number start earlier; a 32-bit integer, for example `--priority=-1`
-    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
-    pub priority: i32,
+    /// Tasks with a larger number start earlier; a 32-bit integer, for example `--priority=-1` [default: 0]
+    #[arg(long, value_name = "NUMBER")]
+    pub priority: Option<i32>,
 
     /// Fail a task that runs longer than this, for example `90` (seconds), `1:30:00` or `1h 30m`
     #[arg(long, value_name = "DURATION", value_parser = duration::parse_clock_or_human)]
@@ -134,23 +161,24 @@ pub struct SubmitArgs {
     #[arg(long, value_name = "LIMIT", value_parser = crash_limit::parse)]
     pub crash_limit: Option<CrashLimit>,
 
-    /// Wait until the job is completed; the exit code is 0 also when tasks failed
-    #[arg(long, conflicts_with = "progress")]
-    pub wait: bool,
-
-    /// Show a progress bar until the job is completed
-    #[arg(long)]
-    pub progress: bool,
-
     /// Collect outputs in few files of this directory instead of one file per task; read them by `hq output-log`
     ///
     /// Applies to the outputs without --stdout or --stderr. A relative path is taken from the current directory.
     #[arg(long, value_name = "DIR", value_parser = values::non_empty)]
     pub stream: Option<NonEmpty>,
+}
 
-    /// Read the standard input to its end now and give it to each task as its standard input
-    #[arg(long)]
-    pub stdin: bool,
+/// Where lines `#HQ` are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DirectivesWord {
+    /// In the file named by the first word of the command, if it ends with `.sh`
+    Auto,
+    /// In the file named by the first word of the command
+    File,
+    /// In what --stdin reads
+    Stdin,
+    /// Nowhere
+    Off,
 }
 
 /// How CPUs are pinned.

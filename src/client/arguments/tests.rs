@@ -47,11 +47,12 @@ fn words_of_the_command_belong_to_the_task() {
 
 #[test]
 fn values_of_submit() {
-    let args = submit(&["--array=1-5:2,9", "--priority=-1", "--time-limit=5", "--env", "A=b=c", "--env=D", "x"]);
+    let options = |line: &[&str]| submit(line).options;
+    let args = options(&["--array=1-5:2,9", "--priority=-1", "--time-limit=5", "--env", "A=b=c", "--env=D", "x"]);
     assert_eq!(args.array.unwrap().to_string(), "1-5:2,9");
-    assert_eq!((args.priority, args.time_limit.unwrap().as_secs()), (-1, 5));
+    assert_eq!((args.priority, args.time_limit.unwrap().as_secs()), (Some(-1), 5));
     assert_eq!(args.env, [("A".to_owned(), "b=c".to_owned()), ("D".to_owned(), String::new())]);
-    assert_eq!(submit(&["x"]).priority, 0);
+    assert_eq!(options(&["x"]).priority, None);
 }
 
 #[test]
@@ -119,7 +120,7 @@ fn wrong_values_are_usage_errors() {
 
 #[test]
 fn what_does_not_exist_is_unknown() {
-    for option in ["--directives=off", "--job=1", "--on-notify=x", "--foo"] {
+    for option in ["--job=1", "--on-notify=x", "--foo"] {
         let name = option.split('=').next().unwrap();
         let text = refusal(&["submit", option, "x"]);
         assert!(text.contains(&format!("unexpected argument '{name}' found")), "{text}");

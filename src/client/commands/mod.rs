@@ -13,6 +13,7 @@ mod output_log;
 mod progress;
 mod server;
 mod submit;
+mod submit_file;
 mod task;
 mod worker;
 
@@ -71,6 +72,7 @@ fn dispatch(global: &GlobalOptions, command: &Command, console: &mut Console) ->
             JobCommand::Cancel(args) => job_cancel::run(&mut Link::open(global)?, args),
             JobCommand::Cat(args) => job_cat::run(&mut Link::open(global)?, args, console),
             JobCommand::Submit(args) => submit::run(global, args, console),
+            JobCommand::SubmitFile(args) => submit_file::run(global, args, console),
             JobCommand::Wait(JobSelectorArgs { jobs }) => Link::open(global)?.wait(link::selector(jobs.clone())),
             JobCommand::Progress(JobSelectorArgs { jobs }) => {
                 progress::run(&mut Link::open(global)?, link::selector(jobs.clone()), console)

@@ -4,9 +4,10 @@
 //!
 //! Holds: the job's id is printed before waiting begins.
 
-use crate::client::arguments::{GlobalOptions, SubmitArgs};
+use crate::client::arguments::{GlobalOptions, JobOptions, SubmitArgs};
 use crate::client::commands::progress;
 use crate::client::console::Console;
+use crate::client::directives;
 use crate::client::entries::{self, Chosen};
 use crate::client::error::Error;
 use crate::client::link::{Link, one_job};
@@ -16,6 +17,7 @@ use crate::client::submission;
 use crate::wire::message::{Request, Response};
 use hq_core::id::JobId;
 use hq_core::limits;
+use hq_core::task::SubmitRequest;
 use serde_json::json;
 use std::io::Read;
 
@@ -25,18 +27,16 @@ use std::io::Read;
 /// See [`Error`].
 pub fn run(global: &GlobalOptions, args: &SubmitArgs, console: &mut Console) -> Result<(), Error> {
     let mut link = Link::open(global)?;
-    let stdin = if args.stdin { read_stdin()? } else { Vec::new() };
-    let resources = submission::resources(args)?;
-    let chosen = read_entries(args)?;
-    for warning in submission::warnings(args, &submission::task_ids(args, chosen.as_ref())) {
+    let stdin = if args.stdin { Some(read_stdin()?) } else { None };
+    let directed = directives::apply(args, stdin.as_deref())?;
+    let options = &directed.options;
+    let resources = submission::resources(options)?;
+    let chosen = read_entries(options)?;
+    for warning in submission::warnings(options, &submission::task_ids(options, chosen.as_ref())) {
         log::warn!("{warning}");
     }
-    let request = submission::build(args, current_dir()?, resources, stdin, chosen)?;
-    let job = match link.ask(&Request::Submit(request))? {
-        Response::Submitted(job) => job,
-        _ => return Err(Error::Unexpected),
-    };
-    print(job, console)?;
+    let request = submission::build(&directed, current_dir()?, resources, stdin.unwrap_or_default(), chosen)?;
+    let job = ask(&mut link, request, console)?;
     if args.wait {
         link.wait(one_job(job))?;
     } else if args.progress {
@@ -45,7 +45,15 @@ pub fn run(global: &GlobalOptions, args: &SubmitArgs, console: &mut Console) -> 
     Ok(())
 }
 
-fn print(job: JobId, console: &mut Console) -> Result<(), Error> {
+/// Submits the job and prints its id.
+///
+/// # Errors
+/// See [`Error`].
+pub(super) fn ask(link: &mut Link, request: SubmitRequest, console: &mut Console) -> Result<JobId, Error> {
+    let job = match link.ask(&Request::Submit(request))? {
+        Response::Submitted(job) => job,
+        _ => return Err(Error::Unexpected),
+    };
     match console.mode() {
         OutputMode::Cli => {
             let word = console.palette().paint(Color::Green.style(), "successfully").into_owned();
@@ -54,12 +62,13 @@ fn print(job: JobId, console: &mut Console) -> Result<(), Error> {
         OutputMode::Json => console.json(&json!({"id": job}))?,
         OutputMode::Quiet => console.text(&format!("{job}\n"))?,
     }
-    console.flush()
+    console.flush()?;
+    Ok(job)
 }
 
-fn read_entries(args: &SubmitArgs) -> Result<Option<Chosen>, Error> {
-    let filter = args.array.as_ref();
-    match (&args.each_line, &args.from_json) {
+fn read_entries(options: &JobOptions) -> Result<Option<Chosen>, Error> {
+    let filter = options.array.as_ref();
+    match (&options.each_line, &options.from_json) {
         (Some(path), _) => entries::read_lines(path, filter).map(Some),
         (None, Some(path)) => entries::read_json(path, filter).map(Some),
         (None, None) => Ok(None),
@@ -80,7 +89,11 @@ fn read_stdin() -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-fn current_dir() -> Result<String, Error> {
+/// The current directory, from which relative paths of the job are taken.
+///
+/// # Errors
+/// [`Error::System`], and [`Error::Invalid`] for a path that cannot travel.
+pub(super) fn current_dir() -> Result<String, Error> {
     let doing = "find the current directory";
     let dir = std::env::current_dir().map_err(|source| Error::System { doing, source })?;
     dir.into_os_string().into_string().map_err(|dir| {

@@ -96,7 +96,7 @@ mod tests {
     use hq_core::time::Span;
 
     fn variant(entries: &[&str]) -> Variant {
-        let entries = entries.iter().map(|text| request::parse_named(text).unwrap()).collect();
+        let entries = entries.iter().map(|text| request::parse_named(text).unwrap().entry).collect();
         Variant { entries, ..Variant::default() }
     }
 
@@ -118,7 +118,7 @@ mod tests {
         assert_eq!(variant_json(&cpus), expected);
         let timed = Variant { min_time: Span::from_ms(1_500), ..cpus };
         assert_eq!(variant_json(&timed)["min_time"], json!(1.5));
-        let shown = |text| entry_json(&request::parse_named(text).unwrap());
+        let shown = |text| entry_json(&request::parse_named(text).unwrap().entry);
         assert_eq!(shown("x=all"), json!("All"));
         assert_eq!(shown("x=1.5 scatter"), json!({"Scatter": 15000}));
         assert_eq!(shown("x=1 tight!"), json!({"ForceTight": 10000}));

@@ -1,5 +1,4 @@
 //! Sessions: one task for each connection, between the wire and the turn.
 
 pub mod client;
-mod overviews;
 pub mod worker;

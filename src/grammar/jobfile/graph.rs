@@ -1,0 +1,156 @@
+//! Individual tasks of a job file: their ids, and what waits for what.
+//!
+//! A file may have a hundred thousand tasks, so everything here is sorting, and what is equal is kept once.
+//!
+//! Holds: the tasks of a submit ascend by id, whatever their order in the file; ids that were not given follow the
+//! largest one that was.
+
+use super::error::Mistake;
+use super::item::Item;
+use super::task;
+use hq_core::id::{JobId, TaskId, TaskRef};
+use hq_core::idset::IdSet;
+use hq_core::task::{Condition, Dependency, SubmitDesc, TaskDesc};
+use hq_core::{cbor, cycle, limits};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// What a table said about one task.
+struct Task {
+    id: Option<u32>,
+    deps: Vec<u32>,
+    /// Index of the description.
+    desc: u32,
+    /// Index of the table, to point at.
+    table: usize,
+}
+
+/// Something wrong with a task, to be pointed at.
+struct Wrong {
+    /// Index of its table.
+    table: usize,
+    /// The key, where it is there.
+    key: &'static str,
+    reason: String,
+}
+
+/// Descriptions, each once.
+#[derive(Default)]
+struct Descriptions {
+    /// By their encoded form.
+    known: HashMap<Vec<u8>, u32>,
+    list: Vec<Arc<TaskDesc>>,
+}
+
+/// Reads the array of tables into the submit that has the rest already.
+pub(super) fn read(item: &Item<'_>, common: SubmitDesc, notices: &mut Vec<String>) -> Result<SubmitDesc, Mistake> {
+    let tables = item.elements("an array of tables")?;
+    if tables.len() > limits::GRAPH_TASKS_MAX {
+        let (count, max) = (tables.len(), limits::GRAPH_TASKS_MAX);
+        return Err(item.mistake(format!("{count} individual tasks are too many; at most {max} are allowed")));
+    }
+    let mut descriptions = Descriptions::default();
+    let mut tasks = Vec::with_capacity(tables.len());
+    for (table, element) in tables.enumerate() {
+        let fields = element.fields(task::TASK_KEYS)?;
+        let desc = task::desc(&fields, common.stream.is_some(), notices)?;
+        let id = fields.get("id").map(|id| id.uint()).transpose()?;
+        let deps = match fields.get("deps") {
+            Some(deps) => deps.elements("an array of task ids")?.map(|id| id.uint()).collect::<Result<_, _>>()?,
+            None => Vec::new(),
+        };
+        tasks.push(Task { id, deps, desc: descriptions.index(desc), table });
+    }
+    let at = Tables(item);
+    let mut tasks = number(tasks).map_err(|wrong| at.point(wrong))?;
+    // Stable, so that of two equal ids the later one is pointed at.
+    tasks.sort_by_key(|(id, _)| *id);
+    let twice = tasks.iter().zip(tasks.iter().skip(1)).find(|(first, second)| first.0 == second.0);
+    if let Some((_, (id, second))) = twice {
+        return Err(at.point(Wrong {
+            table: second.table,
+            key: "id",
+            reason: format!("Task {id} is defined multiple times"),
+        }));
+    }
+    check_dependencies(&tasks).map_err(|wrong| at.point(wrong))?;
+    Ok(SubmitDesc {
+        ids: IdSet::from_sorted(tasks.iter().map(|(id, _)| *id)),
+        desc_of: tasks.iter().map(|(_, task)| task.desc).collect(),
+        deps: tasks.iter().flat_map(|(id, task)| task.deps.iter().map(|on| dependency(*id, *on))).collect(),
+        descs: descriptions.list,
+        graph: true,
+        ..common
+    })
+}
+
+fn dependency(task: u32, on: u32) -> Dependency {
+    // Job 0 stands for the job that is being submitted.
+    let on = TaskRef { job: JobId(0), task: TaskId(on) };
+    Dependency { task: TaskId(task), on, condition: Condition::Ok }
+}
+
+/// Gives ids to the tasks that have none: those after the largest given one, in the order of the file, from 1 on when
+/// none was given.
+fn number(tasks: Vec<Task>) -> Result<Vec<(u32, Task)>, Wrong> {
+    let largest = tasks.iter().filter_map(|task| task.id).max().unwrap_or(0);
+    let mut next = largest.checked_add(1);
+    let numbered = tasks.into_iter().map(|task| {
+        let id = task.id.or_else(|| {
+            let id = next;
+            next = next.and_then(|id| id.checked_add(1));
+            id
+        });
+        let reason = "no task id is left for this task: the largest is 4294967295";
+        let id = id.ok_or_else(|| Wrong { table: task.table, key: "id", reason: reason.to_owned() })?;
+        Ok((id, task))
+    });
+    numbered.collect()
+}
+
+/// Every dependency is on a task of the file, and none goes round. The tasks ascend by id.
+fn check_dependencies(tasks: &[(u32, Task)]) -> Result<(), Wrong> {
+    let count = tasks.iter().map(|(_, task)| task.deps.len()).sum::<usize>();
+    let wrong = |task: &Task, reason| Err(Wrong { table: task.table, key: "deps", reason });
+    let find = |id: u32| tasks.binary_search_by_key(&id, |(id, _)| *id);
+    let mut edges = Vec::with_capacity(count);
+    for (id, task) in tasks {
+        if edges.len() + task.deps.len() > limits::SUBMIT_DEPS_MAX {
+            let max = limits::SUBMIT_DEPS_MAX;
+            return wrong(task, format!("{count} dependencies are too many; at most {max} are allowed"));
+        }
+        if let Some(on) = task.deps.iter().find(|on| find(**on).is_err()) {
+            let reason =
+                format!("task {id} waits for task {on}, which is not in the file (cycle or invalid dependencies)");
+            return wrong(task, reason);
+        }
+        edges.extend(task.deps.iter().map(|on| (*on, *id)));
+    }
+    let Some(circle) = cycle::find(edges) else { return Ok(()) };
+    let reason = format!("{} (cycle or invalid dependencies)", cycle::text(&circle));
+    let on_circle = circle.first().and_then(|id| tasks.get(find(*id).ok()?));
+    on_circle.map_or(Ok(()), |(_, task)| wrong(task, reason))
+}
+
+impl Descriptions {
+    fn index(&mut self, desc: TaskDesc) -> u32 {
+        let list = &mut self.list;
+        *self.known.entry(cbor::encode(&desc)).or_insert_with(|| {
+            list.push(Arc::new(desc));
+            u32::try_from(list.len() - 1).unwrap_or(u32::MAX)
+        })
+    }
+}
+
+/// The tables of the tasks, for pointing at one.
+struct Tables<'a>(&'a Item<'a>);
+
+impl Tables<'_> {
+    fn point(&self, wrong: Wrong) -> Mistake {
+        let found = self.0.elements("an array of tables").ok().and_then(|mut tables| tables.nth(wrong.table));
+        let Some(table) = found else { return self.0.mistake(wrong.reason) };
+        let value = table.table("a table").ok().and_then(|fields| Some(fields.get(wrong.key)?.mistake("")));
+        let place = value.unwrap_or_else(|| table.mistake(""));
+        Mistake { reason: wrong.reason, ..place }
+    }
+}

@@ -1,0 +1,122 @@
+//! Job files: a whole job as a TOML document, with what the command line cannot say: a different command for each task,
+//! what waits for what, and several ways in which a task can run.
+//!
+//! Everything is checked here, with the line and the key, although the server checks again what it is asked: a user who
+//! wrote a thousand tasks needs to know which one is wrong.
+//!
+//! Holds: any text gives a request or an [`Error`] that names the place; every dependency is on a task of the file and
+//! none goes round in a circle; an equal description is sent once.
+
+mod error;
+mod graph;
+mod item;
+mod request;
+mod task;
+#[cfg(test)]
+mod tests;
+
+pub use error::Error;
+
+use super::{array, free_text};
+use error::Mistake;
+use hq_core::idset::{IdRange, IdSet};
+use hq_core::task::{Entries, SubmitDesc, SubmitRequest};
+use item::{Fields, Item};
+use std::sync::Arc;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// Keys of the document.
+const KEYS: &[&str] = &["name", "max_fails", "stream", "stream_log", "task", "array", "data_layer"];
+
+/// What a job file asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobFile {
+    /// The request.
+    pub request: SubmitRequest,
+    /// What was understood but is better written otherwise, a sentence each.
+    pub notices: Vec<String>,
+}
+
+/// Reads a job file. `submit_dir` is the absolute current directory.
+///
+/// # Errors
+/// No TOML, an unknown key, a missing one, a value of another type or out of range, and what cannot be a job.
+pub fn parse(text: &str, submit_dir: String) -> Result<JobFile, Error> {
+    let table = DeTable::parse(text).map_err(|error| {
+        let bytes = error.span().unwrap_or(0..0);
+        Mistake { bytes, key: String::new(), reason: error.message().to_owned() }.locate(text)
+    })?;
+    let root = Spanned::new(table.span(), DeValue::Table(table.into_inner()));
+    job(&Item::root(&root), submit_dir).map_err(|mistake| mistake.locate(text))
+}
+
+fn job(root: &Item<'_>, submit_dir: String) -> Result<JobFile, Mistake> {
+    let fields = root.fields(KEYS)?;
+    let mut notices = Vec::new();
+    let name = match fields.get("name") {
+        Some(item) => item.parsed(|name| free_text::check_job_name(name).map(|()| name.to_owned()))?,
+        None => String::new(),
+    };
+    let max_fails = fields.get("max_fails").map(|item| item.uint()).transpose()?;
+    let stream = stream(&fields, &mut notices)?;
+    if let Some(item) = fields.get("data_layer") {
+        item.flag()?;
+    }
+    let tasks = match fields.get("task") {
+        // `task = []` is as good as none.
+        Some(item) if item.elements("an array of tables, as `[[task]]` makes one")?.len() > 0 => Some(item),
+        _ => None,
+    };
+    let common = SubmitDesc { submit_dir, stream, ..SubmitDesc::default() };
+    let submit = match (tasks, fields.get("array")) {
+        (Some(_), Some(array)) => {
+            return Err(array.mistake("Definition of array job and individual task cannot be mixed"));
+        }
+        (None, None) => return Err(fields.mistake("No tasks defined; write `[[task]]` or `[array]`")),
+        (Some(tasks), None) => graph::read(&tasks, common, &mut notices)?,
+        (None, Some(array)) => array_of_tasks(&array, common, &mut notices)?,
+    };
+    Ok(JobFile { request: SubmitRequest { name, max_fails, submit: Arc::new(submit) }, notices })
+}
+
+fn stream(fields: &Fields<'_>, notices: &mut Vec<String>) -> Result<Option<String>, Mistake> {
+    let item = match (fields.get("stream"), fields.get("stream_log")) {
+        (Some(_), Some(older)) => return Err(older.mistake("`stream_log` is an older name of `stream`; write one")),
+        (None, Some(older)) => {
+            notices.push("`stream_log` is an older name of `stream`; use the new one".to_owned());
+            older
+        }
+        (Some(item), None) => item,
+        (None, None) => return Ok(None),
+    };
+    match item.text()? {
+        "" => Err(item.mistake("the directory cannot be empty")),
+        dir => Ok(Some(dir.to_owned())),
+    }
+}
+
+fn array_of_tasks(item: &Item<'_>, common: SubmitDesc, notices: &mut Vec<String>) -> Result<SubmitDesc, Mistake> {
+    let fields = item.fields(task::ARRAY_KEYS)?;
+    let desc = task::desc(&fields, common.stream.is_some(), notices)?;
+    let ids = fields.get("ids").map(|ids| ids.parsed(array::parse)).transpose()?;
+    let entries = fields.get("entries").map(|entries| entries.texts()).transpose()?;
+    let ids = match (ids, &entries) {
+        (Some(ids), None) => ids,
+        (None, Some(entries)) => first_ids(entries.len()),
+        (Some(ids), Some(entries)) if ids.len() == entries.len() as u64 => ids,
+        (Some(ids), Some(entries)) => {
+            let (ids, entries) = (ids.len(), entries.len());
+            return Err(fields.mistake(format!("{ids} `ids` and {entries} `entries` do not match")));
+        }
+        (None, None) => return Err(fields.mistake("an array needs `ids` or `entries`; neither is there")),
+    };
+    let entries = Entries::pack(entries.iter().flatten().map(|text| text.as_bytes()));
+    Ok(SubmitDesc { ids, descs: vec![Arc::new(desc)], entries, ..common })
+}
+
+/// The ids from 0 on.
+fn first_ids(count: usize) -> IdSet {
+    let last = u32::try_from(count).unwrap_or(u32::MAX).checked_sub(1);
+    IdSet { ranges: last.map(|last| IdRange::new(0, last)).into_iter().collect() }
+}

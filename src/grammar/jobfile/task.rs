@@ -1,0 +1,135 @@
+//! What a task of a job file runs and how: the keys that single tasks and arrays share.
+//!
+//! A path in a job file is taken as it is written, unlike on the command line, where `:` splits it.
+//!
+//! Holds: what `hq submit` would refuse as a value is refused here, with its place.
+
+use super::error::Mistake;
+use super::item::{Fields, Item};
+use super::request;
+use crate::grammar::{crash_limit, duration};
+use hq_core::resource::{Amount, ResourceRequest};
+use hq_core::task::{CrashLimit, Destination, DestinationKind, PinMode, TaskDesc};
+use hq_core::time::Span;
+use std::collections::BTreeMap;
+use toml::de::DeValue;
+
+/// Keys of an individual task.
+pub(super) const TASK_KEYS: &[&str] = &[
+    "command",
+    "id",
+    "deps",
+    "env",
+    "stdin",
+    "stdout",
+    "stderr",
+    "cwd",
+    "pin",
+    "task_dir",
+    "time_limit",
+    "priority",
+    "crash_limit",
+    "request",
+];
+
+/// Keys of an array.
+pub(super) const ARRAY_KEYS: &[&str] = &[
+    "command",
+    "ids",
+    "entries",
+    "env",
+    "stdin",
+    "stdout",
+    "stderr",
+    "cwd",
+    "pin",
+    "task_dir",
+    "time_limit",
+    "priority",
+    "crash_limit",
+    "request",
+];
+
+/// Reads the description; outputs without a key go to the stream if `has_stream`. What was understood but is better
+/// written otherwise is added to `notices`.
+pub(super) fn desc(fields: &Fields<'_>, has_stream: bool, notices: &mut Vec<String>) -> Result<TaskDesc, Mistake> {
+    let cwd = fields.get("cwd").map(|item| item.text()).transpose()?;
+    let stdin = fields.get("stdin").map(|item| item.text()).transpose()?;
+    let time_limit = fields.get("time_limit").map(|item| item.parsed(duration::parse_human)).transpose()?;
+    Ok(TaskDesc {
+        args: fields.need("command")?.texts()?.into_iter().map(str::to_owned).collect(),
+        env: fields.get("env").map_or_else(|| Ok(BTreeMap::new()), |item| environment(&item))?,
+        cwd: cwd.unwrap_or_default().to_owned(),
+        stdout: output(fields.get("stdout"), has_stream)?,
+        stderr: output(fields.get("stderr"), has_stream)?,
+        stdin: stdin.unwrap_or_default().as_bytes().to_vec().into(),
+        request: match fields.get("request") {
+            Some(item) => request::read(&item, notices)?,
+            None => ResourceRequest::cpus(Amount::units(1)),
+        },
+        priority: fields.get("priority").map_or(Ok(0), |item| item.number("a 32-bit integer"))?,
+        time_limit: time_limit.map(Span::from_duration),
+        crash_limit: fields.get("crash_limit").map_or(Ok(CrashLimit::default()), |item| losses(&item))?,
+        pin: fields.get("pin").map_or(Ok(PinMode::None), |item| pin(&item))?,
+        task_dir: fields.get("task_dir").map_or(Ok(false), |item| item.flag())?,
+    })
+}
+
+fn environment(item: &Item<'_>) -> Result<BTreeMap<String, String>, Mistake> {
+    let mut env = BTreeMap::new();
+    for (key, value) in item.table("a table of strings")?.all() {
+        let text = value.text()?;
+        if key.is_empty() || key.contains(['=', '\0']) || text.contains('\0') {
+            return Err(value.mistake("this cannot be an environment variable"));
+        }
+        env.insert(key.to_owned(), text.to_owned());
+    }
+    Ok(env)
+}
+
+fn output(item: Option<Item<'_>>, has_stream: bool) -> Result<Destination, Mistake> {
+    let Some(item) = item else {
+        let kind = if has_stream { DestinationKind::Stream } else { DestinationKind::File };
+        return Ok(Destination { kind, ..Destination::default() });
+    };
+    let (path, remove_if_finished) = match item.value() {
+        DeValue::String(text) if text == "none" => {
+            return Ok(Destination { kind: DestinationKind::Discard, ..Destination::default() });
+        }
+        DeValue::String(text) => (text.as_ref(), false),
+        _ => {
+            let fields = item.table("a string or a table")?;
+            let close = fields.need("on_close")?;
+            let remove = match close.text()? {
+                "none" => false,
+                "rm-if-finished" => true,
+                _ => return Err(close.mistake("expected `none` or `rm-if-finished`")),
+            };
+            (fields.need("path")?.text()?, remove)
+        }
+    };
+    // Within a description an empty path stands for the default one.
+    if path.is_empty() {
+        return Err(item.mistake("the path cannot be empty; write `none` or leave the key out"));
+    }
+    Ok(Destination { kind: DestinationKind::File, path: path.to_owned(), remove_if_finished })
+}
+
+fn pin(item: &Item<'_>) -> Result<PinMode, Mistake> {
+    match item.text()? {
+        "none" => Ok(PinMode::None),
+        "taskset" => Ok(PinMode::Taskset),
+        "omp" => Ok(PinMode::Omp),
+        _ => Err(item.mistake("expected `none`, `taskset` or `omp`")),
+    }
+}
+
+fn losses(item: &Item<'_>) -> Result<CrashLimit, Mistake> {
+    match item.value() {
+        DeValue::Integer(_) => {
+            let number: u32 = item.number("from 1 to 65535")?;
+            crash_limit::parse(&number.to_string()).map_err(|error| item.mistake(error.to_string()))
+        }
+        _ => item.parsed(crash_limit::parse),
+    }
+}
