@@ -5,14 +5,16 @@
 //! Server and worker know nothing of the command line, and the client nothing of them; this is where they meet.
 
 use crate::batch::{Manager, Wanted};
-use crate::client::arguments::{GlobalOptions, HwDetectArgs, ManagerWord, ServerStartArgs, WorkerStartArgs};
+use crate::client::arguments::{
+    GlobalOptions, HwDetectArgs, ManagerWord, MemEnforceWord, ServerStartArgs, WorkerStartArgs,
+};
 use crate::client::render::{OutputMode, hardware as hardware_view, server as server_view, worker as worker_view};
 use crate::client::{Error as ClientError, console::Console, fail, link};
 use crate::platform::daemon;
 use crate::platform::signal::{BrokenPipe, set_broken_pipe};
 use crate::platform::{hardware, host};
 use crate::server::{self, ServerOptions};
-use crate::worker::{self, WorkerOptions};
+use crate::worker::{self, MemEnforce, WorkerOptions};
 use hq_core::time::Span;
 use hq_core::view::{ServerView, WorkerView};
 use std::cell::Cell;
@@ -163,6 +165,11 @@ fn run_worker(global: &GlobalOptions, args: &WorkerStartArgs) -> Result<u8, Erro
     options.idle_timeout = args.idle_timeout.map(Span::from_duration);
     options.time_limit = args.time_limit.map(Span::from_duration);
     options.on_server_lost = args.on_server_lost.policy();
+    options.mem_enforce = match args.mem_enforce {
+        MemEnforceWord::Off => MemEnforce::Off,
+        MemEnforceWord::Warn => MemEnforce::Warn,
+        MemEnforceWord::Kill => MemEnforce::Kill,
+    };
     options.retract_check = Span::from_duration(args.retract_check_interval);
     options.work_dir.clone_from(&args.work_dir);
     options.zero = std::env::var_os(ZERO_WORKER_VARIABLE).is_some_and(|value| value == "1");

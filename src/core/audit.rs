@@ -7,6 +7,7 @@ use crate::state::State;
 use crate::state::classes::ResourceIndex;
 use crate::state::ready::Run;
 use crate::state::tasks::Place;
+use crate::state::workers::Worker;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Compares the state with one that is rebuilt from its image.
@@ -89,18 +90,48 @@ fn audit_workers(state: &State, rebuilt: &State) -> Result<(), String> {
             }
         }
     }
-    let open = |state: &State| -> BTreeMap<String, BTreeSet<WorkerId>> {
-        let resources = (0..state.classes.resource_count()).map(ResourceIndex);
-        let open = resources.map(|index| (state.classes.resource_name(index).to_owned(), state.open_workers.of(index)));
-        open.filter(|(_, workers)| !workers.is_empty()).map(|(name, workers)| (name, workers.clone())).collect()
-    };
-    if open(state) != open(rebuilt) {
-        return Err(format!("open workers: kept {:?}, counted {:?}", open(state), open(rebuilt)));
+    audit_open(state, rebuilt)?;
+    if state.lookahead.holders().values().map(BTreeSet::len).sum::<usize>() != lying_ahead(state) {
+        return Err(format!("ahead: kept {:?}", state.lookahead));
+    }
+    if state.demanding != rebuilt.demanding {
+        return Err(format!("demanding workers: kept {:?}, counted {:?}", state.demanding, rebuilt.demanding));
     }
     if state.groups != rebuilt.groups {
         return Err(format!("groups: kept {:?}, counted {:?}", state.groups, rebuilt.groups));
     }
     Ok(())
+}
+
+/// How many queues have tasks ahead, counted on each worker.
+fn lying_ahead(state: &State) -> usize {
+    let known = |worker: &Worker| {
+        let holders = state.lookahead.holders();
+        worker.ahead.levels().filter(|level| holders.get(level).is_some_and(|ids| ids.contains(&worker.id))).count()
+    };
+    let missing = state.workers.values().any(|worker| known(worker) != worker.ahead.levels().count());
+    if missing { usize::MAX } else { state.workers.values().map(known).sum() }
+}
+
+/// The numbers of resources depend on the order in which names were met, so each worker is compared by name.
+fn audit_open(state: &State, rebuilt: &State) -> Result<(), String> {
+    let shown = |state: &State, id: WorkerId| -> BTreeMap<String, (u64, bool)> {
+        let resources = (0..state.classes.resource_count()).map(ResourceIndex);
+        let free =
+            resources.map(|index| (state.classes.resource_name(index).to_owned(), state.open_workers.free(id, index)));
+        free.filter(|(_, (parts, _))| *parts > 0).collect()
+    };
+    for id in state.workers.keys() {
+        let (kept, counted) = (shown(state, *id), shown(rebuilt, *id));
+        if kept != counted {
+            return Err(format!("open worker {id}: kept {kept:?}, counted {counted:?}"));
+        }
+    }
+    let strangers: Vec<WorkerId> = state.open_workers.shown().map(|(id, _)| id).collect();
+    match strangers.iter().find(|id| !state.workers.contains_key(id)) {
+        Some(id) => Err(format!("worker {id} is open and not there")),
+        None => Ok(()),
+    }
 }
 
 /// Consumers may outlive their need (a dependent that was cancelled); what counts is those still blocked.

@@ -6,6 +6,7 @@
 use crate::attempt::{Assignment, Attempt, Registration, WorkerReport};
 use crate::event::Stamped;
 use crate::id::{Epoch, JobId, WorkerId};
+use crate::overview::HardwareUse;
 use crate::task::SubmitRequest;
 use crate::time::{Span, Time};
 use crate::worker::LostReason;
@@ -41,6 +42,13 @@ pub enum Command {
         worker: WorkerId,
         /// What.
         report: WorkerReport,
+    },
+    /// A worker tells how busy its hardware is.
+    Overview {
+        /// Who, by its connection.
+        worker: WorkerId,
+        /// What it sampled.
+        state: Box<HardwareUse>,
     },
     /// A worker ends on purpose.
     Leaving {

@@ -7,6 +7,7 @@
 use crate::attempt::TaskVariant;
 use crate::id::{AttemptId, Epoch, JobId, TaskId, WorkerId};
 use crate::idset::IdSet;
+use crate::overview::HardwareUse;
 use crate::task::SubmitDesc;
 use crate::time::{Span, Time};
 use crate::worker::{Drain, LostReason, WorkerConfig};
@@ -100,6 +101,16 @@ int_struct! {
         0 => pub worker: WorkerId,
         /// One task, with its variant, of each kind that it can place; empty: of every kind.
         1 => pub tasks: Vec<TaskVariant>,
+    }
+}
+
+int_struct! {
+    /// A worker told how busy its hardware is. Changes nothing; it is kept for who wants to look at it later.
+    pub struct WorkerOverview {
+        /// The worker.
+        0 => pub worker: WorkerId,
+        /// What it sampled.
+        1 => pub state: Option<Box<HardwareUse>>,
     }
 }
 
@@ -268,6 +279,8 @@ int_enum! {
         14 => WorkerLost(WorkerLost),
         /// See [`WorkerDraining`].
         16 => WorkerDraining(WorkerDraining),
+        /// See [`WorkerOverview`].
+        17 => WorkerOverview(WorkerOverview),
         /// See [`WorkerUnblocked`].
         18 => WorkerUnblocked(WorkerUnblocked),
         /// See [`JobSubmitted`].
@@ -315,6 +328,7 @@ impl Event {
             | Self::WorkerReturned(_)
             | Self::WorkerStopping(_)
             | Self::WorkerDraining(_)
+            | Self::WorkerOverview(_)
             | Self::WorkerLost(_)
             | Self::WorkerUnblocked(_) => None,
             Self::JobSubmitted(e) => Some(e.job),

@@ -24,6 +24,7 @@ pub mod limits;
 pub mod machine;
 #[cfg(test)]
 mod machine_tests;
+pub mod overview;
 pub mod place;
 pub mod resource;
 pub mod state;

@@ -65,6 +65,18 @@ pub const JOB_ERRORS_MAX: usize = 10_000;
 
 /// Tasks assigned in one turn; what remains is placed in the next one, which follows at once.
 pub const TURN_ASSIGNMENTS_MAX: usize = 4_096;
+/// Queues that every turn looks at, the most important ones.
+pub const TURN_HEAD_LEVELS_MAX: usize = 64;
+/// Further queues that one turn looks at; the others follow in the next turns.
+pub const TURN_LEVELS_MAX: usize = 1_024;
+/// Queues among which the tasks for one worker are chosen together; the others are served one by one.
+pub const TURN_FILL_LEVELS_MAX: usize = 16;
+/// Steps of one turn in search of better choices than the greedy one.
+pub const TURN_SEARCH_STEPS_MAX: u32 = 20_000;
+/// Queues for which one turn reserves workers against queues of lower priorities.
+pub const TURN_RESERVING_LEVELS_MAX: usize = 64;
+/// Workers to which one turn gives tasks ahead.
+pub const TURN_HUNGRY_WORKERS_MAX: usize = 256;
 /// Commands handled in one turn before placing.
 pub const TURN_COMMANDS_MAX: usize = 1_024;
 /// Bytes of entries in one message with assignments.
@@ -128,6 +140,12 @@ pub const HEARTBEAT_DEFAULT: Span = Span::from_secs(8);
 pub const OVERVIEW_INTERVAL_MIN: Span = Span::from_ms(100);
 /// How often a worker looks at the time that its waiting tasks ask for, when nothing is said.
 pub const RETRACT_CHECK_DEFAULT: Span = Span::from_secs(30);
+/// CPUs in one overview.
+pub const OVERVIEW_CPUS_MAX: usize = 8_192;
+/// GPUs of one maker in one overview.
+pub const OVERVIEW_GPUS_MAX: usize = 256;
+/// Bytes of the address of a GPU in an overview.
+pub const OVERVIEW_GPU_ID_BYTES_MAX: usize = 128;
 /// Time from the first signal to KILL when a task is ended.
 pub const KILL_GRACE_SPAN: Span = Span::from_secs(1);
 /// Crash limit when none is given.

@@ -1,14 +1,15 @@
 //! The machine: takes commands, decides, applies, places, and says what has to be done outside.
 //!
 //! One thread owns it. A turn is any number of [`Machine::handle`] calls followed by one [`Machine::place`], so that
-//! a burst is placed once. Nothing in here waits and nothing fails: a command that cannot be carried out is answered
-//! with a refusal and changes nothing.
+//! a burst is placed once (`machine/placing.rs`). Nothing in here waits and nothing fails: a command that cannot be
+//! carried out is answered with a refusal and changes nothing.
 
 mod leave;
+mod placing;
 
 use crate::attempt::{AssignedTask, Assignment, Attempt, DescKey, Registration, SharedDesc, WorkerReport};
 use crate::command::{Canceled, Command, Effect, Output, Reply};
-use crate::decide::{cancel, depend, register, report, submit, time};
+use crate::decide::{cancel, depend, overview, register, report, submit, time};
 use crate::event::{
     AwayReason, Event, JobCanceled, JobChanged, ServerStarted, ServerStopped, Stamped, TaskFailed, TasksAssigned,
     TasksEnded, WorkerAway, WorkerChanged, WorkerConnected,
@@ -18,12 +19,12 @@ use crate::idset::IdRange;
 use crate::limits;
 use crate::place;
 use crate::state::State;
-use crate::state::ready::Level;
 use crate::state::workers::Link;
 use crate::task::SubmitRequest;
 use crate::time::{Span, Time};
 use crate::view::TaskState;
 use crate::worker::LostReason;
+use placing::Memory;
 use serde_bytes::ByteBuf;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -37,6 +38,7 @@ pub struct Machine {
     /// Attempts that were asked back and have not been heard of.
     asked_back: BTreeSet<Attempt>,
     witnessed: time::Witnessed,
+    placed: Memory,
 }
 
 /// Collects what one command leads to.
@@ -74,6 +76,10 @@ impl Machine {
             Command::Cancel { jobs, reason } => turn.cancel(&jobs, reason.as_deref()),
             Command::Register(registration) => turn.register(&registration),
             Command::Report { worker, report } => turn.report(worker, &report),
+            Command::Overview { worker, state } => {
+                let event = overview::kept(turn.state(), worker, state);
+                event.into_iter().for_each(|event| turn.emit(event));
+            }
             Command::Leaving { worker, reason } => turn.lose(worker, reason),
             Command::Disconnected { worker } => turn.disconnected(worker),
             Command::Silent { worker, since } => turn.away(worker, AwayReason::Silent, since),
@@ -95,40 +101,6 @@ impl Machine {
     /// When [`Command::Tick`] should come next, at the latest.
     pub fn next_deadline(&self) -> Option<Time> {
         [time::next_deadline(&self.state, self.witnessed), self.settle_until].into_iter().flatten().min()
-    }
-
-    /// Whether a place after this one would find more to do.
-    pub fn place(&mut self, now: Time) -> (Output, bool) {
-        if self.is_settling(now) || (self.state.ready.is_empty() && self.state.open_workers.is_empty()) {
-            return (Output::default(), false);
-        }
-        let mut turn = Turn { machine: self, now, output: Output::default(), touched: BTreeSet::new() };
-        let mut budget = limits::TURN_ASSIGNMENTS_MAX as u64;
-        let levels = place::walk(&turn.machine.state);
-        let mut leftover = Vec::new();
-        for level in levels {
-            while budget > 0
-                && let Some(assigns) = place::fit_gang(&turn.machine.state, now, level)
-            {
-                budget = budget.saturating_sub(turn.assign(assigns));
-            }
-            // A worker that was served is looked at again, since another variant may still fit; those before it are full.
-            let mut from = WorkerId(0);
-            while budget > 0 {
-                let Some(assigns) = place::fit(&turn.machine.state, now, level, from) else { break };
-                from = assigns.first().map_or(from, |assign| assign.worker);
-                budget = budget.saturating_sub(turn.assign(assigns));
-            }
-            if turn.machine.state.ready.head(level).is_some() {
-                leftover.push(level);
-            }
-        }
-        if budget > 0 {
-            turn.place_ahead(&leftover, &mut budget);
-            turn.retract(&leftover);
-        }
-        let more = budget == 0;
-        (turn.output, more)
     }
 
     fn is_settling(&mut self, now: Time) -> bool {
@@ -420,20 +392,6 @@ impl Turn<'_> {
         count
     }
 
-    /// Gives tasks of queues for which nothing is free ahead.
-    fn place_ahead(&mut self, leftover: &[Level], budget: &mut u64) {
-        let mut hungry = if leftover.is_empty() { Vec::new() } else { place::hungry(self.state()) };
-        for level in leftover {
-            for grant in place::ahead(self.state(), self.now, *level, &mut hungry) {
-                if *budget == 0 {
-                    return;
-                }
-                let assigns = place::ahead_tasks(self.state(), *level, grant);
-                *budget = budget.saturating_sub(self.assign(assigns));
-            }
-        }
-    }
-
     /// The messages for tasks that are about to be assigned: grouped by description, in order.
     fn assignments(&self, assign: &place::Assign) -> Vec<Assignment> {
         let mut grouped: Vec<Assignment> = Vec::new();
@@ -467,13 +425,5 @@ impl Turn<'_> {
             }
         }
         grouped
-    }
-
-    fn retract(&mut self, leftover: &[Level]) {
-        let wanted = place::retractions(self.state(), self.now, leftover, &self.machine.asked_back);
-        for retraction in wanted {
-            self.machine.asked_back.extend(retraction.attempts.iter().copied());
-            self.output.effects.push(Effect::Retract { worker: retraction.worker, attempts: retraction.attempts });
-        }
     }
 }

@@ -8,6 +8,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 pub mod capture;
+pub mod cgroup;
 pub mod clock;
 pub mod daemon;
 pub mod fs;
@@ -18,3 +19,4 @@ pub mod process;
 pub mod random;
 pub mod signal;
 pub mod terminal;
+pub mod usage;

@@ -325,6 +325,7 @@ impl Turn {
     fn worker(&mut self, worker: WorkerId, message: ToServer) {
         match message {
             ToServer::Report(report) => drop(self.command(Command::Report { worker, report })),
+            ToServer::Overview(state) => drop(self.command(Command::Overview { worker, state })),
             ToServer::Leaving(reason) => {
                 self.command(Command::Leaving { worker, reason });
                 self.links.close(worker);

@@ -6,6 +6,7 @@
 use hq_core::attempt::{Assignment, Attempt, DescKey, Registration, SharedDesc, WorkerReport};
 use hq_core::id::{Epoch, JobId, TaskId, WorkerId};
 use hq_core::idset::IdSet;
+use hq_core::overview::HardwareUse;
 use hq_core::task::SubmitRequest;
 use hq_core::time::Span;
 use hq_core::view::{JobDetail, JobSummary, ProgressView, ServerView, TaskPage, TaskState, WorkerView};
@@ -245,6 +246,8 @@ int_enum! {
         4 => Leaving(hq_core::worker::LostReason),
         /// It takes nothing new, since it will end once what runs there has.
         5 => Draining(Empty),
+        /// How busy its hardware is.
+        7 => Overview(Box<HardwareUse>),
     }
 }
 

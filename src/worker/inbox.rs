@@ -54,6 +54,8 @@ pub(super) enum Input {
     Exited(Attempt, Exit, Time),
     /// A stream directory can be used by a task that waits for it, or not.
     StreamReady(Attempt, Result<u32, String>),
+    /// A task uses so many bytes of memory, which is more than it asked for. Told at each look.
+    MemoryExceeded(Attempt, u64),
     /// All output of a task was passed on and flushed, or not.
     Drained(Attempt, Option<String>),
 }

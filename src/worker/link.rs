@@ -16,6 +16,7 @@ use crate::platform::{clock, random};
 use crate::wire::message::{Empty, Registered, ToServer, ToWorker};
 use crate::wire::{self, Connection, DialError};
 use hq_core::attempt::{Outcome, Registration, WorkerReport};
+use hq_core::overview::HardwareUse;
 use hq_core::time::{Span, Time};
 use hq_core::view::WorkerView;
 use hq_core::worker::WorkerConfig;
@@ -264,7 +265,11 @@ impl Link<'_> {
             let drains = self.outbound.takes_drain();
             let (report, departure) = self.outbound.take();
             let Some(departure) = departure else {
-                if let Err(error) = say(sender, drains, report, beats_now).await {
+                let said = match say(sender, drains, report, beats_now).await {
+                    Ok(()) => tell(sender, self.outbound.take_overview()).await,
+                    failed => failed,
+                };
+                if let Err(error) = said {
                     log::debug!("Lost the server: {error}");
                     return None;
                 }
@@ -304,6 +309,14 @@ async fn say(sender: &mut wire::Sender, drains: bool, report: WorkerReport, beat
         sender.send(&ToServer::Report(part)).await?;
     }
     if beats { sender.send(&ToServer::Heartbeat(Empty {})).await } else { Ok(()) }
+}
+
+/// Sends an overview, if there is one.
+async fn tell(sender: &mut wire::Sender, overview: Option<Box<HardwareUse>>) -> Result<(), wire::Error> {
+    match overview {
+        Some(overview) => sender.send(&ToServer::Overview(overview)).await,
+        None => Ok(()),
+    }
 }
 
 /// The rate of messages: a bucket of [`BURST_MAX`], refilled by one in each [`PACE_SPAN`].

@@ -5,6 +5,7 @@
 //! What holds: a value that the server would refuse is refused by [`WorkerOptions::check`] before any connection.
 
 use super::error::Error;
+use super::memory::MemEnforce;
 use crate::batch;
 use crate::grammar::detection::Detection;
 use hq_core::limits;
@@ -46,6 +47,8 @@ pub struct WorkerOptions {
     pub time_limit: Option<Span>,
     /// What it does when the server stays away.
     pub on_server_lost: OnServerLost,
+    /// What becomes of tasks that use more memory than they asked for.
+    pub mem_enforce: MemEnforce,
     /// How often tasks that wait here are looked at for the time that they ask for.
     pub retract_check: Span,
     /// Parent of task directories, kept; none: a temporary one.
@@ -78,6 +81,7 @@ impl WorkerOptions {
             idle_timeout: None,
             time_limit: None,
             on_server_lost: OnServerLost::default(),
+            mem_enforce: MemEnforce::default(),
             retract_check: limits::RETRACT_CHECK_DEFAULT,
             work_dir: None,
             version: version.to_owned(),

@@ -8,6 +8,7 @@
 //! leaving is the last one.
 
 use hq_core::attempt::{Attempt, WorkerReport};
+use hq_core::overview::HardwareUse;
 use hq_core::worker::LostReason;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,6 +28,8 @@ pub(super) struct Departure {
 struct Pending {
     open: bool,
     report: WorkerReport,
+    /// The newest overview, if it has not been sent.
+    overview: Option<Box<HardwareUse>>,
     departure: Option<Departure>,
     /// Whether the worker takes nothing new, and whether this connection has carried that.
     draining: bool,
@@ -65,6 +68,7 @@ impl Outbound {
     pub(super) fn close(&self) {
         let mut pending = self.lock();
         pending.open = false;
+        pending.overview = None;
         pending.report = WorkerReport::default();
     }
 
@@ -82,6 +86,21 @@ impl Outbound {
         } else {
             *report = WorkerReport::default();
         }
+    }
+
+    /// Has an overview sent; one that was not sent yet is out of date.
+    pub(super) fn tell(&self, overview: Box<HardwareUse>) {
+        let mut pending = self.lock();
+        if pending.open {
+            pending.overview = Some(overview);
+            drop(pending);
+            self.changed.notify_one();
+        }
+    }
+
+    /// Takes the overview that is to be sent.
+    pub(super) fn take_overview(&self) -> Option<Box<HardwareUse>> {
+        self.lock().overview.take()
     }
 
     /// Notes whether tasks wait on this worker.
@@ -175,7 +194,12 @@ mod tests {
         assert_eq!(taken.started, vec![started(second)]);
         assert_eq!((taken.ended.len(), taken.returned), (1, vec![second]));
         outbound.add(&mut report());
+        outbound.tell(Box::default());
+        outbound.tell(Box::new(HardwareUse { at_s: 5, ..HardwareUse::default() }));
+        assert_eq!(outbound.take_overview().map(|overview| overview.at_s), Some(5));
+        outbound.tell(Box::default());
         outbound.close();
+        assert_eq!(outbound.take_overview(), None);
         assert_eq!(outbound.take().0, WorkerReport::default());
     }
 }

@@ -12,11 +12,13 @@ use super::inbox::{Inbox, Input};
 use super::lease::Lease;
 use super::link::{self, Link};
 use super::local::WorkDir;
+use super::memory::MemoryWatch;
 use super::options::WorkerOptions;
 use super::outbound::{Departure, Outbound};
 use super::output::Streams;
 use super::profile;
 use super::resources;
+use super::sample;
 use super::spawn::Launcher;
 use super::timers::Timers;
 use super::turn::Turn;
@@ -30,7 +32,8 @@ use hq_core::view::WorkerView;
 use hq_core::worker::{LostReason, WorkerConfig};
 use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
@@ -100,6 +103,7 @@ fn work(
         time_limit: config.time_limit,
         retract_check: options.retract_check,
     });
+    let sampler = sample::start(options, &config, &outbound)?;
     let threads = std::thread::available_parallelism().map_or(1, |count| count.get()).min(SPAWN_THREADS_MAX);
     let streams = Streams::start(pipes.handle().clone(), Arc::clone(&inbox), config.hostname.clone());
     let streams = streams.map_err(Error::system("starting a thread"))?;
@@ -118,6 +122,7 @@ fn work(
         worker: 0,
         server_uid: String::new(),
         report: WorkerReport::default(),
+        memory: MemoryWatch::new(options.mem_enforce, Path::new("/"), Weak::clone(&desk)),
         desk,
         quick: true,
         awaited: Awaited::Nothing,
@@ -147,6 +152,7 @@ fn work(
             log::warn!("Some tasks or their output did not end in time");
         }
         owner.end_all(limits::KILL_GRACE_SPAN.to_duration());
+        drop(sampler);
         log::info!("Worker stopping");
         ended
     })

@@ -8,10 +8,12 @@
 
 use super::desk::{self, Desk};
 use super::inbox::{Inbox, Input};
+use super::memory::{Guarded, MemoryWatch};
 use super::outbound::{Departure, Outbound};
 use super::output::{Pump, Streams, Target};
 use super::spawn::{ERROR_FILE_NAME, Launch, Launcher};
 use super::timers::Timers;
+use crate::platform::cgroup::Group;
 use crate::platform::process::{Child, Exit, SpawnError, SpawnJob, SpawnSpec, Spawned, Spawner, Status};
 use crate::platform::{clock, process, signal};
 use crate::wire::message::ToWorker;
@@ -45,6 +47,7 @@ pub(super) struct Turn {
     pub(super) report: WorkerReport,
     /// Where threads that start and reap put what happened.
     pub(super) desk: Weak<Desk>,
+    pub(super) memory: MemoryWatch,
     pub(super) quick: bool,
     /// What the worker waits for before it ends.
     pub(super) awaited: Awaited,
@@ -65,6 +68,7 @@ pub(super) struct Running {
     drained: Option<Option<String>>,
     remove_if_finished: Vec<PathBuf>,
     task_dir: Option<PathBuf>,
+    memory: Option<Guarded>,
 }
 
 impl Turn {
@@ -113,7 +117,9 @@ impl Turn {
         for running in std::mem::take(&mut self.running).into_values() {
             running.pump.iter().for_each(Pump::abandon);
             remove_task_dir(running.task_dir.as_deref());
+            running.memory.into_iter().for_each(|guarded| drop(self.memory.end(guarded)));
         }
+        self.memory.close();
     }
 
     fn handle_all(&mut self, now: Time, commands: &mut VecDeque<AgentCommand>) {
@@ -165,6 +171,7 @@ impl Turn {
                 }
                 return self.conclude(attempt, commands);
             }
+            Input::MemoryExceeded(attempt, used) => return self.memory_exceeded(attempt, used),
             Input::StreamReady(attempt, result) => return self.stream_ready(attempt, result, commands),
             Input::Drained(attempt, error) => {
                 if let Some(running) = self.running.get_mut(&attempt) {
@@ -180,7 +187,8 @@ impl Turn {
         match effect {
             AgentEffect::Spawn(order) if self.zero => {
                 let attempt = order.attempt;
-                let end = ProcessEnd { status: ProcessStatus::Code(0), error: None, cpu_us: 0, memory_kib: 0 };
+                let status = ProcessStatus::Code(0);
+                let end = ProcessEnd { status, error: None, note: None, cpu_us: 0, memory_kib: 0 };
                 commands.push_back(AgentCommand::SpawnSucceeded { attempt, at: now });
                 commands.push_back(AgentCommand::Exited { attempt, end, at: now });
             }
@@ -222,25 +230,28 @@ impl Turn {
             Err(text) => commands.push_back(AgentCommand::SpawnFailed { attempt, text, at: now }),
             Ok(Launch { spec, remove_if_finished, task_dir, stream_dir }) => {
                 self.quick &= remove_if_finished.is_empty() && task_dir.is_none();
-                let mut running = Running { remove_if_finished, task_dir, ..Running::default() };
+                let memory = self.memory.begin(attempt, order.memory);
+                let group = memory.as_ref().and_then(Guarded::group);
+                let mut running = Running { remove_if_finished, task_dir, memory, ..Running::default() };
                 match stream_dir {
                     Some(dir) => {
                         running.launch = Some(Box::new(spec));
                         let target = Target { dir, server_uid: self.server_uid.clone(), worker: self.worker };
                         self.streams.open(attempt, target);
                     }
-                    None => self.spawn(attempt, spec),
+                    None => self.spawn(attempt, spec, group),
                 }
                 self.running.insert(attempt, running);
             }
         }
     }
 
-    fn spawn(&self, attempt: Attempt, spec: SpawnSpec) {
+    fn spawn(&self, attempt: Attempt, spec: SpawnSpec, group: Option<Arc<Group>>) {
         let (on_start, on_end) = (self.desk.clone(), self.desk.clone());
         let job = SpawnJob {
             spec,
             on_started: Box::new(move |result| {
+                enter(group.as_deref(), &result);
                 desk::put(&on_start, Input::Started(attempt, Box::new(result), Time(clock::wall_us())));
             }),
             on_exit: Box::new(move |exit| desk::put(&on_end, Input::Exited(attempt, exit, Time(clock::wall_us())))),
@@ -258,7 +269,8 @@ impl Turn {
         match (result, running.launch.take()) {
             (Ok(stream), Some(spec)) => {
                 running.stream = Some(stream);
-                self.spawn(attempt, *spec);
+                let group = running.memory.as_ref().and_then(Guarded::group);
+                self.spawn(attempt, *spec, group);
             }
             (Ok(stream), None) => self.streams.release(stream),
             (Err(text), _) => self.failed(attempt, text, Time(clock::wall_us()), commands),
@@ -276,6 +288,7 @@ impl Turn {
         match result {
             Ok(Spawned { child, stdout, stderr, .. }) => {
                 running.child = Some(child);
+                running.memory.iter().for_each(|guarded| self.memory.started(guarded, child));
                 running.pump = running.stream.map(|stream| self.streams.pump(attempt, stream, stdout, stderr));
                 commands.push_back(AgentCommand::SpawnSucceeded { attempt, at });
             }
@@ -291,18 +304,30 @@ impl Turn {
     fn failed(&mut self, attempt: Attempt, text: String, at: Time, commands: &mut VecDeque<AgentCommand>) {
         if let Some(running) = self.running.remove(&attempt) {
             remove_task_dir(running.task_dir.as_deref());
+            running.memory.into_iter().for_each(|guarded| drop(self.memory.end(guarded)));
         }
         commands.push_back(AgentCommand::SpawnFailed { attempt, text, at });
     }
 
     fn kill(&self, attempt: Attempt, kind: KillKind) {
-        let Some(Running { child: Some(child), pump, .. }) = self.running.get(&attempt) else { return };
+        let Some(Running { child: Some(child), pump, memory, .. }) = self.running.get(&attempt) else { return };
+        if kind == KillKind::Kill {
+            memory.iter().for_each(Guarded::kill);
+        }
         child.end(match kind {
             KillKind::Ask => limits::KILL_GRACE_SPAN.to_duration(),
             KillKind::Kill => Duration::ZERO,
         });
         if let (KillKind::Kill, Some(pump)) = (kind, pump) {
             pump.abandon();
+        }
+    }
+
+    fn memory_exceeded(&mut self, attempt: Attempt, used: u64) {
+        let guarded = self.running.get_mut(&attempt).filter(|running| running.exit.is_none());
+        let guarded = guarded.and_then(|running| running.memory.as_mut());
+        if guarded.is_some_and(|guarded| self.memory.exceeded(guarded, used)) {
+            self.kill(attempt, KillKind::Kill);
         }
     }
 
@@ -314,7 +339,8 @@ impl Turn {
         }
         let Some(running) = self.running.remove(&attempt) else { return };
         let Some((exit, at)) = running.exit else { return };
-        let mut error = running.drained.flatten();
+        let memory = running.memory.map(|guarded| self.memory.end(guarded)).unwrap_or_default();
+        let mut error = memory.error.or(running.drained.flatten());
         let status = match exit.status {
             Status::Code(code) => ProcessStatus::Code(code),
             Status::Signal(number) => ProcessStatus::Signal(number, signal::name(number)),
@@ -327,7 +353,8 @@ impl Turn {
         }
         remove_task_dir(running.task_dir.as_deref());
         let cpu_us = exit.utime_us.saturating_add(exit.stime_us);
-        let end = ProcessEnd { status, error, cpu_us, memory_kib: exit.maxrss_kib };
+        let memory_kib = memory.peak_kib.unwrap_or(exit.maxrss_kib);
+        let end = ProcessEnd { status, error, note: memory.note, cpu_us, memory_kib };
         commands.push_back(AgentCommand::Exited { attempt, end, at });
     }
 }
@@ -343,6 +370,16 @@ fn command_of(message: ToWorker) -> Option<AgentCommand> {
         // Words of a registration, which is over, and of the connection alone.
         ToWorker::Refused(_) | ToWorker::Registered(_) | ToWorker::Heartbeat(_) => return None,
     })
+}
+
+/// Takes a child that has just started into the control group of its task.
+fn enter(group: Option<&Group>, result: &Result<Spawned, SpawnError>) {
+    if let (Some(group), Ok(Spawned { child, .. })) = (group, result)
+        && let Err(error) = group.add(child.pid())
+    {
+        // It may have ended already.
+        log::debug!("Cannot take process {} into its cgroup: {error}", child.pid());
+    }
 }
 
 fn remove_output(path: &Path) {

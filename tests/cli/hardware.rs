@@ -341,3 +341,40 @@ fn memory_is_what_the_cgroup_leaves() {
     write(root.path(), "sys/fs/cgroup/job/step/memory.max", "536870912\n");
     assert!(memory().contains("\nmem: sum(512)\n"), "{}", memory());
 }
+
+#[test]
+fn overviews_are_kept() {
+    let smi = "echo '00000000:1B:00.0, 35 %, 1024 MiB, 4096 MiB'";
+    let rocm = r#"echo '{"card0": {"GPU use (%)": "7", "GPU memory use (%)": "3", "PCI Bus": "0000:C6:00.0"}}'"#;
+    let bin = commands(&[("nvidia-smi", smi), ("rocm-smi", rocm)]);
+    let mut cluster = start(&[("PATH", &path_with(bin.path()))]);
+    let gpus = ["--resource=gpus/nvidia=[x]", "--resource=gpus/amd=[y]"];
+    cluster.start_worker_with(&[&["--cpus=1", "--overview-interval=100ms"], &gpus[..]].concat());
+    // A worker without an interval tells nothing.
+    cluster.start_worker_with(&["--cpus=1"]);
+    assert!(cluster.logs().contains("Observing nvidia GPU usage because of manually passed resource"));
+    let journal = cluster.json(&["server", "info"])["journal_path"].as_str().unwrap().to_owned();
+    let mut found = Vec::new();
+    crate::harness::wait_until("two overviews are kept", || {
+        let lines = cluster.hq(&["journal", "export", &journal]).ok().stdout;
+        let events = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["event"].clone());
+        found = events.filter(|event| event["type"] == "worker-overview").collect();
+        found.len() >= 2
+    });
+    assert!(found.iter().all(|event| event["id"] == 1), "{found:?}");
+    let state = &found[0]["hw-state"]["state"];
+    let share = state["cpu_usage"]["cpu_per_core_percent_usage"][0].as_f64().unwrap();
+    assert!((0.0..=100.0).contains(&share), "{state}");
+    assert!(state["memory_usage"]["total"].as_u64() >= state["memory_usage"]["free"].as_u64(), "{state}");
+    assert!(state["network_usage"]["rx_bytes"].is_u64(), "{state}");
+    let gpu = |id: &str, processor: f64, memory: f64| {
+        let gpu = json!({"id": id, "processor_usage": processor, "mem_usage": memory});
+        json!({"gpus": [gpu]})
+    };
+    assert_eq!(state["nvidia_gpus"], gpu("00000000:1B:00.0", 35.0, 25.0));
+    assert_eq!(state["amd_gpus"], gpu("0000:C6:00.0", 7.0, 3.0));
+    // The state is the same with and without them.
+    cluster.kill_server();
+    cluster.start_server();
+    cluster.hq(&["worker", "wait", "2"]).ok();
+}

@@ -194,3 +194,56 @@ fn a_task_directory_is_there_for_the_task_alone() {
     assert!(!std::path::Path::new(dir.trim()).exists() && dir.contains("/t"), "{dir}");
     assert_eq!(cluster.tasks(job)[0]["error"], json!("my reason\n"));
 }
+
+/// A task that holds 64 MiB and waits until it is told to go on.
+const HOG: &str =
+    "s=$(head -c 67108864 /dev/zero | tr '\\0' x); while ! test -e go; do sleep 0.01; done; exit $((${#s} == 0))";
+
+#[test]
+fn a_task_that_uses_more_memory_than_it_asked_for_is_killed() {
+    let mut cluster = Cluster::start();
+    cluster.start_worker_with(&["--cpus=3", "--resource=mem=sum(1000)", "--mem-enforce=kill"]);
+    let hog = cluster.submit(&["--resource=mem=16", "--", "sh", "-c", HOG]);
+    let modest = cluster.submit(&["--resource=mem=500", "--", "sh", "-c", HOG]);
+    let without = cluster.submit(&["--", "sh", "-c", HOG]);
+    cluster.wait_job(hog, "FAILED");
+    let error = cluster.tasks(hog)[0]["error"].as_str().unwrap().to_owned();
+    assert!(error.starts_with("Memory limit exceeded: the task ") && error.contains("16 MiB"), "{error}");
+    cluster.write("go", "");
+    cluster.wait_job(modest, "FINISHED");
+    cluster.wait_job(without, "FINISHED");
+}
+
+#[test]
+fn an_excess_of_memory_is_said() {
+    let mut cluster = Cluster::start();
+    cluster.start_worker_with(&["--cpus=2", "--resource=mem=sum(1000)"]);
+    let fine = cluster.submit(&["--resource=mem=16", "--", "sh", "-c", HOG]);
+    let failing =
+        cluster.submit(&["--resource=mem=16.5", "--", "sh", "-c", &format!("{HOG}; exit 3").replace("exit $", ": $")]);
+    let log = || cluster.logs();
+    for job in [fine, failing] {
+        wait_until("the excess is said", || log().contains(&format!("WARN Task {job}@0 used ")));
+    }
+    cluster.write("go", "");
+    cluster.wait_job(fine, "FINISHED");
+    cluster.wait_job(failing, "FAILED");
+    let error = cluster.tasks(failing)[0]["error"].as_str().unwrap().to_owned();
+    let (usual, note) = error.split_once('\n').unwrap();
+    assert_eq!(usual, "Program terminated with exit code 3.");
+    assert!(
+        note.starts_with("The task used ") && note.ends_with("of memory, 16.5 MiB were requested (mem)."),
+        "{note}"
+    );
+    assert_eq!(log().matches(&format!("WARN Task {fine}@0 used ")).count(), 1, "{}", log());
+}
+
+#[test]
+fn nobody_looks_at_memory_if_that_is_wanted() {
+    let mut cluster = Cluster::start();
+    cluster.start_worker_with(&["--cpus=1", "--resource=mem=sum(1000)", "--mem-enforce=off"]);
+    cluster.write("go", "");
+    let job = cluster.submit(&["--resource=mem=1", "--wait", "--", "sh", "-c", HOG]);
+    assert_eq!(cluster.job_state(job).as_deref(), Some("FINISHED"));
+    cluster.hq(&["worker", "start", "--mem-enforce=maybe"]).code(2).says("--mem-enforce");
+}

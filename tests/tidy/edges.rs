@@ -15,7 +15,7 @@ pub const DIRECTIONS: &[(&str, &[&str])] = &[
     ("journal", &[]),
     // Level 1.
     ("grammar", &["core"]),
-    ("platform", &["core::resource"]),
+    ("platform", &["core::resource", "core::overview"]),
     // Level 2.
     ("eventlog", &["core", "journal"]),
     ("wire", &["core", "platform"]),

@@ -27,8 +27,8 @@ pub use submit::{DirectivesWord, JobOptions, PinWord, SubmitArgs};
 pub use task::{TaskCommand, TaskInfoArgs, TaskListArgs};
 pub use values::NonEmpty;
 pub use worker::{
-    HwDetectArgs, ManagerWord, OnServerLostWord, WorkerAddressArgs, WorkerCommand, WorkerDrainArgs, WorkerFilter,
-    WorkerListArgs, WorkerSelectorArgs, WorkerStartArgs, WorkerWaitArgs,
+    HwDetectArgs, ManagerWord, MemEnforceWord, OnServerLostWord, WorkerAddressArgs, WorkerCommand, WorkerDrainArgs,
+    WorkerFilter, WorkerListArgs, WorkerSelectorArgs, WorkerStartArgs, WorkerWaitArgs,
 };
 
 use clap::{Args, Parser, Subcommand};

@@ -66,6 +66,17 @@ pub enum ManagerWord {
     Slurm,
 }
 
+/// What becomes of tasks that use more memory than they asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MemEnforceWord {
+    /// Nothing
+    Off,
+    /// Say it in the worker's log, and in the error of the task if it fails
+    Warn,
+    /// Kill the task; it fails with an error that names what it used and what it asked for
+    Kill,
+}
+
 /// Which workers are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum WorkerFilter {
@@ -193,6 +204,12 @@ pub struct WorkerStartArgs {
     /// What to do when the server stays away for longer than the worker's lease (40 minutes)
     #[arg(long, value_name = "POLICY", value_enum, default_value = "stop")]
     pub on_server_lost: OnServerLostWord,
+    /// What to do with tasks that use more memory than they asked for by `--resource mem=...`
+    ///
+    /// The kernel enforces it where the worker may make control groups (cgroup v2 with delegation, for example under
+    /// `systemd-run --user --scope -p Delegate=yes`); elsewhere tasks are looked at every quarter of a second.
+    #[arg(long, value_name = "POLICY", value_enum, default_value = "warn")]
+    pub mem_enforce: MemEnforceWord,
     /// How often to look whether waiting tasks still have the time that they ask for (`hq submit --time-request`)
     ///
     /// Those that have not go back to the server. Right before a start it is looked at in any case.

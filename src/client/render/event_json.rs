@@ -5,6 +5,7 @@
 //!
 //! Holds: the keys of the known types never change; a batch of any size is passed on in pieces of bounded size.
 
+use super::overview_json::overview;
 use super::time;
 use crate::grammar::utilization;
 use hq_core::attempt::TaskVariant;
@@ -51,6 +52,7 @@ fn known(event: &Event) -> Option<(&'static str, Value)> {
             ("worker-connected", json!({"id": e.worker, "configuration": configuration(&e.config)}))
         }
         Event::WorkerLost(e) => ("worker-lost", json!({"id": e.worker, "reason": reason(e.reason)})),
+        Event::WorkerOverview(e) => ("worker-overview", overview(e)),
         Event::JobSubmitted(e) => ("job-created", job_created(e)),
         Event::JobCanceled(e) => {
             ("job-cancel", json!({"job_id": e.job, "reason": e.reason.as_deref().unwrap_or_default()}))

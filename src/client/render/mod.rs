@@ -19,6 +19,7 @@ pub mod hardware;
 pub mod job;
 pub mod json;
 pub mod log;
+mod overview_json;
 pub mod resources;
 pub mod server;
 pub mod shorten;

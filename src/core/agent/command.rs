@@ -78,6 +78,8 @@ pub struct ProcessEnd {
     /// What fails the attempt although the process ended well, or replaces the usual text: lost output, or the
     /// text that the program left for its user.
     pub error: Option<String>,
+    /// What is worth saying behind the text of a failure.
+    pub note: Option<String>,
     /// User and system time in microseconds.
     pub cpu_us: u64,
     /// Largest resident size in KiB.

@@ -7,6 +7,7 @@
 
 use super::command::Timer;
 use crate::attempt::{Attempt, DescKey, SharedDesc, WorkerReport};
+use crate::resource::Amount;
 use crate::time::Span;
 use crate::worker::LostReason;
 use serde_bytes::ByteBuf;
@@ -76,6 +77,8 @@ pub struct SpawnOrder {
     pub variant: u32,
     /// For each entry of the variant: the labels of the indices, joined by commas, a shared one last; none for sums.
     pub labels: Vec<Option<String>>,
+    /// How much of the resource `mem` it asked for, in MiB, where that is a sum.
+    pub memory: Option<Amount>,
     /// For a multi-node task: host names of its workers, this one first; otherwise empty.
     pub nodes: Vec<String>,
 }

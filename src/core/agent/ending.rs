@@ -113,7 +113,7 @@ impl Agent {
             ProcessStatus::Signal(signal, _) => (None, Some(signal)),
             ProcessStatus::Lost => (None, None),
         };
-        let (ending, error) = ending_of(doom, || judge(end.status, end.error));
+        let (ending, error) = ending_of(doom, || judge(end.status, end.error, end.note));
         let outcome = Outcome {
             number: 0,
             attempt,
@@ -242,7 +242,7 @@ fn ending_of(doom: Option<Doom>, own: impl FnOnce() -> (Ending, String)) -> (End
 }
 
 /// What a process's end means when nobody asked for it.
-fn judge(status: ProcessStatus, error: Option<String>) -> (Ending, String) {
+fn judge(status: ProcessStatus, error: Option<String>, note: Option<String>) -> (Ending, String) {
     let usual = match status {
         ProcessStatus::Code(0) if error.is_none() => return (Ending::Finished, String::new()),
         ProcessStatus::Code(code) => format!("Program terminated with exit code {code}."),
@@ -251,7 +251,12 @@ fn judge(status: ProcessStatus, error: Option<String>) -> (Ending, String) {
         }
         ProcessStatus::Lost => "Program terminated, but its exit code is unknown.".to_owned(),
     };
-    (Ending::Failed, error.unwrap_or(usual))
+    let mut text = error.unwrap_or(usual);
+    if let Some(note) = note {
+        text.push('\n');
+        text.push_str(&note);
+    }
+    (Ending::Failed, text)
 }
 
 /// Cuts a text to at most so many bytes, between characters.

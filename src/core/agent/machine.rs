@@ -16,7 +16,7 @@ use super::queue::Queue;
 use crate::attempt::{AssignedTask, Assignment, Attempt, HeldAttempt, Outcome, SharedDesc, Started, WorkerReport};
 use crate::id::{Fence, TaskRef};
 use crate::limits;
-use crate::resource::WorkerResources;
+use crate::resource::{MEM, WorkerResources};
 use crate::time::{Span, Time};
 use crate::worker::{LostReason, OnServerLost};
 use std::collections::BTreeMap;
@@ -294,9 +294,10 @@ impl Agent {
             let (key, entry, nodes, variant) = (*key, entry.take(), std::mem::take(nodes), held.variant);
             let Some(shared) = self.descs.get(&key).cloned() else { continue };
             let labels = self.allocator.labels(&allocation);
+            let memory = self.allocator.sum_of(&allocation, MEM);
             held.state = HeldState::Starting { allocation, time_limit: shared.desc.time_limit, doom: None };
             self.started += 1;
-            let order = SpawnOrder { attempt, key, shared, entry, variant, labels, nodes };
+            let order = SpawnOrder { attempt, key, shared, entry, variant, labels, memory, nodes };
             out.effects.push(AgentEffect::Spawn(order));
             if self.descs.unhold(&key) {
                 out.effects.push(AgentEffect::ForgetDesc(key));

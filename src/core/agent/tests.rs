@@ -58,7 +58,7 @@ pub(super) fn at(job: u32, task: u32) -> Attempt {
 }
 
 pub(super) fn exited(attempt: Attempt, status: ProcessStatus) -> AgentCommand {
-    let end = ProcessEnd { status, error: None, cpu_us: 1, memory_kib: 2 };
+    let end = ProcessEnd { status, error: None, note: None, cpu_us: 1, memory_kib: 2 };
     AgentCommand::Exited { attempt, end, at: NOW }
 }
 

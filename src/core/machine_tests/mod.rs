@@ -5,5 +5,7 @@ mod drains;
 mod gangs;
 mod histories;
 mod leases;
+mod overviews;
+mod placing;
 mod scene;
 mod stories;

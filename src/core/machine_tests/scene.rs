@@ -48,6 +48,8 @@ pub(super) struct Scene {
     pub(super) log: Vec<Stamped>,
     pub(super) held: BTreeMap<WorkerId, Vec<(Attempt, Option<Time>)>>,
     pub(super) number: u64,
+    /// What workers were asked to give back.
+    pub(super) asked: Vec<(WorkerId, Vec<Attempt>)>,
 }
 
 impl Scene {
@@ -58,6 +60,7 @@ impl Scene {
             log: Vec::new(),
             held: BTreeMap::new(),
             number: 0,
+            asked: Vec::new(),
         };
         scene.start(1);
         scene
@@ -98,9 +101,27 @@ impl Scene {
                 Effect::Cancel { worker, attempts } => {
                     self.held.entry(worker).or_default().retain(|(attempt, _)| !attempts.contains(attempt));
                 }
+                Effect::Retract { worker, attempts } => self.asked.push((worker, attempts)),
                 _ => {}
             }
         }
+    }
+
+    /// Workers give back what they were asked for, as far as it has not started.
+    pub(super) fn give_back(&mut self) {
+        while let Some((worker, attempts)) = self.asked.pop() {
+            let held = self.held.entry(worker).or_default();
+            let waits = |attempt: &Attempt| held.iter().any(|(other, started)| other == attempt && started.is_none());
+            let returned: Vec<Attempt> = attempts.into_iter().filter(waits).collect();
+            held.retain(|(attempt, _)| !returned.contains(attempt));
+            self.run(Command::Report { worker, report: WorkerReport { returned, ..WorkerReport::default() } });
+        }
+    }
+
+    /// A submit without placing and checking after it.
+    pub(super) fn submit_quietly(&mut self, request: SubmitRequest) {
+        let output = self.machine.handle(self.now, Command::Submit(request));
+        self.log.extend(output.events);
     }
 
     pub(super) fn connect(&mut self, cpus: u32) -> WorkerId {

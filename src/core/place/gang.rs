@@ -3,15 +3,15 @@
 //! The group with the fewest vacant workers that suffice is taken, so that larger groups stay whole for larger tasks;
 //! in it the oldest workers, the oldest of which is the root.
 
-use super::fit::{Assign, head_tasks};
+use super::fit::{Assign, tasks};
 use crate::id::WorkerId;
 use crate::state::State;
 use crate::state::groups::Group;
 use crate::state::ready::Level;
 use crate::time::Time;
 
-/// The next task of a queue of multi-node tasks, with its workers, if there are enough.
-pub fn fit_gang(state: &State, now: Time, level: Level) -> Option<Vec<Assign>> {
+/// The next task of a queue of multi-node tasks, with its workers, if there are enough of those that are not kept.
+pub fn fit_gang(state: &State, now: Time, level: Level, is_kept: impl Fn(WorkerId) -> bool) -> Option<Vec<Assign>> {
     let class = state.classes.get(level.class)?;
     let nodes = class.nodes()? as usize;
     state.ready.head(level)?;
@@ -21,14 +21,14 @@ pub fn fit_gang(state: &State, now: Time, level: Level) -> Option<Vec<Assign>> {
     large.sort_by_key(|group| group.vacant.len());
     let chosen = large.into_iter().find_map(|group| {
         let fitting = group.vacant.iter().copied().filter(|id| {
-            let worker = state.workers.get(id);
+            let worker = state.workers.get(id).filter(|_| !is_kept(*id));
             worker.is_some_and(|worker| worker.lives(min_time_us, now) && !worker.is_blocked(level.class, 0))
         });
         let chosen: Vec<WorkerId> = fitting.take(nodes).collect();
         (chosen.len() == nodes).then_some(chosen)
     })?;
     let root = *chosen.first()?;
-    let mut assigns = head_tasks(state, level, 1, root, 0, false);
+    let mut assigns = tasks(state, level, 0, 1, root, 0, false);
     if let Some(assign) = assigns.first_mut() {
         assign.nodes = chosen;
     }

@@ -14,3 +14,5 @@ pub use request::{Policy, RequestEntry, ResourceRequest, Variant};
 
 /// Name of the resource that every worker has and every single-node request contains.
 pub const CPUS: &str = "cpus";
+/// Name of the resource that stands for memory, in MiB.
+pub const MEM: &str = "mem";

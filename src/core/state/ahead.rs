@@ -31,9 +31,18 @@ impl Ahead {
         }
     }
 
-    /// The task that starts next, with the queue it came from.
-    pub fn front(&self) -> Option<(TaskRef, Level)> {
-        self.tasks.front().copied()
+    /// The first task of each queue, with that queue, in the order in which they shall start.
+    pub fn heads(&self) -> Vec<(TaskRef, Level)> {
+        let mut heads: Vec<(TaskRef, Level)> = Vec::with_capacity(self.levels.len());
+        for (task, level) in &self.tasks {
+            if heads.len() == self.levels.len() {
+                break;
+            }
+            if heads.iter().all(|(_, seen)| seen != level) {
+                heads.push((*task, *level));
+            }
+        }
+        heads
     }
 
     /// Takes a task out; returns the queue it came from. Quick at both ends, where tasks start and are taken back.
@@ -104,11 +113,12 @@ mod tests {
                     Some(_) => {}
                 }
                 prop_assert_eq!(ahead.iter().collect::<Vec<_>>(), model.clone());
-                prop_assert_eq!(ahead.front(), model.first().copied());
+                prop_assert_eq!(ahead.heads().first().copied(), model.first().copied());
                 let mut levels: Vec<Level> = model.iter().map(|(_, level)| *level).collect();
                 levels.sort_unstable();
                 levels.dedup();
-                prop_assert_eq!(ahead.levels().collect::<Vec<_>>(), levels);
+                prop_assert_eq!(ahead.levels().collect::<Vec<_>>(), levels.clone());
+                prop_assert_eq!(ahead.heads().len(), levels.len());
             }
         }
     }

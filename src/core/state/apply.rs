@@ -25,7 +25,7 @@ impl State {
         let at = stamped.at;
         match &stamped.event {
             Event::ServerStarted(event) => self.apply_server_started(at, event),
-            Event::ServerStopped(_) => {}
+            Event::ServerStopped(_) | Event::WorkerOverview(_) => {}
             Event::WorkerConnected(event) => self.apply_worker_connected(at, event),
             Event::WorkerAway(event) => self.apply_away(at, event),
             Event::WorkerReturned(event) => {
@@ -105,8 +105,8 @@ impl State {
 
     fn apply_worker_lost(&mut self, at: Time, event: &WorkerLost) {
         let Some(worker) = self.workers.remove(&event.worker) else { return };
-        self.open_workers.remove(event.worker);
         self.draining.remove(&event.worker);
+        self.refresh_open(event.worker);
         self.groups.remove(&worker);
         let mut left = BTreeMap::new();
         for task in &worker.tasks {

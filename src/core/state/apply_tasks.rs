@@ -184,22 +184,26 @@ impl State {
         }
     }
 
-    /// Gives free resources to the tasks that lie ahead, in order, as the worker does itself.
+    /// Gives free resources to the tasks that lie ahead as the worker does itself: in order, but one that does not fit
+    /// does not hold up those of other queues.
     fn move_up(&mut self, id: WorkerId) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
-        while let Some((task, level)) = worker.ahead.front() {
-            let Some(live) = self.jobs.get_mut(&task.job).and_then(|job| job.tasks.live.get_mut(&task.task)) else {
-                return;
-            };
-            let Place::Assigned { worker: holder, fence, variant, ahead: true } = live.place else { return };
-            let class = self.classes.get(level.class);
-            let Some(needs) = class.and_then(|class| class.variants.get(variant as usize)) else { return };
-            if worker.fits(needs, 1) == 0 || worker.is_blocked(level.class, variant) {
-                return;
-            }
+        loop {
+            let fitting = worker.ahead.heads().into_iter().find_map(|(task, level)| {
+                let place = self.jobs.get(&task.job)?.tasks.live.get(&task.task)?.place;
+                let Place::Assigned { fence, variant, ahead: true, .. } = place else { return None };
+                let class = self.classes.get(level.class)?;
+                let fits = class.variants.get(variant as usize).is_some_and(|form| worker.fits(form, 1) > 0);
+                let fits = fits && !worker.is_blocked(level.class, variant);
+                fits.then_some((task, class, fence, variant))
+            });
+            let Some((task, class, fence, variant)) = fitting else { return };
             worker.ahead.remove(task);
-            worker.take(class, variant);
-            live.place = Place::Assigned { worker: holder, fence, variant, ahead: false };
+            worker.take(Some(class), variant);
+            let live = self.jobs.get_mut(&task.job).and_then(|job| job.tasks.live.get_mut(&task.task));
+            if let Some(live) = live {
+                live.place = Place::Assigned { worker: id, fence, variant, ahead: false };
+            }
         }
     }
 

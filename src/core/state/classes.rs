@@ -37,6 +37,8 @@ pub struct ClassVariant {
 /// A class.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Class {
+    /// Its number.
+    pub id: ClassId,
     /// The request as submitted.
     pub request: Arc<ResourceRequest>,
     /// Its variants.
@@ -71,6 +73,11 @@ impl Classes {
         index
     }
 
+    /// The index of a resource name, if some worker or request has it.
+    pub fn find_resource(&self, name: &str) -> Option<ResourceIndex> {
+        self.by_name.get(name).copied()
+    }
+
     /// The class of a request.
     pub fn intern(&mut self, request: &ResourceRequest) -> ClassId {
         let key = request.canonical();
@@ -96,7 +103,7 @@ impl Classes {
             })
             .collect();
         let id = ClassId(u32::try_from(self.classes.len()).unwrap_or(u32::MAX));
-        self.classes.push(Class { request: Arc::new(request.clone()), variants });
+        self.classes.push(Class { id, request: Arc::new(request.clone()), variants });
         self.by_request.insert(key, id);
         id
     }

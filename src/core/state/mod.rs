@@ -13,6 +13,7 @@ pub mod done;
 pub mod groups;
 pub mod image;
 pub mod jobs;
+pub mod lookahead;
 pub mod open;
 pub mod ready;
 mod rebuild;
@@ -26,6 +27,7 @@ use crate::view::TaskState;
 use classes::Classes;
 use groups::Groups;
 use jobs::Job;
+use lookahead::Lookahead;
 use open::OpenWorkers;
 use ready::{Level, Ready};
 use std::collections::{BTreeMap, BTreeSet};
@@ -63,6 +65,10 @@ pub struct State {
     pub open_workers: OpenWorkers,
     /// Workers by group, for multi-node tasks.
     pub groups: Groups,
+    /// What lies ahead of free resources.
+    pub lookahead: Lookahead,
+    /// Workers that accept tasks and set a bound to their utilization.
+    pub demanding: BTreeSet<WorkerId>,
 }
 
 impl State {
@@ -134,8 +140,18 @@ impl State {
             Some(worker) => {
                 self.open_workers.refresh(worker);
                 self.groups.refresh(worker);
+                self.lookahead.refresh(worker);
+                if worker.config.min_utilization_parts > 0 && worker.accepts() {
+                    self.demanding.insert(worker.id);
+                } else if !self.demanding.is_empty() {
+                    self.demanding.remove(&worker.id);
+                }
             }
-            None => self.open_workers.remove(worker),
+            None => {
+                self.open_workers.remove(worker);
+                self.lookahead.remove(worker);
+                self.demanding.remove(&worker);
+            }
         }
     }
 }

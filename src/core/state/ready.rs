@@ -8,6 +8,7 @@
 
 use crate::id::{ClassId, JobId};
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 /// A queue's place in the walk: larger priorities first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -125,6 +126,24 @@ impl Ready {
     /// The first run of a level.
     pub fn head(&self, level: Level) -> Option<Run> {
         self.runs(level).next()
+    }
+
+    /// How many tasks a level has, at most `max`.
+    pub fn count(&self, level: Level, max: u64) -> u64 {
+        let mut count = 0u64;
+        for run in self.runs(level) {
+            count += run.len();
+            if count >= max {
+                return max;
+            }
+        }
+        count
+    }
+
+    /// Levels with ready tasks, by descending priority, from one on (itself included) or all.
+    pub fn levels_from(&self, from: Option<Level>) -> impl Iterator<Item = Level> + '_ {
+        let start = from.map_or(Bound::Unbounded, Bound::Included);
+        self.queues.range((start, Bound::Unbounded)).map(|(level, _)| *level)
     }
 
     /// All levels with ready tasks, by descending priority.

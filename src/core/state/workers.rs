@@ -60,6 +60,8 @@ pub struct Worker {
     pub mean_run_us: Option<u64>,
     capacity: Vec<u64>,
     free: Vec<i64>,
+    /// Tasks that hold resources, by class; few classes run on one worker at a time.
+    in_use: Vec<(ClassId, u32)>,
 }
 
 /// A worker that ended.
@@ -109,7 +111,32 @@ impl Worker {
             mean_run_us: None,
             capacity,
             free,
+            in_use: Vec::new(),
         }
+    }
+
+    /// How many tasks of a class hold resources.
+    pub fn in_use(&self, class: ClassId) -> u32 {
+        self.in_use.iter().find(|(other, _)| *other == class).map_or(0, |(_, count)| *count)
+    }
+
+    /// How many more tasks should lie ahead: as much work as hides the way, by the run times seen here. None while more
+    /// than half of that is there, since topping up in halves makes few large messages out of many small ones.
+    pub fn wants_ahead(&self) -> u32 {
+        if !self.accepts() || self.tasks.is_empty() || self.config.min_utilization_parts > 0 {
+            return 0;
+        }
+        let Some(mean) = self.mean_run_us else { return 0 };
+        let slots = u64::from(self.assigned().max(1));
+        let tasks = slots.saturating_mul(limits::WORKER_AHEAD_SPAN.0) / mean.max(1);
+        // Less than one task per slot is not worth the risk of parking it.
+        if tasks < slots {
+            return 0;
+        }
+        let held = u32::try_from(self.ahead.len()).unwrap_or(u32::MAX);
+        let target = u32::try_from(tasks).unwrap_or(u32::MAX).min(limits::WORKER_AHEAD_TASKS_MAX);
+        let target = target.min(held.saturating_add(self.room()));
+        if held <= target / 2 { target - held } else { 0 }
     }
 
     /// Whether new tasks may be sent.
@@ -214,7 +241,8 @@ impl Worker {
     }
 
     fn change(&mut self, class: Option<&Class>, variant: u32, tasks: i64) {
-        let Some(variant) = class.and_then(|class| class.variants.get(variant as usize)) else { return };
+        let Some(class) = class else { return };
+        let Some(variant) = class.variants.get(variant as usize) else { return };
         for (resource, need) in &variant.needs {
             let parts = match need {
                 Need::Parts(parts) => *parts,
@@ -223,6 +251,16 @@ impl Worker {
             if let Some(free) = self.free.get_mut(resource.0) {
                 *free = free.saturating_add(i64::try_from(parts).unwrap_or(i64::MAX).saturating_mul(tasks));
             }
+        }
+        let used = u32::try_from(tasks.unsigned_abs()).unwrap_or(u32::MAX);
+        match self.in_use.iter_mut().find(|(other, _)| *other == class.id) {
+            Some((_, count)) if tasks < 0 => *count = count.saturating_add(used),
+            Some((_, count)) => *count = count.saturating_sub(used),
+            None if tasks < 0 => self.in_use.push((class.id, used)),
+            None => {}
+        }
+        if tasks > 0 {
+            self.in_use.retain(|(_, count)| *count > 0);
         }
     }
 

@@ -24,6 +24,7 @@ mod reap;
 mod spec;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 use std::ffi::{CStr, CString};
 use std::io;
@@ -37,6 +38,7 @@ pub use launch::spawn;
 pub use lease::{set_lease, take_lease_end};
 pub use pool::{Full, Owner, SpawnJob, Spawner};
 pub use spec::{Environment, Output, SpawnSpec, Spawned, Stdin};
+pub use usage::{are_own, children_of, memory_of};
 
 /// Most children that may be alive at a time.
 pub const CHILDREN_MAX: usize = 65_536;

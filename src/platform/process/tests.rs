@@ -5,6 +5,7 @@
 //! Invariants: every wait is for a condition, with a deadline that only a defect reaches.
 
 mod ending;
+mod usage;
 
 use std::ffi::OsString;
 use std::fs;

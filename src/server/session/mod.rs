@@ -1,4 +1,5 @@
 //! Sessions: one task for each connection, between the wire and the turn.
 
 pub mod client;
+mod overviews;
 pub mod worker;

@@ -2,6 +2,7 @@
 //!
 //! Heartbeats are counted here, on the tokio threads: a long turn does not make a worker look dead.
 
+use super::overviews::Overviews;
 use crate::platform::clock;
 use crate::server::commit::{Released, WorkerQueueState, worker_queue};
 use crate::server::turn::Input;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::Instant;
 
 /// Time for the registration to arrive.
 const REGISTRATION_SPAN: Duration = Duration::from_secs(15);
@@ -28,6 +30,7 @@ pub async fn serve(connection: Connection, address: SocketAddr, number: u64, inb
     let registration = tokio::time::timeout(REGISTRATION_SPAN, receiver.recv::<ToServer>()).await;
     let Ok(Ok(Some(ToServer::Register(registration)))) = registration else { return };
     let heartbeat = registration.config.heartbeat.to_duration();
+    let mut overviews = Overviews::new(registration.config.overview_interval);
     let (to, messages, queue) = worker_queue();
     let (id, answer) = oneshot::channel();
     let input = Input::Register { registration: Box::new(registration), connection: number, address, to, id };
@@ -54,7 +57,8 @@ pub async fn serve(connection: Connection, address: SocketAddr, number: u64, inb
         }
     });
     let mut heard = clock::since_boot();
-    let end = read(&mut receiver, &mut heard, worker, number, heartbeat, (&inbox, &beats), &writing).await;
+    let what = (&inbox, &*beats, &mut overviews);
+    let end = read(&mut receiver, &mut heard, worker, number, heartbeat, what, &writing).await;
     // Only a peer whose connection was closed from its side is known not to be at the other end of a dead network.
     let silent = match end {
         End::Closed => None,
@@ -98,7 +102,7 @@ async fn read(
     worker: WorkerId,
     number: u64,
     heartbeat: Duration,
-    (inbox, beats): (&mpsc::Sender<Input>, &Beats),
+    (inbox, beats, overviews): (&mpsc::Sender<Input>, &Beats, &mut Overviews),
     writing: &tokio::task::JoinHandle<()>,
 ) -> End {
     // A message in the buffer beats the clock: after the server itself was frozen, nobody is called silent.
@@ -106,6 +110,7 @@ async fn read(
     loop {
         match tokio::time::timeout(patience, receiver.recv::<ToServer>()).await {
             Ok(Ok(Some(ToServer::Heartbeat(_)))) => beats.beat(),
+            Ok(Ok(Some(ToServer::Overview(_)))) if !overviews.admit(Instant::now()) => {}
             Ok(Ok(Some(message))) => {
                 if inbox.send(Input::Worker { worker, connection: number, message }).await.is_err() {
                     return End::Closed;

@@ -196,6 +196,15 @@ impl Allocator {
         allocation.shares.iter().map(of).collect()
     }
 
+    /// How much an allocation holds of a pool of this name that is a plain sum.
+    pub fn sum_of(&self, allocation: &Allocation, name: &str) -> Option<Amount> {
+        let of = |(pool, share): &(usize, Share)| match share {
+            Share::Sum(amount) => self.names.get(*pool).filter(|known| *known == name).map(|_| *amount),
+            Share::Indices { .. } => None,
+        };
+        allocation.shares.iter().find_map(of)
+    }
+
     /// How much of each pool is free, shares of split indices included; in the order of the pools.
     pub fn free(&self) -> Vec<Amount> {
         self.pools.iter().map(Books::free).collect()
