@@ -203,6 +203,28 @@ mem: sum(65536)
 }
 
 #[test]
+fn tasks_get_cpus_and_gpus_of_one_node() {
+    let root = tempfile::tempdir().unwrap();
+    gpu_box(root.path());
+    let mut cluster = start(&[("HQ_HARDWARE_ROOT", root.path().to_str().unwrap())]);
+    cluster.start_worker_with(&[]);
+    // The GPUs have the numbers that they always had.
+    let script = "echo $HQ_CPUS $CUDA_VISIBLE_DEVICES";
+    let array = ["--array=1-4", "--cpus=2", "--resource=gpus/nvidia=2", "--stdout=%{TASK_ID}.out", "--"];
+    let job = cluster.submit(&[&array[..], &["sh", "-c", script]].concat());
+    cluster.wait_job(job, "FINISHED");
+    for task in 1..=4 {
+        let line = cluster.read(&format!("{task}.out"));
+        let (cpus, gpus) = line.trim().split_once(' ').unwrap();
+        let numbers = |text: &str| text.split(',').map(|label| label.parse().unwrap()).collect::<Vec<u32>>();
+        let node = |cpu: u32| cpu % 4 / 2;
+        let (cpus, gpus) = (numbers(cpus), numbers(gpus));
+        assert_eq!((cpus.len(), gpus.len()), (2, 2), "{line}");
+        assert!(cpus.iter().all(|cpu| node(*cpu) == gpus[0] / 4) && gpus[0] / 4 == gpus[1] / 4, "{line}");
+    }
+}
+
+#[test]
 fn variables_choose_gpus() {
     let root = tempfile::tempdir().unwrap();
     gpu_box(root.path());
@@ -377,4 +399,11 @@ fn overviews_are_kept() {
     cluster.kill_server();
     cluster.start_server();
     cluster.hq(&["worker", "wait", "2"]).ok();
+}
+
+#[test]
+fn labels_from_the_environment_cannot_move_the_cursor() {
+    let done = hwdetect(&[("CUDA_VISIBLE_DEVICES", "a\u{1b}[2J")], &["--output-mode=cli"]);
+    assert!(!done.stdout.contains('\u{1b}'), "{done}");
+    done.prints("\\x1b[2J");
 }

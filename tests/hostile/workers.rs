@@ -11,7 +11,7 @@ use crate::peer::{End, Peer, all, job, registration, task};
 use hq_core::attempt::{Attempt, Ending, HeldAttempt, Outcome, Started, WorkerReport};
 use hq_core::id::{Fence, TaskRef};
 use hq_core::idset::IdSet;
-use hq_core::resource::{Amount, PoolKind};
+use hq_core::resource::{Amount, CouplingWeight, PoolKind};
 use hq_core::time::{Span, Time};
 use hyperqueue::wire::message::{CancelRequest, Request, Response, ToServer, ToWorker};
 
@@ -38,10 +38,21 @@ fn absurd() -> Vec<(&'static str, hq_core::attempt::Registration)> {
     let names: Vec<String> = (0..300).map(|number| format!("r{number}")).collect();
     list.push(("many pools", with(names.iter().map(|name| (name.as_str(), PoolKind::range(0, 1))).collect())));
     type Change = fn(&mut hq_core::worker::WorkerConfig);
-    let changes: [(&'static str, Change); 8] = [
+    let changes: [(&'static str, Change); 12] = [
         ("no heartbeat", |config| config.heartbeat = Span(0)),
         ("a fast heartbeat", |config| config.heartbeat = Span::from_ms(100)),
         ("an endless heartbeat", |config| config.heartbeat = Span(u64::MAX)),
+        ("more than all CPUs in use", |config| config.min_utilization_parts = 10_001),
+        ("a coupling with nothing", |config| {
+            config.resources.coupling.weights = vec![CouplingWeight { resource2: 1, ..CouplingWeight::default() }];
+        }),
+        ("many couplings", |config| {
+            let item = |group2| CouplingWeight { group2, ..CouplingWeight::default() };
+            config.resources.coupling.weights = (0..100_000).map(item).collect();
+        }),
+        ("a coupling twice", |config| {
+            config.resources.coupling.weights = vec![CouplingWeight::default(); 2];
+        }),
         ("a long host name", |config| config.hostname = "x".repeat(1 << 20)),
         ("a long group", |config| config.group = "x".repeat(1 << 20)),
         ("a long directory", |config| config.work_dir = "x".repeat(1 << 20)),

@@ -3,7 +3,7 @@
 //! Holds: resources stand in the order in which they were looked for; the tree shows each part once, within the smallest
 //! part around it, and runs of equal children of a large machine in full.
 
-use super::{resources, worker};
+use super::{escape, resources, worker};
 use crate::grammar::{coupling, pool};
 use crate::platform::hardware::{Branch, Gpu, Gpus, PartKind, Topology};
 use hq_core::resource::WorkerResources;
@@ -24,6 +24,8 @@ pub fn text(found: &WorkerResources, machine: Option<Machine<'_>>) -> String {
     for pool in &found.pools {
         text.push_str(&format!("{}: {}\n", pool.name, pool::full(&pool.kind)));
     }
+    // Labels come from the environment.
+    let mut text = escape::text(&text).into_owned();
     if let Some(machine) = machine {
         text.push_str("\nTopology:\n");
         text.push_str(&machine.tree());
@@ -155,7 +157,7 @@ fn binary(bytes: u64) -> String {
 
 fn gpu_line(name: &str, gpu: &Gpu) -> String {
     let bus = gpu.bus.as_ref().map_or_else(String::new, |bus| format!(" at {bus}"));
-    format!("{name} {}{bus}\n", gpu.label)
+    format!("{name} {}{bus}\n", escape::line(&gpu.label))
 }
 
 fn gpu_json(name: &str, gpu: &Gpu) -> Value {

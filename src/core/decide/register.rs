@@ -5,7 +5,7 @@ use crate::event::{Event, TaskAdopted, TasksReturned};
 use crate::id::{Epoch, JobId, TaskRef, WorkerId};
 use crate::idset::IdSet;
 use crate::limits;
-use crate::resource::{PoolKind, WorkerResources};
+use crate::resource::{CouplingWeight, PoolKind, WorkerResources};
 use crate::state::State;
 use crate::state::tasks::{Live, Place, TaskStatus};
 use crate::worker::WorkerConfig;
@@ -99,6 +99,10 @@ fn check_coupling(config: &WorkerConfig) -> Result<(), String> {
         })
     };
     let is_there = |place: u32, group: u32| (group as usize) < groups(place);
+    let ends = |item: &CouplingWeight| (item.resource1, item.group1, item.resource2, item.group2);
+    if !coupling.weights.is_sorted_by(|a, b| ends(a) < ends(b)) {
+        return Err("couplings are not in order, or one occurs twice".to_owned());
+    }
     for item in &coupling.weights {
         let ends = is_there(item.resource1, item.group1) && is_there(item.resource2, item.group2);
         if !ends || item.resource1 > item.resource2 || item.weight > u32::from(u16::MAX) {
