@@ -37,6 +37,8 @@ fn help_and_version() {
     let version = cluster.hq(&["--version"]).ok();
     assert!(version.stdout.starts_with("hyperqueue 0.1.0") && version.stdout.lines().count() == 1, "{version}");
     cluster.hq(&["job", "list", "--help"]).ok().prints("GLOBAL OPTIONS");
+    cluster.hq(&["submit", "--help"]).ok().prints("hq submit --cpus 4 -- ./solver");
+    cluster.hq(&["job", "submit-file", "--help"]).ok().prints("deps = [1]").prints("GLOBAL OPTIONS");
     let short = cluster.hq(&["job", "list", "-h"]).ok();
     assert!(!short.stdout.contains("--server-dir"), "{short}");
 }
@@ -83,4 +85,50 @@ fn with_the_access_file_of_a_dead_or_other_server() {
         .code(1)
         .says("Access token found but HQ server 127.0.0.1:1 is unreachable.")
         .says("\nCaused by:\n");
+}
+
+#[test]
+fn the_manual_has_an_address() {
+    let cluster = Cluster::offline();
+    let done = cluster.hq(&["doc"]).ok();
+    assert!(done.stdout.starts_with("file:///") && done.stdout.ends_with("/guide/README.md\n"), "{done}");
+    done.says("WARN The manual is not installed there");
+    for topic in ["job", "jobs", "tasks"] {
+        assert!(cluster.hq(&["doc", topic]).ok().stdout.ends_with("/guide/jobs.md\n"));
+    }
+    for topic in ["taskarray", "resources", "workers", "pbs", "slurm", "python", "cheatsheet", "changelog", "faq"] {
+        cluster.hq(&["doc", topic]).ok();
+    }
+    let json = cluster.hq(&["--output-mode=json", "doc", "changelog"]).ok().stdout;
+    assert!(json.ends_with("/CHANGELOG.md\n{}\n"), "{json}");
+    cluster.hq(&["doc", "nothing"]).code(2);
+}
+
+#[test]
+fn the_manual_is_opened_by_the_browser() {
+    let cluster = Cluster::offline();
+    let open = |browser: &str| {
+        let mut command = cluster.command(&["doc", "job", "--open"]);
+        command.env("BROWSER", browser);
+        cluster.run(command, b"", "doc job --open")
+    };
+    let shown = open("echo").ok().stdout;
+    assert!(shown.ends_with("/guide/jobs.md\n") && shown.lines().count() == 1, "{shown}");
+    open("false").code(1).says("Cannot open a browser").says("false: ended with exit status: 1");
+    open("/nonexistent/browser").code(1).says("/nonexistent/browser: No such file");
+}
+
+#[test]
+fn completions_for_all_shells() {
+    let cluster = Cluster::offline();
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let done = cluster.hq(&["generate-completion", shell]).ok();
+        assert!(done.stdout.contains("submit-file") && done.stdout.contains("crash-limit"), "{shell}");
+        assert_eq!(done.stderr.lines().count(), 1, "{done}");
+    }
+    let quiet = cluster.hq(&["--output-mode=quiet", "generate-completion", "bash"]).ok();
+    assert_eq!((quiet.stdout.contains("_hq()"), quiet.stderr.as_str()), (true, ""));
+    assert!(cluster.hq(&["--output-mode=json", "generate-completion", "zsh"]).ok().stdout.ends_with("\n{}\n"));
+    cluster.hq(&["generate-completion", "tcsh"]).code(2);
+    cluster.hq(&["generate-completion"]).code(2);
 }

@@ -86,22 +86,23 @@ pub struct JobSelectorArgs {
     pub jobs: Selector,
 }
 
+/// Shown below the options of `hq job submit-file`.
+const JOB_FILE_EXAMPLE: &str = r#"The file is TOML. For example, two tasks of which the second waits for the first:
+
+  [[task]]
+  id = 1
+  command = ["./prepare"]
+
+  [[task]]
+  command = ["./solve", "--fast"]
+  deps = [1]
+  request = [{ resources = { "gpus/nvidia" = 1 } }, { resources = { cpus = 8 } }]
+
+A task with several requests runs by any of them, the first preferred."#;
+
 /// Options of `hq job submit-file`.
-///
-/// The file is TOML. For example, two tasks of which the second waits for the first:
-///
-///   [[task]]
-///   id = 1
-///   command = ["./prepare"]
-///
-///   [[task]]
-///   command = ["./solve", "--fast"]
-///   deps = [1]
-///   request = [{ resources = { "gpus/nvidia" = 1 } }, { resources = { cpus = 8 } }]
-///
-/// A task with several requests runs by any of them, the first preferred.
 #[derive(Debug, Clone, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = JOB_FILE_EXAMPLE)]
 pub struct SubmitFileArgs {
     /// The job file
     #[arg(value_name = "PATH")]

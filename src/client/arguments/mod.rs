@@ -9,6 +9,7 @@
 mod global;
 mod job;
 mod journal;
+mod manual;
 mod output_log;
 mod server;
 mod submit;
@@ -21,6 +22,7 @@ pub use job::{
     CancelArgs, CatArgs, Channel, JobCommand, JobListArgs, JobSelectorArgs, JobStateWord, SubmitFileArgs, TaskStateWord,
 };
 pub use journal::{ExportArgs, JournalCommand};
+pub use manual::{CompletionArgs, DocArgs, TopicWord};
 pub use output_log::{OutputLogArgs, OutputLogCommand, StreamCatArgs, StreamShowArgs};
 pub use server::{DebugDumpArgs, GenerateAccessArgs, ServerCommand, ServerStartArgs, ServerWaitArgs};
 pub use submit::{DirectivesWord, JobOptions, PinWord, SubmitArgs};
@@ -76,6 +78,10 @@ pub enum Command {
     OutputLog(OutputLogArgs),
     /// Read the server's journal of events
     Journal(JournalGroup),
+    /// Say where the manual is; needs no server
+    Doc(DocArgs),
+    /// Print a script that completes the command lines of `hq` in a shell; needs no server
+    GenerateCompletion(CompletionArgs),
 }
 
 /// `hq server ...`

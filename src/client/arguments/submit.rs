@@ -14,17 +14,19 @@ use hq_core::task::{CrashLimit, Destination, PinMode};
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// Shown below the options of `hq submit`.
+const EXAMPLES: &str = "\
+Without `--array`, `--each-line` or `--from-json` the job has one task. Paths may contain placeholders:
+`%{JOB_ID}`, `%{TASK_ID}`, `%{INSTANCE_ID}`, `%{SUBMIT_DIR}`, `%{SERVER_UID}`, and in outputs `%{CWD}`.
+
+Examples:
+  hq submit --cpus 4 -- ./solver input.dat
+  hq submit --array 1-100 --stdout 'out/%{TASK_ID}.txt' -- sh -c './run.sh $HQ_TASK_ID'
+  hq submit --each-line files.txt --stream logs --wait -- sh -c 'gzip \"$HQ_ENTRY\"'";
+
 /// Options of `hq submit`.
-///
-/// Without `--array`, `--each-line` or `--from-json` the job has one task. Paths may contain placeholders:
-/// `%{JOB_ID}`, `%{TASK_ID}`, `%{INSTANCE_ID}`, `%{SUBMIT_DIR}`, `%{SERVER_UID}`, and in outputs `%{CWD}`.
-///
-/// Examples:
-///   hq submit --cpus 4 -- ./solver input.dat
-///   hq submit --array 1-100 --stdout 'out/%{TASK_ID}.txt' -- sh -c './run.sh $HQ_TASK_ID'
-///   hq submit --each-line files.txt --stream logs --wait -- sh -c 'gzip "$HQ_ENTRY"'
 #[derive(Debug, Clone, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = EXAMPLES)]
 pub struct SubmitArgs {
     /// Program and its arguments; options of `hq submit` go before it
     ///

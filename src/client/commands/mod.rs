@@ -4,6 +4,8 @@
 //!
 //! Holds: every command that needs a server connects before it reads anything else.
 
+mod completion;
+mod doc;
 mod job_cancel;
 mod job_cat;
 mod job_info;
@@ -99,6 +101,8 @@ fn dispatch(global: &GlobalOptions, command: &Command, console: &mut Console) ->
             ServerCommand::DebugDump(args) => server::debug_dump(&mut Link::open(global)?, args),
             ServerCommand::Start(_) => Err(Error::Unexpected),
         },
+        Command::Doc(args) => doc::run(args, console),
+        Command::GenerateCompletion(args) => completion::run(args, console),
         Command::OutputLog(args) => output_log::run(args, console),
         Command::Journal(group) => match &group.command {
             JournalCommand::Export(args) => journal::export(global, args, console),
