@@ -102,5 +102,7 @@ int_struct! {
         10 => pub min_utilization_parts: u32,
         /// How often it reports the use of its hardware; none: never of its own accord.
         11 => pub overview_interval: Option<Span>,
+        /// How often it looks at the time that its waiting tasks ask for; none: [`crate::limits::RETRACT_CHECK_DEFAULT`].
+        12 => pub retract_check: Option<Span>,
     }
 }

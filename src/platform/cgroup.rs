@@ -16,7 +16,7 @@ use std::sync::{Mutex, PoisonError};
 
 /// Where version 2 is mounted, alone or beside version 1.
 const MOUNTS: [&str; 2] = ["sys/fs/cgroup", "sys/fs/cgroup/unified"];
-const CONTROLLER: &str = "memory";
+const MEMORY: &str = "memory";
 
 /// Why there are no groups for tasks here.
 #[derive(Debug)]
@@ -24,7 +24,10 @@ pub enum Unavailable {
     /// Version 2 is not mounted, or this process is in none of its groups.
     NoGroups,
     /// The kernel does not offer the controller here.
-    NoController,
+    NoController {
+        /// Its name.
+        name: &'static str,
+    },
     /// Processes that are not of this program are in the same group.
     Shared {
         /// The group.
@@ -43,7 +46,7 @@ impl std::fmt::Display for Unavailable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::NoGroups => f.write_str("cgroups of version 2 are not there"),
-            Self::NoController => write!(f, "the controller `{CONTROLLER}` of cgroups is not offered here"),
+            Self::NoController { name } => write!(f, "the controller `{name}` of cgroups is not offered here"),
             Self::Shared { dir } => write!(f, "other processes are in the cgroup {}", dir.display()),
             Self::Refused { path, source } => write!(f, "{} was not handed over: {source}", path.display()),
         }
@@ -54,7 +57,7 @@ impl std::error::Error for Unavailable {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Refused { source, .. } => Some(source),
-            Self::NoGroups | Self::NoController | Self::Shared { .. } => None,
+            Self::NoGroups | Self::NoController { .. } | Self::Shared { .. } => None,
         }
     }
 }
@@ -63,6 +66,8 @@ impl std::error::Error for Unavailable {
 #[derive(Debug)]
 pub struct Groups {
     dir: PathBuf,
+    /// What children shall be able to have.
+    controller: &'static str,
     /// The child into which this process moved.
     own: Option<PathBuf>,
     /// Groups that could not be removed, since something was in them.
@@ -92,13 +97,16 @@ impl Groups {
     /// # Errors
     /// See [`Unavailable`]; nothing has changed then.
     pub fn open(root: &Path) -> Result<Self, Unavailable> {
+        Self::open_for(root, MEMORY)
+    }
+
+    fn open_for(root: &Path, name: &'static str) -> Result<Self, Unavailable> {
         let dir = own_group(root).ok_or(Unavailable::NoGroups)?;
-        let has =
-            |file: &str| read(&dir.join(file)).is_some_and(|text| text.split_whitespace().any(|n| n == CONTROLLER));
+        let has = |file: &str| read(&dir.join(file)).is_some_and(|text| text.split_whitespace().any(|n| n == name));
         if !has("cgroup.controllers") {
-            return Err(Unavailable::NoController);
+            return Err(Unavailable::NoController { name });
         }
-        let mut groups = Self { dir: dir.clone(), own: None, left: Mutex::default() };
+        let mut groups = Self { dir: dir.clone(), controller: name, own: None, left: Mutex::default() };
         if !has("cgroup.subtree_control") {
             groups.enable()?;
         }
@@ -115,8 +123,9 @@ impl Groups {
     /// Turns the controller on for children.
     fn enable(&mut self) -> Result<(), Unavailable> {
         let control = self.dir.join("cgroup.subtree_control");
+        let on = format!("+{}", self.controller);
         let refused = |source| Unavailable::Refused { path: control.clone(), source };
-        match write(&control, &format!("+{CONTROLLER}")) {
+        match write(&control, &on) {
             Ok(()) => return Ok(()),
             Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {}
             Err(error) => return Err(refused(error)),
@@ -128,7 +137,7 @@ impl Groups {
         let own = self.make(&format!("hq-worker-{}", std::process::id())).map_err(refused)?;
         let moved = inside.iter().try_for_each(|pid| write(&own.join("cgroup.procs"), &pid.to_string()));
         self.own = Some(own);
-        let enabled = moved.and_then(|()| write(&control, &format!("+{CONTROLLER}")));
+        let enabled = moved.and_then(|()| write(&control, &on));
         enabled.map_err(|error| {
             self.close();
             refused(error)
@@ -178,7 +187,7 @@ impl Groups {
         self.sweep();
         let Some(own) = self.own.take() else { return };
         // What fails here leaves an empty group behind, which harms nobody.
-        let _ = write(&self.dir.join("cgroup.subtree_control"), &format!("-{CONTROLLER}"));
+        let _ = write(&self.dir.join("cgroup.subtree_control"), &format!("-{}", self.controller));
         for pid in pids(&own) {
             let _ = write(&self.dir.join("cgroup.procs"), &pid.to_string());
         }

@@ -54,7 +54,7 @@ fn without_permission_nothing_changes() {
     let none = tempfile::tempdir().unwrap();
     assert!(matches!(Groups::open(none.path()), Err(Unavailable::NoGroups)));
     let other = Tree::new("0::/\n", "sys/fs/cgroup", "cpu hugetlb", "");
-    assert!(matches!(other.open(), Err(Unavailable::NoController)));
+    assert!(matches!(other.open(), Err(Unavailable::NoController { name: "memory" })));
     let missing = Tree::new("0::/\n", "sys/fs/cgroup", "memory", "");
     fs::remove_file(missing.path("sys/fs/cgroup/cgroup.subtree_control")).unwrap();
     let refused = missing.open().unwrap_err();
@@ -137,4 +137,79 @@ fn the_kernel_kills_what_is_too_large() {
     groups.remove(&group);
     groups.close();
     assert!(usage.kills > 0 && usage.own_limit_hits > 0, "{usage:?}");
+}
+
+/// Moves this process back and takes the group away, whatever happened.
+struct Visit {
+    dir: PathBuf,
+    before: PathBuf,
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        let _ = write(&self.before.join("cgroup.procs"), &std::process::id().to_string());
+        let _ = remove(&self.dir);
+    }
+}
+
+/// A group of this process alone, with some controller; where the kernel and the permissions give one.
+fn visit() -> Result<(Visit, &'static str), String> {
+    let before = own_group(Path::new("/")).ok_or("no cgroups of version 2")?;
+    let enabled = read(&before.join("cgroup.subtree_control")).unwrap_or_default();
+    let known = ["memory", "pids", "hugetlb", "cpu"].into_iter();
+    let mut known = known.filter(|name| enabled.split_whitespace().any(|enabled| enabled == *name));
+    let controller = known.next().ok_or("no controller for children of the own cgroup")?;
+    let visit = Visit { dir: before.join(format!("hq-visit-{}", std::process::id())), before };
+    fs::create_dir(&visit.dir).map_err(|error| error.to_string())?;
+    write(&visit.dir.join("cgroup.procs"), &std::process::id().to_string()).map_err(|error| error.to_string())?;
+    Ok((visit, controller))
+}
+
+/// Handing over as the kernel does it: this process makes room, and everything is as before in the end.
+#[test]
+fn this_process_makes_room_for_groups() {
+    let (visit, controller) = match visit() {
+        Ok(found) => found,
+        Err(reason) => return eprintln!("a cgroup cannot be had here ({reason}); the real thing is not tested"),
+    };
+    let mut stranger = std::process::Command::new("setsid")
+        .args(["sh", "-c", "sleep 1000 & echo $!"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    io::BufRead::read_line(&mut io::BufReader::new(stranger.stdout.take().unwrap()), &mut line).unwrap();
+    stranger.wait().unwrap();
+    // It is an orphan now, and no descendant of this process.
+    let shared = Groups::open_for(Path::new("/"), controller);
+    assert!(matches!(&shared, Err(Unavailable::Shared { dir }) if *dir == visit.dir), "{shared:?}");
+    let mut kill = std::process::Command::new("kill");
+    assert!(kill.args(["-9", line.trim()]).status().unwrap().success());
+    let alone = || pids(&visit.dir) == [std::process::id()];
+    let begin = std::time::Instant::now();
+    while !alone() {
+        assert!(begin.elapsed() < std::time::Duration::from_secs(60), "{:?}", pids(&visit.dir));
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let mut groups = Groups::open_for(Path::new("/"), controller).unwrap();
+    let own = groups.own.clone().unwrap();
+    assert_eq!((pids(&visit.dir), pids(&own)), (vec![], vec![std::process::id()]));
+    let group = groups.create("t", None).unwrap();
+    let mut task = std::process::Command::new("sh").args(["-c", "sleep 1000; :"]).spawn().unwrap();
+    while process::children_of(task.id()).is_empty() {
+        std::thread::yield_now();
+    }
+    group.add(task.id()).unwrap();
+    assert_eq!((pids(&own), pids(&group.dir).len()), (vec![std::process::id()], 2));
+    groups.remove(&group);
+    assert!(group.dir.exists());
+    if !group.kill() {
+        task.kill().unwrap();
+    }
+    assert!(!task.wait().unwrap().success());
+    while group.dir.exists() {
+        groups.sweep();
+    }
+    groups.close();
+    assert!(!own.exists() && pids(&visit.dir) == [std::process::id()]);
 }

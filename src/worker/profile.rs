@@ -47,6 +47,7 @@ pub(super) fn config(options: &WorkerOptions, resources: WorkerResources, place:
         on_server_lost: options.on_server_lost,
         min_utilization_parts: options.min_utilization_parts,
         overview_interval: options.overview_interval,
+        retract_check: Some(options.retract_check),
         extra,
     }
 }

@@ -247,3 +247,29 @@ fn nobody_looks_at_memory_if_that_is_wanted() {
     assert_eq!(cluster.job_state(job).as_deref(), Some("FINISHED"));
     cluster.hq(&["worker", "start", "--mem-enforce=maybe"]).code(2).says("--mem-enforce");
 }
+
+#[test]
+fn coupled_groups_go_together() {
+    let mut cluster = Cluster::start();
+    let coupling = "--coupling=cpus[0]:gpus/nvidia[1],cpus[1]:gpus/nvidia[0]";
+    cluster.start_worker_with(&["--cpus=[[0,1],[2,3]]", "--resource=gpus/nvidia=[[a,b],[c,d]]", coupling]);
+    for cpus in ["1", "2 compact!", "1.5 tight"] {
+        let options = [&format!("--cpus={cpus}"), "--resource=gpus/nvidia=1"];
+        let lines = environment(&cluster, &options, &["HQ_CPUS", "CUDA_VISIBLE_DEVICES"]);
+        let value = |name: &str| lines.iter().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
+        let (cpu, gpu) = (value("HQ_CPUS="), value("CUDA_VISIBLE_DEVICES="));
+        assert_eq!(["0", "1"].contains(&&cpu[..1]), ["c", "d"].contains(&gpu.as_str()), "{lines:?}");
+    }
+}
+
+#[test]
+fn a_task_waits_for_a_worker_that_lives_long_enough() {
+    let mut cluster = Cluster::start();
+    cluster.start_worker_with(&["--cpus=2", "--time-limit=1h", "--retract-check-interval=1s"]);
+    let same = cluster.submit(&["--time-request=1h", "true"]);
+    let less = cluster.submit(&["--time-request=30m", "--wait", "true"]);
+    assert_eq!(cluster.job_state(less).as_deref(), Some("FINISHED"));
+    assert_eq!(cluster.job_state(same).as_deref(), Some("WAITING"));
+    cluster.start_worker_with(&["--cpus=1"]);
+    cluster.wait_job(same, "FINISHED");
+}

@@ -12,6 +12,7 @@ use hq_core::attempt::TaskVariant;
 use hq_core::event::{Event, JobSubmitted, TaskFailed, TasksEnded, TasksFinished, TasksStarted};
 use hq_core::id::JobId;
 use hq_core::idset::IdSet;
+use hq_core::limits;
 use hq_core::resource::{PoolKind, RequestEntry, ResourceRequest, Variant, WorkerResources};
 use hq_core::task::{CrashLimit, SubmitDesc};
 use hq_core::time::{Span, Time};
@@ -20,8 +21,6 @@ use serde_json::{Map, Value, json};
 
 /// Task references in one line of a batch.
 const BATCH_TASKS_MAX: usize = 10_000;
-/// What journals of before say about the re-checking of queued tasks; we re-check on the event.
-const RETRACT_CHECK: Span = Span::from_secs(30);
 
 /// Passes the lines of one event to `emit`, in order.
 ///
@@ -249,7 +248,7 @@ fn configuration(config: &WorkerConfig) -> Value {
         "group": config.group,
         "work_dir": config.work_dir,
         "heartbeat_interval": duration(config.heartbeat),
-        "retract_check_interval": duration(RETRACT_CHECK),
+        "retract_check_interval": duration(config.retract_check.unwrap_or(limits::RETRACT_CHECK_DEFAULT)),
         "idle_timeout": config.idle_timeout.map(duration),
         "time_limit": config.time_limit.map(duration),
         "overview_configuration": {
