@@ -340,12 +340,15 @@ impl Turn {
         let Some(running) = self.running.remove(&attempt) else { return };
         let Some((exit, at)) = running.exit else { return };
         let memory = running.memory.map(|guarded| self.memory.end(guarded)).unwrap_or_default();
-        let mut error = memory.error.or(running.drained.flatten());
+        let mut error = running.drained.flatten();
         let status = match exit.status {
             Status::Code(code) => ProcessStatus::Code(code),
             Status::Signal(number) => ProcessStatus::Signal(number, signal::name(number)),
             Status::Lost => ProcessStatus::Lost,
         };
+        if status != ProcessStatus::Code(0) {
+            error = memory.error.or(error);
+        }
         if status == ProcessStatus::Code(0) && error.is_none() {
             running.remove_if_finished.iter().for_each(|path| remove_output(path));
         } else if error.is_none() {

@@ -35,6 +35,8 @@ struct Class {
     priority: i32,
     tasks: BTreeMap<u64, Attempt>,
     passed: u32,
+    /// The releases of the allocator up to which it is known that nothing of this class fits.
+    stuck_at: Option<u64>,
 }
 
 /// See the module.
@@ -57,7 +59,8 @@ impl Queue {
         self.sweep();
         let id = ClassId(self.number());
         self.by_content.insert((content, priority), id);
-        self.classes.insert(id, Class { plan: plan.clone(), priority, tasks: BTreeMap::new(), passed: 0 });
+        self.classes
+            .insert(id, Class { plan: plan.clone(), priority, tasks: BTreeMap::new(), passed: 0, stuck_at: None });
         id
     }
 
@@ -108,12 +111,14 @@ impl Queue {
         let mut passed = Vec::new();
         let mut found = None;
         for (key, id) in &self.order {
-            let class = self.classes.get(id)?;
-            if let Some(allocation) = allocator.allocate(&class.plan) {
+            let class = self.classes.get_mut(id)?;
+            let is_stuck = class.stuck_at == Some(allocator.releases());
+            if let Some(allocation) = (!is_stuck).then(|| allocator.allocate(&class.plan)).flatten() {
                 let attempt = *class.tasks.get(&key.1)?;
                 found = Some((attempt, allocation, Place { class: *id, number: key.1 }));
                 break;
             }
+            class.stuck_at = Some(allocator.releases());
             if class.passed >= PASSED_MAX {
                 return None;
             }
@@ -140,7 +145,8 @@ impl Queue {
         for id in self.order.values().filter(|id| wanted(**id)) {
             let Some(class) = self.classes.get(id) else { continue };
             let count = allocator.count_in_total(&class.plan);
-            if count > 0 && !allocator.fits(&class.plan) {
+            let is_stuck = || class.stuck_at == Some(allocator.releases()) || !allocator.fits(&class.plan);
+            if count > 0 && is_stuck() {
                 blocked.push((*id, class.tasks.values().take(count).copied().collect()));
             }
         }

@@ -12,10 +12,10 @@ use crate::resource::CouplingWeight;
 
 /// Combinations times couplings up to which all combinations are looked at: a few milliseconds.
 const WORK_MAX: usize = 1 << 17;
-/// Beginnings of a search.
-const SEEDS_MAX: usize = 16;
-/// Exchanges looked at in one search.
-const EXCHANGES_MAX: usize = 20_000;
+/// Beginnings of a search, beside the best without couplings.
+const SEEDS_MAX: usize = 4;
+/// Exchanges looked at from one beginning.
+const EXCHANGES_MAX: usize = 4_000;
 
 /// Two groups that are good to use together, by the places of their entries among the wishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

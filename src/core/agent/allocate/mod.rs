@@ -32,6 +32,7 @@ pub struct Allocator {
     names: Vec<String>,
     pools: Vec<Books>,
     coupling: Coupling,
+    releases: u64,
 }
 
 /// A variant of a request, looked up in the pools of one worker once for all tasks that use it.
@@ -90,7 +91,13 @@ impl Allocator {
             names: resources.pools.iter().map(|pool| pool.name.clone()).collect(),
             pools: resources.pools.iter().map(|pool| Books::new(&pool.kind)).collect(),
             coupling: resources.coupling.clone(),
+            releases: 0,
         }
+    }
+
+    /// How often something was given back: what did not fit does not fit until this changes.
+    pub fn releases(&self) -> u64 {
+        self.releases
     }
 
     /// Looks a variant up. `None`: it cannot run here even when everything is idle (a resource is missing or too
@@ -118,7 +125,7 @@ impl Allocator {
         plan.pairs = self.coupling.weights.iter().filter_map(|coupling| Pair::new(coupling, &pools)).collect();
         if is_strict {
             let idle = self.pools.iter().map(Books::idle).collect();
-            let idle = Self { names: Vec::new(), pools: idle, coupling: Coupling::default() };
+            let idle = Self { names: Vec::new(), pools: idle, coupling: Coupling::default(), releases: 0 };
             let (_, quality) = idle.choice(&plan, true)?;
             plan.strict = Some(quality);
         }
@@ -183,6 +190,7 @@ impl Allocator {
 
     /// Gives back what [`Allocator::allocate`] gave.
     pub fn release(&mut self, allocation: &Allocation) {
+        self.releases += 1;
         for (pool, share) in allocation.shares.iter().rev() {
             if let Some(books) = self.pools.get_mut(*pool) {
                 books.give_back(share);
