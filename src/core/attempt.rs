@@ -136,6 +136,18 @@ int_struct! {
 }
 
 int_struct! {
+    /// A message by which a running task notifies whoever listens.
+    pub struct Notice {
+        /// Its number among those of the worker's process, from 1, growing.
+        0 => pub number: u64,
+        /// Whose it is.
+        1 => pub attempt: Attempt,
+        /// Any bytes.
+        2 => pub message: ByteBuf,
+    }
+}
+
+int_struct! {
     /// An attempt that a worker holds when it registers.
     #[derive(Copy)]
     pub struct HeldAttempt {

@@ -3,7 +3,7 @@
 //! A closed list of commands and of effects shows everything that can make the state change, and everything that the
 //! core can ask of the world.
 
-use crate::attempt::{Assignment, Attempt, Registration, WorkerReport};
+use crate::attempt::{Assignment, Attempt, Notice, Registration, WorkerReport};
 use crate::event::Stamped;
 use crate::id::{Epoch, JobId, WorkerId};
 use crate::overview::HardwareUse;
@@ -91,6 +91,13 @@ pub enum Command {
         /// Who.
         worker: WorkerId,
     },
+    /// A task on a worker has something to say.
+    Notify {
+        /// Which worker.
+        worker: WorkerId,
+        /// What.
+        notice: Notice,
+    },
     /// Since when, without a gap, the server has shown on the file system that it lives; none: it cannot. Only then do
     /// silent workers know that it may take their tasks back. Without this command they always know.
     Witnessed(Option<Time>),
@@ -174,6 +181,13 @@ pub enum Effect {
         /// To whom.
         worker: WorkerId,
         /// Highest number of the outbox.
+        number: u64,
+    },
+    /// A message of a task is recorded, or never will be.
+    Noted {
+        /// To whom.
+        worker: WorkerId,
+        /// Its number.
         number: u64,
     },
     /// Have a worker end.

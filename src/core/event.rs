@@ -11,6 +11,7 @@ use crate::overview::HardwareUse;
 use crate::task::SubmitDesc;
 use crate::time::{Span, Time};
 use crate::worker::{Drain, LostReason, WorkerConfig};
+use serde_bytes::ByteBuf;
 use std::sync::Arc;
 
 int_struct! {
@@ -260,6 +261,22 @@ int_struct! {
     }
 }
 
+int_struct! {
+    /// A running task said something to whoever listens.
+    pub struct TaskNotified {
+        /// The job.
+        0 => pub job: JobId,
+        /// The task.
+        1 => pub task: TaskId,
+        /// Where it runs.
+        2 => pub worker: WorkerId,
+        /// Number of the attempt.
+        3 => pub attempt: AttemptId,
+        /// Any bytes.
+        4 => pub message: ByteBuf,
+    }
+}
+
 int_enum! {
     /// An event. The numbers are those of the journal's records.
     pub enum Event {
@@ -305,6 +322,8 @@ int_enum! {
         46 => TasksCanceled(TasksEnded),
         /// Aborted by the system: a dependency can no longer be met, or too many tasks failed.
         47 => TasksAborted(TasksEnded),
+        /// See [`TaskNotified`].
+        49 => TaskNotified(TaskNotified),
     }
 }
 
@@ -341,6 +360,7 @@ impl Event {
             Self::TasksFinished(e) => Some(e.job),
             Self::TaskFailed(e) => Some(e.job),
             Self::TasksCanceled(e) | Self::TasksAborted(e) => Some(e.job),
+            Self::TaskNotified(e) => Some(e.job),
         }
     }
 }

@@ -121,6 +121,11 @@ pub const SIGN_STALE_SPAN: Span = Span::from_secs(6);
 /// How long a worker may be away whose connection was closed before the server calls it lost, when the server kept
 /// running.
 pub const WORKER_AWAY_SPAN: Span = Span::from_ms(2_000);
+/// Bytes of a message by which a task notifies whoever listens.
+pub const NOTICE_BYTES_MAX: usize = 1_024;
+/// Messages of tasks of one worker that the server has not made durable; further ones are refused.
+pub const WORKER_NOTICES_MAX: usize = 1_024;
+
 /// How long workers may take to come back after the server was started again.
 pub const WORKER_RETURN_SPAN: Span = Span::from_secs(30);
 /// After a restart nothing is placed for this long while workers of before are still missing: they may be

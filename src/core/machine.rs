@@ -5,6 +5,7 @@
 //! carried out is answered with a refusal and changes nothing.
 
 mod leave;
+mod notice;
 mod placing;
 
 use crate::attempt::{AssignedTask, Assignment, Attempt, DescKey, Registration, SharedDesc, WorkerReport};
@@ -91,6 +92,7 @@ impl Machine {
             Command::StopWorkers { workers } => turn.stop_workers(&workers),
             Command::DrainWorkers { workers, timeout } => turn.drain_workers(&workers, timeout),
             Command::Draining { worker } => turn.draining(worker),
+            Command::Notify { worker, notice } => turn.notify(worker, notice),
             Command::Tick => turn.tick(),
         }
         turn.stop_drained();

@@ -108,6 +108,11 @@ pub fn check_private_dir(path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
+/// Gives something that is ours mode 0600.
+pub fn make_private(path: &Path) -> Result<(), Error> {
+    std::fs::set_permissions(path, Permissions::from_mode(PRIVATE_FILE_MODE)).map_err(failed("set the mode of", path))
+}
+
 /// Creates a file that must not be there yet, with exactly this mode, for writing and reading.
 pub fn create_new(path: &Path, mode: u32) -> Result<File, Error> {
     let mut options = OpenOptions::new();

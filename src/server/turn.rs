@@ -330,6 +330,7 @@ impl Turn {
                 self.command(Command::Leaving { worker, reason });
                 self.links.close(worker);
             }
+            ToServer::Notify(notice) => drop(self.command(Command::Notify { worker, notice })),
             ToServer::Draining(_) => drop(self.command(Command::Draining { worker })),
             ToServer::Register(_) | ToServer::Heartbeat(_) => {}
         }

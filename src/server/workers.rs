@@ -79,6 +79,7 @@ impl Links {
                 Effect::Acknowledge { worker, number } => {
                     self.send(worker, ToWorker::Acknowledge(number), ticket, releases);
                 }
+                Effect::Noted { worker, number } => self.send(worker, ToWorker::Noted(number), ticket, releases),
                 Effect::StopWorker { worker } => self.send(worker, ToWorker::Stop(Empty {}), ticket, releases),
                 Effect::CloseWorker { worker } => self.close(worker),
                 Effect::ForgetJob { job } => self.forget(job, ticket, releases),

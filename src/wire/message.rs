@@ -3,7 +3,7 @@
 //! Each is `[kind, body]` in CBOR with integer keys (`hq_core::cbor`); kinds are never reused. A client connection
 //! carries [`Request`]s and [`Response`]s, a worker connection [`ToServer`] and [`ToWorker`].
 
-use hq_core::attempt::{Assignment, Attempt, DescKey, Registration, SharedDesc, WorkerReport};
+use hq_core::attempt::{Assignment, Attempt, DescKey, Notice, Registration, SharedDesc, WorkerReport};
 use hq_core::id::{Epoch, JobId, TaskId, WorkerId};
 use hq_core::idset::IdSet;
 use hq_core::overview::HardwareUse;
@@ -234,7 +234,7 @@ int_struct! {
 }
 
 int_enum! {
-    /// What a worker tells the server.
+    /// What a worker tells the server. Kinds whose body could be that of a request have numbers that no request has.
     pub enum ToServer {
         /// First message.
         1 => Register(Registration),
@@ -245,9 +245,11 @@ int_enum! {
         /// It ends now, on purpose; the number is that of the reason ([`hq_core::worker::LostReason`]).
         4 => Leaving(hq_core::worker::LostReason),
         /// It takes nothing new, since it will end once what runs there has.
-        5 => Draining(Empty),
+        50 => Draining(Empty),
+        /// A task has something to say: [`ToWorker::Noted`].
+        51 => Notify(Notice),
         /// How busy its hardware is.
-        7 => Overview(Box<HardwareUse>),
+        52 => Overview(Box<HardwareUse>),
     }
 }
 
@@ -270,6 +272,8 @@ int_enum! {
         6 => Forget(Vec<DescKey>),
         /// End now; running tasks are killed.
         7 => Stop(Empty),
+        /// The message of a task with this number is recorded, or never will be.
+        8 => Noted(u64),
         /// Answer to each heartbeat, in order.
         20 => Heartbeat(Empty),
     }

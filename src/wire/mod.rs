@@ -23,6 +23,7 @@ pub mod hello;
 pub mod key;
 pub mod limits;
 pub mod message;
+pub mod notice;
 pub mod preamble;
 pub mod seal;
 mod slots;

@@ -15,7 +15,7 @@ use crate::access::{self, PeerAccess};
 use crate::platform::{clock, random};
 use crate::wire::message::{Empty, Registered, ToServer, ToWorker};
 use crate::wire::{self, Connection, DialError};
-use hq_core::attempt::{Outcome, Registration, WorkerReport};
+use hq_core::attempt::{Notice, Outcome, Registration, WorkerReport};
 use hq_core::overview::HardwareUse;
 use hq_core::time::{Span, Time};
 use hq_core::view::WorkerView;
@@ -200,6 +200,7 @@ impl Link<'_> {
                             self.lease.contact(sent);
                         }
                     }
+                    Ok(Some(ToWorker::Noted(number))) => self.outbound.notices.noted(number),
                     Ok(Some(message)) => self.inbox.put_when_room(Input::Server(message)).await,
                     Ok(None) => break,
                     Err(error @ wire::Error::Unknown { .. }) => log::warn!("{error}"),
@@ -262,10 +263,14 @@ impl Link<'_> {
             } else {
                 self.gather(&mut pace).await;
             }
-            let drains = self.outbound.takes_drain();
+            let words = Words {
+                drains: self.outbound.takes_drain(),
+                notices: self.outbound.notices.unsent(),
+                beats: beats_now,
+            };
             let (report, departure) = self.outbound.take();
             let Some(departure) = departure else {
-                let said = match say(sender, drains, report, beats_now).await {
+                let said = match say(sender, words, report).await {
                     Ok(()) => tell(sender, self.outbound.take_overview()).await,
                     failed => failed,
                 };
@@ -276,7 +281,7 @@ impl Link<'_> {
                 continue;
             };
             let farewell = async {
-                say(sender, drains, report, false).await?;
+                say(sender, Words { beats: false, ..words }, report).await?;
                 if let Some(reason) = departure.leaving {
                     sender.send(&ToServer::Leaving(reason)).await?;
                 }
@@ -300,15 +305,27 @@ async fn departed(outbound: &Outbound) -> Departure {
     }
 }
 
-/// Sends that the worker drains, if that is new, a report, if there is something in it, and a heartbeat, if one is due.
-async fn say(sender: &mut wire::Sender, drains: bool, report: WorkerReport, beats: bool) -> Result<(), wire::Error> {
-    if drains {
+/// What is sent beside a report.
+struct Words {
+    /// That the worker drains.
+    drains: bool,
+    notices: Vec<Notice>,
+    /// A heartbeat.
+    beats: bool,
+}
+
+/// Sends all that there is to say; what tasks said comes before the report, so that it is heard before their end.
+async fn say(sender: &mut wire::Sender, words: Words, report: WorkerReport) -> Result<(), wire::Error> {
+    if words.drains {
         sender.send(&ToServer::Draining(Empty {})).await?;
+    }
+    for notice in words.notices {
+        sender.send(&ToServer::Notify(notice)).await?;
     }
     for part in parts(report) {
         sender.send(&ToServer::Report(part)).await?;
     }
-    if beats { sender.send(&ToServer::Heartbeat(Empty {})).await } else { Ok(()) }
+    if words.beats { sender.send(&ToServer::Heartbeat(Empty {})).await } else { Ok(()) }
 }
 
 /// Sends an overview, if there is one.

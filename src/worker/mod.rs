@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
+mod control;
 mod desk;
 mod detect;
 mod error;
@@ -20,6 +21,7 @@ mod lease;
 mod link;
 mod local;
 mod memory;
+mod notices;
 mod options;
 mod outbound;
 mod output;
@@ -28,6 +30,7 @@ mod resources;
 mod sample;
 mod spawn;
 mod start;
+mod temporary;
 mod timers;
 mod turn;
 

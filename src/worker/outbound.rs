@@ -7,10 +7,12 @@
 //! What holds: nothing is gathered without a connection, since the next registration tells all of it; the word of
 //! leaving is the last one.
 
+use super::notices::{Arrival, Notices, Refusal};
 use hq_core::attempt::{Attempt, WorkerReport};
 use hq_core::overview::HardwareUse;
 use hq_core::worker::LostReason;
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
@@ -46,11 +48,26 @@ pub(super) struct Outbound {
     changed: Notify,
     /// Whether tasks wait on this worker.
     backlog: AtomicBool,
+    /// What tasks say.
+    pub(super) notices: Notices,
 }
 
 impl Outbound {
     fn lock(&self) -> MutexGuard<'_, Pending> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nothing yet, with messages of tasks that come over a socket at this path.
+    pub(super) fn with_socket(socket: PathBuf) -> Self {
+        Self { notices: Notices::at(socket), ..Self::default() }
+    }
+
+    /// Takes a message of whoever has the token.
+    pub(super) fn notify(&self, token: &str, message: &[u8]) -> Result<Arrival, Refusal> {
+        let arrival = self.notices.put(token, message)?;
+        self.changed.notify_one();
+        self.urgent.notify_one();
+        Ok(arrival)
     }
 
     /// A registration is about to tell everything up to here: gathers what comes after it.
@@ -59,7 +76,7 @@ impl Outbound {
         let draining = pending.draining;
         *pending = Pending { open: true, draining, ..Pending::default() };
         drop(pending);
-        if draining {
+        if self.notices.reopen() || draining {
             self.changed.notify_one();
         }
     }

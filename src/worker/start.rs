@@ -6,6 +6,7 @@
 //! What holds: nothing is dialled before the options and the resources are known to be right; at the end the
 //! threads are joined and the temporary directory is gone.
 
+use super::control;
 use super::desk::Desk;
 use super::error::Error;
 use super::inbox::{Inbox, Input};
@@ -20,21 +21,24 @@ use super::profile;
 use super::resources;
 use super::sample;
 use super::spawn::Launcher;
+use super::temporary::Temporary;
 use super::timers::Timers;
 use super::turn::Turn;
 use crate::batch;
 use crate::platform::process::{CHILDREN_MAX, Spawner};
-use crate::platform::{hardware, host, process, signal};
+use crate::platform::{fs, hardware, host, process, signal};
 use hq_core::agent::{Agent, AgentConfig, Awaited};
 use hq_core::attempt::WorkerReport;
 use hq_core::limits;
 use hq_core::view::WorkerView;
 use hq_core::worker::{LostReason, WorkerConfig};
 use std::collections::BTreeMap;
+use std::io;
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
+use tokio::net::UnixListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
@@ -42,6 +46,12 @@ use tokio::time::timeout;
 const SPAWN_THREADS_MAX: usize = 4;
 /// How long the threads may take to end after the agent did.
 const JOIN_SPAN: Duration = Duration::from_secs(5);
+
+/// Where a worker keeps its files.
+struct Place<'a> {
+    work_dir: WorkDir,
+    temporary: &'a Temporary,
+}
 
 /// Runs a worker until it ends; gives back the exit code of the process. `on_registered` is called with each number
 /// that the server gives this worker: once, unless the server forgets it.
@@ -53,10 +63,11 @@ const JOIN_SPAN: Duration = Duration::from_secs(5);
 pub fn run(options: &WorkerOptions, on_registered: &dyn Fn(&WorkerView)) -> Result<u8, Error> {
     options.check()?;
     hardware::prepare();
-    prepare_process()?;
+    let temporary = Temporary::choose()?;
+    prepare_process(&temporary)?;
     let allocation = batch::find(options.manager).map_err(Error::Manager)?;
     let resources = resources::offered(options, allocation.as_ref())?;
-    let work_dir = WorkDir::create(options.work_dir.as_deref())?;
+    let work_dir = WorkDir::create(options.work_dir.as_deref(), &temporary)?;
     // Nothing is served on this port; its address is part of what is shown about a worker.
     let listener = TcpListener::bind("0.0.0.0:0").map_err(Error::system("opening a port"))?;
     let port = listener.local_addr().map_err(Error::system("opening a port"))?.port();
@@ -71,10 +82,10 @@ pub fn run(options: &WorkerOptions, on_registered: &dyn Fn(&WorkerView)) -> Resu
     // Pipes and the files behind them may hold up whoever serves them, which must not be who sends heartbeats.
     let pipes = Builder::new_multi_thread().worker_threads(1).thread_name("hq-pipes").enable_all().build();
     let pipes = pipes.map_err(Error::system("starting a runtime"))?;
-    let ended = work((&runtime, &pipes), options, config, &work_dir, on_registered);
+    let ended = work((&runtime, &pipes), options, config, Place { work_dir, temporary: &temporary }, on_registered);
     runtime.shutdown_background();
     pipes.shutdown_background();
-    work_dir.remove();
+    temporary.remove();
     match ended? {
         Departure { code: 0, .. } => Ok(0),
         Departure { leaving: None, .. } => Err(Error::ServerLost),
@@ -82,10 +93,11 @@ pub fn run(options: &WorkerOptions, on_registered: &dyn Fn(&WorkerView)) -> Resu
     }
 }
 
-fn prepare_process() -> Result<(), Error> {
+fn prepare_process(temporary: &Temporary) -> Result<(), Error> {
     signal::set_broken_pipe(signal::BrokenPipe::IsAnError);
     process::seal_inherited_descriptors().map_err(Error::system("closing inherited descriptors"))?;
-    process::start_guardian(&[]).map_err(Error::system("starting the guardian of the tasks"))?;
+    process::start_guardian(&[temporary.path().to_owned()])
+        .map_err(Error::system("starting the guardian of the tasks"))?;
     process::become_subreaper().map_err(Error::system("becoming the parent of orphans"))
 }
 
@@ -93,10 +105,11 @@ fn work(
     (runtime, pipes): (&Runtime, &Runtime),
     options: &WorkerOptions,
     config: WorkerConfig,
-    work_dir: &WorkDir,
+    place: Place<'_>,
     on_registered: &dyn Fn(&WorkerView),
 ) -> Result<Departure, Error> {
-    let (inbox, outbound) = (Arc::new(Inbox::default()), Arc::new(Outbound::default()));
+    let Place { work_dir, temporary } = place;
+    let (inbox, outbound) = (Arc::new(Inbox::default()), Arc::new(Outbound::with_socket(temporary.socket())));
     let agent = Agent::new(AgentConfig {
         resources: config.resources.clone(),
         on_server_lost: config.on_server_lost,
@@ -114,7 +127,7 @@ fn work(
         inbox: Arc::clone(&inbox),
         outbound: Arc::clone(&outbound),
         spawner,
-        launcher: Launcher::new(host::executable().ok(), work_dir.clone(), &config.resources),
+        launcher: Launcher::new(host::executable().ok(), work_dir, &config.resources),
         streams,
         zero: options.zero,
         timers: Timers::default(),
@@ -133,6 +146,7 @@ fn work(
     let thread = thread.map_err(Error::system("starting a thread"))?;
     runtime.block_on(async {
         let signals = listen(Arc::clone(&inbox));
+        open_control(pipes, temporary, &outbound);
         let token = link::new_token()?;
         let server_uid = String::new();
         let lease = Lease::start(Arc::clone(&inbox), options.server_dir.clone());
@@ -156,6 +170,22 @@ fn work(
         log::info!("Worker stopping");
         ended
     })
+}
+
+/// Opens the control socket. Without it, which is logged, tasks run, but nobody hears what they say.
+fn open_control(runtime: &Runtime, temporary: &Temporary, outbound: &Arc<Outbound>) {
+    let _context = runtime.enter();
+    let socket = temporary.socket();
+    let open = || {
+        temporary.make().map_err(io::Error::other)?;
+        let listener = UnixListener::bind(&socket)?;
+        fs::make_private(&socket).map_err(io::Error::other)?;
+        Ok::<_, io::Error>(listener)
+    };
+    match open() {
+        Ok(listener) => drop(runtime.spawn(control::serve(listener, Arc::clone(outbound)))),
+        Err(error) => log::warn!("Tasks cannot notify: {}: {error}", socket.display()),
+    }
 }
 
 /// Makes requests to end one more input.

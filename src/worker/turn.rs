@@ -228,7 +228,10 @@ impl Turn {
         let attempt = order.attempt;
         match self.launcher.launch(order) {
             Err(text) => commands.push_back(AgentCommand::SpawnFailed { attempt, text, at: now }),
-            Ok(Launch { spec, remove_if_finished, task_dir, stream_dir }) => {
+            Ok(Launch { mut spec, remove_if_finished, task_dir, stream_dir }) => {
+                if let Some(key) = self.outbound.notices.admit(attempt) {
+                    spec.environment.set("HQ_ACCESS_KEY", key);
+                }
                 self.quick &= remove_if_finished.is_empty() && task_dir.is_none();
                 let memory = self.memory.begin(attempt, order.memory);
                 let group = memory.as_ref().and_then(Guarded::group);
@@ -306,6 +309,7 @@ impl Turn {
             remove_task_dir(running.task_dir.as_deref());
             running.memory.into_iter().for_each(|guarded| drop(self.memory.end(guarded)));
         }
+        self.outbound.notices.dismiss(attempt);
         commands.push_back(AgentCommand::SpawnFailed { attempt, text, at });
     }
 
@@ -338,6 +342,7 @@ impl Turn {
             return;
         }
         let Some(running) = self.running.remove(&attempt) else { return };
+        self.outbound.notices.dismiss(attempt);
         let Some((exit, at)) = running.exit else { return };
         let memory = running.memory.map(|guarded| self.memory.end(guarded)).unwrap_or_default();
         let mut error = running.drained.flatten();
@@ -371,7 +376,7 @@ fn command_of(message: ToWorker) -> Option<AgentCommand> {
         ToWorker::Forget(keys) => AgentCommand::Forget(keys),
         ToWorker::Stop(_) => AgentCommand::Leave(hq_core::worker::LostReason::Stopped),
         // Words of a registration, which is over, and of the connection alone.
-        ToWorker::Refused(_) | ToWorker::Registered(_) | ToWorker::Heartbeat(_) => return None,
+        ToWorker::Refused(_) | ToWorker::Registered(_) | ToWorker::Heartbeat(_) | ToWorker::Noted(_) => return None,
     })
 }
 

@@ -13,6 +13,7 @@ mod hardware;
 mod job;
 mod job_file;
 mod journal;
+mod notify;
 mod offline;
 mod output_log;
 mod resources;

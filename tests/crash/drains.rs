@@ -146,9 +146,12 @@ fn the_end_of_its_time_interrupts() {
 
 #[test]
 fn a_stop_ends_tasks_whatever_the_policy_without_a_server_is() {
-    let (mut cluster, running, waiting) = busy(&["--on-server-lost=finish-running"]);
+    let (mut cluster, running, waiting) = busy(&["--on-server-lost=finish-running", "--work-dir=own"]);
     cluster.hq(&["worker", "stop", "1"]).ok();
     assert_eq!(cluster.worker_ends(0).code(), Some(0));
+    // What the user named stays, and nothing else is left.
+    assert!(cluster.work().join("own").is_dir());
+    assert_eq!(std::fs::read_dir(cluster.tmp()).unwrap().count(), 0);
     cluster.wait_job(running, "WAITING");
     both_end(&mut cluster, [running, waiting], ["0\n1\n", "0\n"]);
 }

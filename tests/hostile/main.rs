@@ -9,6 +9,7 @@
 mod harness;
 
 mod clients;
+mod control;
 mod doors;
 mod floods;
 mod leftovers;

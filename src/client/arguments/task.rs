@@ -9,6 +9,7 @@ use crate::grammar::array;
 use crate::grammar::selector::{self, LastOrId, LastOrIds};
 use clap::{Args, Subcommand};
 use hq_core::idset::IdSet;
+use std::ffi::OsString;
 
 /// The second word of `hq task`.
 #[derive(Debug, Subcommand)]
@@ -17,6 +18,16 @@ pub enum TaskCommand {
     List(TaskListArgs),
     /// Show tasks in detail
     Info(TaskInfoArgs),
+    /// Within a task: say something to whoever listens to its job
+    Notify(TaskNotifyArgs),
+}
+
+/// Arguments of `hq task notify`.
+#[derive(Debug, Clone, Args)]
+pub struct TaskNotifyArgs {
+    /// Any text of at most 1024 bytes
+    #[arg(value_name = "MESSAGE", allow_hyphen_values = true)]
+    pub message: OsString,
 }
 
 /// Options of `hq task list`.

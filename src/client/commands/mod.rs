@@ -11,6 +11,7 @@ mod job_cat;
 mod job_info;
 mod job_list;
 mod journal;
+mod notify;
 mod output_log;
 mod progress;
 mod server;
@@ -82,6 +83,7 @@ fn dispatch(global: &GlobalOptions, command: &Command, console: &mut Console) ->
         },
         Command::Task(group) => match &group.command {
             TaskCommand::List(args) => task::list(&mut Link::open(global)?, args, console),
+            TaskCommand::Notify(args) => notify::run(args),
             TaskCommand::Info(args) => task::info(&mut Link::open(global)?, args, console),
         },
         Command::Worker(group) => match &group.command {

@@ -57,6 +57,13 @@ fn known(event: &Event) -> Option<(&'static str, Value)> {
             ("job-cancel", json!({"job_id": e.job, "reason": e.reason.as_deref().unwrap_or_default()}))
         }
         Event::JobCompleted(e) => ("job-completed", json!({"job": e.job})),
+        Event::TaskNotified(e) => (
+            "task-notify",
+            json!({
+                "task_id": task_ref(e.job, e.task.0), "worker_id": e.worker,
+                "message": e.message.as_slice(), "text": String::from_utf8_lossy(&e.message)
+            }),
+        ),
         _ => return None,
     })
 }

@@ -63,6 +63,8 @@ impl State {
             Event::TaskFailed(event) => self.apply_failed(at, event),
             Event::TasksCanceled(event) => self.apply_ended(at, event, TaskState::Canceled),
             Event::TasksAborted(event) => self.apply_ended(at, event, TaskState::Aborted),
+            // For those who listen; it decides nothing.
+            Event::TaskNotified(_) => {}
         }
     }
 
