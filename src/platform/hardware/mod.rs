@@ -113,9 +113,7 @@ fn from_hwloc(root: &Path) -> Option<Topology> {
         return None;
     }
     let mut parts = hwloc::parts()?;
-    // A made-up topology is not this machine, so the mask of this process means nothing there.
-    let made_up = ["HWLOC_SYNTHETIC", "HWLOC_XMLFILE"].iter().any(|name| std::env::var_os(name).is_some());
-    if made_up {
+    if is_made_up() {
         return Some(Topology::new(parts)).filter(|topology| !topology.is_empty());
     }
     let memory = sysfs::memory_by_node(root);
@@ -124,6 +122,14 @@ fn from_hwloc(root: &Path) -> Option<Topology> {
     }
     let topology = Topology::new(parts).within(&sysfs::allowed(root).ok()?);
     (!topology.is_empty()).then_some(topology)
+}
+
+/// Whether hwloc describes another machine than this one, where the mask of this process means nothing. A file may describe
+/// this one (some schedulers spare their jobs the looking by that); hwloc's own variable says so.
+#[cfg(feature = "hwloc")]
+fn is_made_up() -> bool {
+    let is_given = ["HWLOC_SYNTHETIC", "HWLOC_XMLFILE"].iter().any(|name| std::env::var_os(name).is_some());
+    is_given && std::env::var_os("HWLOC_THISSYSTEM").is_none_or(|value| value != "1")
 }
 
 #[cfg(not(feature = "hwloc"))]
@@ -227,6 +233,25 @@ mod tests {
             let variables = [("HWLOC_SYNTHETIC", synthetic), (PLUGINS_VARIABLE, PLUGINS_NOWHERE)];
             assert_eq!(in_child("nodes_become_groups", &[], &variables), expected, "{synthetic}");
         }
+    }
+
+    #[cfg(feature = "hwloc")]
+    #[test]
+    fn a_file_that_describes_this_machine_is_masked() {
+        if is_child() {
+            println!("result: {:?}", topology().nodes());
+            return;
+        }
+        let first = *sysfs::allowed(Path::new("/")).unwrap().first().unwrap();
+        if first >= 8 {
+            eprintln!("skipped: the file has CPUs 0 to 7, of which this process may use none");
+            return;
+        }
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/data/two_sockets.xml");
+        let variables = [("HWLOC_XMLFILE", file), ("HWLOC_THISSYSTEM", "1"), (PLUGINS_VARIABLE, PLUGINS_NOWHERE)];
+        let test = "a_file_that_describes_this_machine_is_masked";
+        let shown = in_child(test, &["taskset", "-c", &first.to_string()], &variables);
+        assert_eq!(shown, format!("[({}, [{first}])]", first % 2));
     }
 
     #[test]

@@ -67,7 +67,8 @@ fn node_bytes(dir: &Path) -> Option<u64> {
     total?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// Memory of each node of the machine, by its number, bytes.
+/// Memory of each node of the machine, by its number, bytes; hwloc's part of this program does not tell it.
+#[cfg(any(test, feature = "hwloc"))]
 pub(super) fn memory_by_node(root: &Path) -> BTreeMap<u32, u64> {
     let numbers = read_list(root.join(NODES).join("online")).unwrap_or_default();
     let bytes = |number: u32| Some((number, node_bytes(&root.join(NODES).join(format!("node{number}")))?));
