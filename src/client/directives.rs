@@ -105,6 +105,8 @@ fn merge(typed: JobOptions, lines: JobOptions) -> JobOptions {
         time_limit: typed.time_limit.or(lines.time_limit),
         max_fails: typed.max_fails.or(lines.max_fails),
         crash_limit: typed.crash_limit.or(lines.crash_limit),
-        stream: typed.stream.or(lines.stream),
+        // From here on the directory has one name; the older one stays only to be told about.
+        stream: typed.stream.or(typed.log.clone()).or(lines.stream).or(lines.log.clone()),
+        log: typed.log.or(lines.log),
     }
 }

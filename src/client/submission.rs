@@ -69,6 +69,9 @@ pub fn warnings(options: &JobOptions, ids: &IdSet) -> Vec<String> {
     let unknown = |(path, place): (Option<String>, Place)| placeholder::unknown_names_warning(&path?, place);
     warnings.extend(places.into_iter().filter_map(unknown));
     warnings.extend(options.resource.iter().filter_map(NamedRequest::notice));
+    if options.log.is_some() {
+        warnings.push("`--log` is an older name of `--stream`; use the new one".to_owned());
+    }
     if options.nodes.is_some_and(|nodes| nodes > 0) && !options.resource.is_empty() {
         warnings.push("Values of `--resource` are ignored for multi-node tasks, which get whole workers".to_owned());
     }

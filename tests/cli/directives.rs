@@ -92,6 +92,19 @@ fn modes() {
 }
 
 #[test]
+fn an_older_name_of_the_stream_is_understood() {
+    let cluster = Cluster::start();
+    let streams = |job| desc(&cluster, job)["program"]["stdout"].clone();
+    cluster.hq(&["submit", "--log=typed", "true"]).ok().says("WARN `--log` is an older name of `--stream`");
+    cluster.write("old.sh", "#HQ --log=script\n");
+    cluster.hq(&["submit", "old.sh"]).ok().says("WARN `--log` is an older name of `--stream`");
+    assert_eq!((streams(1), streams(2)), (json!("<pipe>"), json!("<pipe>")));
+    cluster.hq(&["submit", "--log=a", "--stream=b", "true"]).code(2).says("cannot be used with");
+    let help = cluster.hq(&["submit", "--help"]).ok().stdout;
+    assert!(!help.contains("--log"), "{help}");
+}
+
+#[test]
 fn wrong_scripts_are_refused() {
     let cluster = Cluster::start();
     for (line, text) in [

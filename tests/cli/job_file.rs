@@ -191,10 +191,10 @@ fn older_names_are_understood() {
 }
 
 #[test]
-fn a_hundred_thousand_tasks() {
+fn thousands_of_tasks() {
     let cluster = Cluster::start();
-    // Two rows, each task waiting for two of the row before, and one task that waits for nothing comes last.
-    let row = 50_000;
+    // Two rows; each task of the second waits for two of the first, the last one also for the first.
+    let row = 10_000;
     let mut text = String::new();
     for id in 0..2 * row {
         let deps = if id < row { String::new() } else { format!("deps = [{}, {}]\n", id - row, (id - row + 1) % row) };
@@ -203,5 +203,5 @@ fn a_hundred_thousand_tasks() {
     let job = submit(&cluster, &text);
     let list = cluster.json(&["job", "list"]);
     assert_eq!((&list[0]["id"], &list[0]["task_count"]), (&json!(job), &json!(2 * row)));
-    assert_eq!(cluster.hq(&["task", "info", "1", "99999"]).ok().cell("Dependencies"), "49999,0");
+    assert_eq!(cluster.hq(&["task", "info", "1", "19999"]).ok().cell("Dependencies"), "9999,0");
 }

@@ -168,6 +168,10 @@ pub struct JobOptions {
     /// Applies to the outputs without --stdout or --stderr. A relative path is taken from the current directory.
     #[arg(long, value_name = "DIR", value_parser = values::non_empty)]
     pub stream: Option<NonEmpty>,
+
+    /// An older name of --stream
+    #[arg(long, value_name = "DIR", value_parser = values::non_empty, hide = true, conflicts_with = "stream")]
+    pub log: Option<NonEmpty>,
 }
 
 /// Where lines `#HQ` are looked for.

@@ -7,6 +7,7 @@
 
 use super::error::Mistake;
 use super::item::Item;
+use super::notices::Notices;
 use super::task;
 use hq_core::id::{JobId, TaskId, TaskRef};
 use hq_core::idset::IdSet;
@@ -43,7 +44,7 @@ struct Descriptions {
 }
 
 /// Reads the array of tables into the submit that has the rest already.
-pub(super) fn read(item: &Item<'_>, common: SubmitDesc, notices: &mut Vec<String>) -> Result<SubmitDesc, Mistake> {
+pub(super) fn read(item: &Item<'_>, common: SubmitDesc, notices: &mut Notices) -> Result<SubmitDesc, Mistake> {
     let tables = item.elements("an array of tables")?;
     if tables.len() > limits::GRAPH_TASKS_MAX {
         let (count, max) = (tables.len(), limits::GRAPH_TASKS_MAX);

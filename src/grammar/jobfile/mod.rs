@@ -10,6 +10,7 @@
 mod error;
 mod graph;
 mod item;
+mod notices;
 mod request;
 mod task;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use error::Mistake;
 use hq_core::idset::{IdRange, IdSet};
 use hq_core::task::{Entries, SubmitDesc, SubmitRequest};
 use item::{Fields, Item};
+use notices::Notices;
 use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -53,7 +55,7 @@ pub fn parse(text: &str, submit_dir: String) -> Result<JobFile, Error> {
 
 fn job(root: &Item<'_>, submit_dir: String) -> Result<JobFile, Mistake> {
     let fields = root.fields(KEYS)?;
-    let mut notices = Vec::new();
+    let mut notices = Notices::default();
     let name = match fields.get("name") {
         Some(item) => item.parsed(|name| free_text::check_job_name(name).map(|()| name.to_owned()))?,
         None => String::new(),
@@ -77,14 +79,14 @@ fn job(root: &Item<'_>, submit_dir: String) -> Result<JobFile, Mistake> {
         (Some(tasks), None) => graph::read(&tasks, common, &mut notices)?,
         (None, Some(array)) => array_of_tasks(&array, common, &mut notices)?,
     };
-    Ok(JobFile { request: SubmitRequest { name, max_fails, submit: Arc::new(submit) }, notices })
+    Ok(JobFile { request: SubmitRequest { name, max_fails, submit: Arc::new(submit) }, notices: notices.finish() })
 }
 
-fn stream(fields: &Fields<'_>, notices: &mut Vec<String>) -> Result<Option<String>, Mistake> {
+fn stream(fields: &Fields<'_>, notices: &mut Notices) -> Result<Option<String>, Mistake> {
     let item = match (fields.get("stream"), fields.get("stream_log")) {
         (Some(_), Some(older)) => return Err(older.mistake("`stream_log` is an older name of `stream`; write one")),
         (None, Some(older)) => {
-            notices.push("`stream_log` is an older name of `stream`; use the new one".to_owned());
+            notices.say("`stream_log` is an older name of `stream`; use the new one".to_owned());
             older
         }
         (Some(item), None) => item,
@@ -96,7 +98,7 @@ fn stream(fields: &Fields<'_>, notices: &mut Vec<String>) -> Result<Option<Strin
     }
 }
 
-fn array_of_tasks(item: &Item<'_>, common: SubmitDesc, notices: &mut Vec<String>) -> Result<SubmitDesc, Mistake> {
+fn array_of_tasks(item: &Item<'_>, common: SubmitDesc, notices: &mut Notices) -> Result<SubmitDesc, Mistake> {
     let fields = item.fields(task::ARRAY_KEYS)?;
     let desc = task::desc(&fields, common.stream.is_some(), notices)?;
     let ids = fields.get("ids").map(|ids| ids.parsed(array::parse)).transpose()?;

@@ -7,6 +7,7 @@
 
 use super::error::Mistake;
 use super::item::{Fields, Item};
+use super::notices::Notices;
 use crate::grammar::{duration, request, weight};
 use hq_core::limits;
 use hq_core::resource::{Amount, Policy, RequestEntry, ResourceRequest, Variant};
@@ -18,7 +19,7 @@ const KEYS: &[&str] = &["resources", "n_nodes", "time_request", "weight"];
 const FLOAT_ERROR: f64 = 1e-9;
 
 /// Reads the array of tables.
-pub(super) fn read(item: &Item<'_>, notices: &mut Vec<String>) -> Result<ResourceRequest, Mistake> {
+pub(super) fn read(item: &Item<'_>, notices: &mut Notices) -> Result<ResourceRequest, Mistake> {
     let elements = item.elements("an array of tables")?;
     let count = elements.len();
     if count == 0 {
@@ -39,7 +40,7 @@ pub(super) fn read(item: &Item<'_>, notices: &mut Vec<String>) -> Result<Resourc
     Ok(ResourceRequest { variants })
 }
 
-fn variant(item: &Item<'_>, notices: &mut Vec<String>) -> Result<Variant, Mistake> {
+fn variant(item: &Item<'_>, notices: &mut Notices) -> Result<Variant, Mistake> {
     let fields = item.fields(KEYS)?;
     let nodes = fields.get("n_nodes").map_or(Ok(0), |item| nodes(&item))?;
     let min_time = fields.get("time_request").map(|item| item.parsed(duration::parse_human)).transpose()?;
@@ -48,7 +49,7 @@ fn variant(item: &Item<'_>, notices: &mut Vec<String>) -> Result<Variant, Mistak
         None => Vec::new(),
     };
     if nodes > 0 && !entries.is_empty() {
-        notices.push(format!("`{item}.resources` is ignored for multi-node tasks, which get whole workers"));
+        notices.say(format!("`{item}.resources` is ignored for multi-node tasks, which get whole workers"));
         entries.clear();
     }
     if nodes == 0 && entries.is_empty() {
@@ -81,7 +82,7 @@ fn importance(fields: &Fields<'_>) -> Result<u32, Mistake> {
     Ok(if parts == weight::PARTS_PER_UNIT { 0 } else { parts })
 }
 
-fn entries(item: &Item<'_>, notices: &mut Vec<String>) -> Result<Vec<RequestEntry>, Mistake> {
+fn entries(item: &Item<'_>, notices: &mut Notices) -> Result<Vec<RequestEntry>, Mistake> {
     let mut entries = Vec::new();
     for (name, value) in item.table("a table of resources")?.all() {
         request::check_name(name).map_err(|error| value.mistake(error.to_string()))?;
@@ -90,7 +91,9 @@ fn entries(item: &Item<'_>, notices: &mut Vec<String>) -> Result<Vec<RequestEntr
             DeValue::Float(_) => fraction(&value)?,
             _ => {
                 let read = value.parsed(|text| request::parse_of(name, text))?;
-                notices.extend(read.notice());
+                if let Some(notice) = read.notice() {
+                    notices.say(notice);
+                }
                 entries.push(read.entry);
                 continue;
             }

@@ -6,6 +6,7 @@
 
 use super::error::Mistake;
 use super::item::{Fields, Item};
+use super::notices::Notices;
 use super::request;
 use crate::grammar::{crash_limit, duration};
 use hq_core::resource::{Amount, ResourceRequest};
@@ -52,7 +53,7 @@ pub(super) const ARRAY_KEYS: &[&str] = &[
 
 /// Reads the description; outputs without a key go to the stream if `has_stream`. What was understood but is better
 /// written otherwise is added to `notices`.
-pub(super) fn desc(fields: &Fields<'_>, has_stream: bool, notices: &mut Vec<String>) -> Result<TaskDesc, Mistake> {
+pub(super) fn desc(fields: &Fields<'_>, has_stream: bool, notices: &mut Notices) -> Result<TaskDesc, Mistake> {
     let cwd = fields.get("cwd").map(|item| item.text()).transpose()?;
     let stdin = fields.get("stdin").map(|item| item.text()).transpose()?;
     let time_limit = fields.get("time_limit").map(|item| item.parsed(duration::parse_human)).transpose()?;

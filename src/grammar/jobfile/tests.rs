@@ -209,6 +209,12 @@ fn older_and_idle_forms_of_requests_are_noticed() {
     assert_eq!(file.notices.len(), 1);
     assert!(file.notices[0].starts_with("`task[0].request[0].resources` is ignored"), "{:?}", file.notices);
     assert!(file.request.submit.descs[0].request.variants[0].entries.is_empty());
+    let twice = format!("{task}request = [{{ resources = {{ mem = \"2GB\" }} }}]\n").repeat(3);
+    assert_eq!(read(&twice).notices.len(), 1);
+    let many: String =
+        (1..=30).map(|gb| format!("{task}request = [{{ resources = {{ mem = \"{gb}GB\" }} }}]\n")).collect();
+    let notices = read(&many).notices;
+    assert_eq!((notices.len(), notices[10].as_str()), (11, "... and 20 more of this kind"));
 }
 
 #[test]
