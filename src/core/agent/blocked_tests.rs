@@ -14,7 +14,7 @@ use crate::worker::OnServerLost;
 use std::sync::Arc;
 
 /// A worker with two groups of three CPUs.
-fn two_groups() -> Agent {
+pub(super) fn two_groups() -> Agent {
     let groups = PoolKind::Groups(["012", "345"].map(|group| group.chars().map(String::from).collect()).into());
     let pools = vec![Pool { name: "cpus".into(), kind: groups }];
     Agent::new(AgentConfig {

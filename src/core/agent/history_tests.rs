@@ -5,14 +5,17 @@
 //!
 //! What holds: whatever happens in whatever order, each attempt has one end and the books agree with the attempts.
 
+use super::blocked_tests::two_groups;
 use super::held::HeldState;
 use super::tests::{NOW, agent, assign, at, desc, exited, key, spawned};
 use super::*;
 use crate::attempt::Attempt;
+use crate::resource::{Amount, Policy};
 use crate::time::Span;
 use crate::worker::LostReason;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// What a random history may do next; numbers are reduced to what exists.
 #[derive(Debug, Clone)]
@@ -61,9 +64,29 @@ struct World {
     last_number: u64,
     drains: bool,
     exited: bool,
+    /// Jobs of which a task was rejected and not yet called placeable.
+    blocked: BTreeSet<u32>,
 }
 
+/// What one task of each job needs, in 1/10000.
+const NEEDS: [u64; 4] = [5_000, 10_000, 20_000, 25_000];
+
 impl World {
+    fn new(agent: Agent) -> Self {
+        Self {
+            agent,
+            open: BTreeSet::new(),
+            ordered: vec![],
+            running: vec![],
+            timers: BTreeSet::new(),
+            known: BTreeSet::new(),
+            last_number: 0,
+            drains: false,
+            exited: false,
+            blocked: BTreeSet::new(),
+        }
+    }
+
     fn command(&mut self, command: AgentCommand) {
         let effects = self.agent.handle(NOW, command);
         for effect in effects {
@@ -79,6 +102,10 @@ impl World {
                         assert!(self.open.remove(&outcome.attempt), "a second end of {outcome:?}");
                         assert_eq!(outcome.number, self.last_number + 1);
                         self.last_number = outcome.number;
+                    }
+                    self.blocked.extend(report.rejected.iter().map(|attempt| attempt.task.job.0));
+                    for like in report.unblocked {
+                        assert!(self.blocked.remove(&like.task.job.0), "{like:?} was not blocked");
                     }
                     for attempt in report.returned.into_iter().chain(report.rejected) {
                         assert!(self.open.remove(&attempt), "a second end of {attempt:?}");
@@ -109,7 +136,13 @@ impl World {
         }
         let shared = self.known.insert(job).then(|| {
             let limit = (job == 2).then(|| Span::from_ms(1));
-            desc([5_000, 10_000, 20_000, 25_000][job as usize - 1], limit, job as i32 % 2)
+            let mut shared = desc(NEEDS[job as usize - 1], limit, job as i32 % 2);
+            if job == 3 {
+                // Says nothing where there are no groups.
+                let desc = Arc::make_mut(&mut shared.desc);
+                desc.request.variants[0].entries[0].policy = Policy::ForceCompact;
+            }
+            shared
         });
         let mut seen = BTreeMap::new();
         for (task, attempt) in tasks {
@@ -162,6 +195,7 @@ impl World {
                 let which = dropped.and_then(|index| held.get(index % held.len().max(1)));
                 let drop: Vec<Attempt> = which.map(|held| held.attempt).into_iter().collect();
                 self.open.retain(|open| !drop.contains(open));
+                self.blocked.clear();
                 self.command(AgentCommand::Registered { drop });
             }
             Move::Disown => {
@@ -189,19 +223,31 @@ impl World {
     }
 }
 
+/// Plays a history to its end and looks at what is left.
+fn play(agent: Agent, cpus: u64, moves: Vec<Move>) {
+    let mut world = World::new(agent);
+    moves.into_iter().for_each(|step| world.step(step));
+    world.drain();
+    if world.exited {
+        return;
+    }
+    let queued = world.agent.held.values().any(|held| matches!(held.state, HeldState::Queued { .. }));
+    assert!(!queued, "a task waits on an idle worker");
+    assert!(world.open.is_empty(), "without an end: {:?}", world.open);
+    assert!(world.agent.held.is_empty() && world.agent.allocator.is_idle());
+    // What is too large stays blocked.
+    world.blocked.retain(|job| NEEDS[*job as usize - 1].div_ceil(Amount::UNIT) <= cpus);
+    assert!(world.blocked.is_empty() || world.drains, "blocked on an idle worker: {:?}", world.blocked);
+}
+
 proptest! {
     #[test]
     fn every_attempt_ends_once(cpus in 1u32..5, moves in proptest::collection::vec(a_move(), 0..120)) {
-        let mut world = World {
-            agent: agent(cpus), open: BTreeSet::new(), ordered: vec![], running: vec![], timers: BTreeSet::new(),
-            known: BTreeSet::new(), last_number: 0, drains: false, exited: false,
-        };
-        moves.into_iter().for_each(|step| world.step(step));
-        world.drain();
-        let queued = world.agent.held.values().any(|held| matches!(held.state, HeldState::Queued { .. }));
-        prop_assert!(!queued || world.exited, "a task waits on an idle worker");
-        prop_assert!(world.exited || world.open.is_empty(), "without an end: {:?}", world.open);
-        prop_assert!(world.exited || world.agent.held.is_empty());
-        prop_assert!(world.exited || world.agent.allocator.is_idle());
+        play(agent(cpus), u64::from(cpus), moves);
+    }
+
+    #[test]
+    fn every_attempt_ends_once_with_groups(moves in proptest::collection::vec(a_move(), 0..120)) {
+        play(two_groups(), 6, moves);
     }
 }
