@@ -9,6 +9,9 @@
 //! * an enum is the two-element array `[kind, body]`; kinds and keys are never reused;
 //! * decoding never panics and refuses trailing bytes.
 
+mod metered;
+
+pub use metered::Metered;
 use serde::{Serialize, de::DeserializeOwned};
 use std::cell::Cell;
 use std::fmt;
@@ -18,7 +21,8 @@ thread_local! {
     static MEMORY_LEFT: Cell<usize> = const { Cell::new(usize::MAX) };
 }
 
-/// Lets the structs that `decode` makes take at most `bytes_max`; beyond that decoding fails.
+/// Lets the structs that `decode` makes, and the elements of what it decodes as [`Metered`], take at most `bytes_max`;
+/// beyond that decoding fails.
 ///
 /// A struct whose fields are all absent is one byte on the wire and some hundred in memory, so that the length of a
 /// message says little about what it costs.

@@ -13,7 +13,7 @@
 use std::collections::VecDeque;
 use std::io;
 
-use hq_core::cbor::within_memory;
+use hq_core::cbor::{Metered, within_memory};
 use hq_core::limits;
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -390,8 +390,10 @@ impl<R: AsyncRead + Unpin> Receiver<R> {
         let item = self.packet.get(self.taken..).unwrap_or_default();
         let mut rest = item;
         let memory = limits::MESSAGE_MEMORY_BYTES_MIN.saturating_add(limits::MESSAGE_MEMORY_FACTOR * item.len());
-        let decoded =
-            within_memory(memory, || ciborium::from_reader(&mut rest).map_err(|error| Error::unknown(&error)));
+        let decoded = within_memory(memory, || {
+            let decoded: Result<Metered<M>, _> = ciborium::from_reader(&mut rest);
+            decoded.map(|message| message.0).map_err(|error| Error::unknown(&error))
+        });
         if decoded.is_err() {
             // The decoder stopped somewhere inside; only a well-formed item can be skipped.
             rest = item;
