@@ -268,7 +268,7 @@ mod tests {
         let texts = vec![String::new(); 1_000];
         assert!(costs(&texts, 1_000 * size_of::<String>()), "the end of the list is asked for as well");
         assert!(!costs(&texts, 1_001 * size_of::<String>()));
-        assert!(costs(&vec![texts.clone(); 3], 3_000 * size_of::<String>()));
+        assert!(costs(&vec![texts; 3], 3_000 * size_of::<String>()));
         let map: BTreeMap<u32, String> = (0..1_000).map(|key| (key, String::new())).collect();
         assert!(costs(&map, 1_000 * size_of::<String>()) && !costs(&map, 1_001 * size_of::<(u64, String)>()));
         assert!(!costs(&vec![0_u32; 1_000], 1_001 * size_of::<u32>()));
@@ -277,9 +277,11 @@ mod tests {
 
     #[test]
     fn values_are_what_they_are_without() {
-        let value = (Some(7_u8), "text".to_owned(), vec![(1_i64, true)], BTreeMap::from([(1_u8, None::<f64>)]));
-        let bytes = encode(&value);
-        let back: Metered<(Option<u8>, String, Vec<(i64, bool)>, BTreeMap<u8, Option<f64>>)> = decode(&bytes).unwrap();
+        let value = (Some(7_u8), "text".to_owned(), vec![(1_i64, true)]);
+        let back: Metered<(Option<u8>, String, Vec<(i64, bool)>)> = decode(&encode(&value)).unwrap();
+        assert_eq!(back.0, value);
+        let value = BTreeMap::from([(1_u8, None::<f64>), (2, Some(0.5))]);
+        let back: Metered<BTreeMap<u8, Option<f64>>> = decode(&encode(&value)).unwrap();
         assert_eq!(back.0, value);
     }
 }
