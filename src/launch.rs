@@ -145,6 +145,8 @@ pub fn worker(global: &GlobalOptions, args: &WorkerStartArgs) -> ExitCode {
 fn run_worker(global: &GlobalOptions, args: &WorkerStartArgs) -> Result<u8, Error> {
     let dir = absolute(link::server_dir(global).map_err(Error::Client)?);
     let mut options = WorkerOptions::new(dir, crate::VERSION);
+    options.reverse = args.reverse;
+    options.via_ssh = args.via.clone().map(|host| host.0);
     options.cpus.clone_from(&args.cpus);
     options.resources.clone_from(&args.resource);
     options.detect = args.detect_resources;

@@ -4,6 +4,7 @@
 //! <server-dir>/journal/              the event log, over all starts
 //! <server-dir>/001/access.json       one numbered directory a start
 //! <server-dir>/001/alive             the server's sign of life
+//! <server-dir>/001/reverse/          addresses of workers that the server shall dial
 //! <server-dir>/001/server.log        the log of a server in the background
 //! <server-dir>/hq-current -> 001     while a server is active; an absolute path
 //! ```

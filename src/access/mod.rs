@@ -15,6 +15,7 @@ pub mod directory;
 pub mod error;
 mod guard;
 pub mod record;
+pub mod reverse;
 pub mod sealed;
 pub mod sign;
 

@@ -188,6 +188,15 @@ fn remove_quietly(path: &Path) {
     let _ = std::fs::remove_file(path);
 }
 
+/// Bytes that this user may still write to the file system of `path`.
+///
+/// # Errors
+/// What the system says.
+pub fn free_bytes(path: &Path) -> io::Result<u64> {
+    let stats = nix::sys::statvfs::statvfs(path)?;
+    Ok(stats.blocks_available().saturating_mul(stats.fragment_size()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,7 @@
 //! * [`session`]: one task for each connection; heartbeats, framing and crypto stay on the tokio threads.
 //! * [`start`], [`restore`], [`checkpoint`]: how a server begins, what it remembers, and how that stays quick.
 //! * `probe`, `entrance`: whether there is a server already, and where this one is to be found.
+//! * `caller`: dials workers that cannot dial.
 //! * `sign`: the sign of life for workers that hear nothing.
 //! * `dump`: the state as JSON, for who looks for a defect.
 #![forbid(unsafe_code)]
@@ -14,6 +15,7 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice)
 )]
 
+mod caller;
 pub mod checkpoint;
 pub mod commit;
 mod dump;

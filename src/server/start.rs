@@ -4,6 +4,7 @@
 //! server); listen; make the start durable; publish the access file; serve. At the end the access link is withdrawn
 //! first, so that nobody finds a server that is about to go.
 
+use super::caller::Caller;
 use super::checkpoint::Checkpoints;
 use super::commit::Committer;
 use super::entrance::{self, Entrance};
@@ -110,7 +111,7 @@ async fn serve(options: &ServerOptions, ready: impl FnOnce(&ServerView, &Path)) 
         reader: running.reader,
         busy: busy.downgrade(),
     };
-    let serving = start_gates(entrance, &context, &inbox);
+    let serving = start_gates(entrance, &context, &inbox, dir.numbered());
     dir.publish()?;
     ready(&record, dir.root());
 
@@ -189,6 +190,7 @@ fn describe(running: &Running, access: &AccessFile) -> ServerView {
         pid: host::pid(),
         started: Time(clock::wall_us()),
         journal_path: running.journal_path.clone(),
+        now: Time::default(),
     }
 }
 
@@ -207,7 +209,7 @@ fn start_turn(
 }
 
 /// The doors of both ports: one task for each.
-fn start_gates(entrance: Entrance, context: &ClientContext, inbox: &mpsc::Sender<Input>) -> JoinSet<()> {
+fn start_gates(entrance: Entrance, context: &ClientContext, inbox: &mpsc::Sender<Input>, dir: &Path) -> JoinSet<()> {
     let Entrance { clients, workers, access } = entrance;
     let (client, worker) = (access.identity(Role::Client), access.identity(Role::Worker));
     let connections = Arc::new(AtomicU64::new(0));
@@ -226,5 +228,7 @@ fn start_gates(entrance: Entrance, context: &ClientContext, inbox: &mpsc::Sender
             session::worker::serve(peer.connection, peer.address, number, inbox.clone())
         }));
     }
+    let (dir, inbox) = (dir.to_owned(), inbox.clone());
+    serving.spawn(Caller { dir, identity: worker, connections, inbox }.run());
     serving
 }

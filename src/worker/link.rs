@@ -11,6 +11,7 @@ use super::inbox::{Holdings, Inbox, Input};
 use super::lease::{Beats, Lease};
 use super::options::WorkerOptions;
 use super::outbound::{Departure, Outbound};
+use super::route::Route;
 use crate::access::{self, PeerAccess};
 use crate::platform::{clock, random};
 use crate::wire::message::{Empty, Registered, ToServer, ToWorker};
@@ -58,6 +59,7 @@ pub(super) struct Link<'a> {
     pub(super) inbox: Arc<Inbox>,
     pub(super) outbound: Arc<Outbound>,
     pub(super) lease: Arc<Lease>,
+    pub(super) route: Route,
     /// Name of this worker's process; a new one for each number that the server gives it.
     pub(super) token: String,
     /// Uid of the server that knows this worker; empty before.
@@ -107,7 +109,9 @@ impl Link<'_> {
                 Ok((_, Answer::Broken(error))) => log::warn!("Worker registration failed: {error}"),
                 Err(error) if first && (is_final(&error) || Instant::now() >= give_up) => return Err(error),
                 Err(error) => {
-                    if matches!(&error, Error::Dial(error) if error.is_refused()) {
+                    // What refuses at the end of a tunnel is not the server's machine.
+                    let dials = matches!(self.route, Route::Straight);
+                    if dials && matches!(&error, Error::Dial(error) if error.is_refused()) {
                         self.lease.refused();
                     }
                     log::debug!("{error}");
@@ -120,14 +124,13 @@ impl Link<'_> {
         }
     }
 
-    async fn connect_and_register(&self) -> Result<(Connection, Answer), Error> {
+    async fn connect_and_register(&mut self) -> Result<(Connection, Answer), Error> {
         let access = access::load_worker(&self.options.server_dir, &self.options.version).map_err(Error::Access)?;
         let PeerAccess { endpoint, .. } = &access;
         if endpoint.key.is_absent() {
             log::warn!("No worker key: Unauthenticated and unencrypted connection to server");
         }
-        let identity = access.identity(&self.options.version);
-        let connection = wire::dial_any(&endpoint.hosts(), endpoint.port, &identity).await.map_err(Error::Dial)?;
+        let connection = self.route.connect(self.options, &self.token, &access).await?;
         self.register(connection).await
     }
 

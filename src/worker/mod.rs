@@ -27,6 +27,7 @@ mod outbound;
 mod output;
 mod profile;
 mod resources;
+mod route;
 mod sample;
 mod spawn;
 mod start;

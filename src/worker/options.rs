@@ -19,6 +19,10 @@ use std::path::PathBuf;
 pub struct WorkerOptions {
     /// Directory in which the access file is found.
     pub server_dir: PathBuf,
+    /// Whether the server dials the worker.
+    pub reverse: bool,
+    /// Host through which ssh leads to the server.
+    pub via_ssh: Option<String>,
     /// CPUs to offer; none: all that this process may use.
     pub cpus: Option<PoolKind>,
     /// Further resources to offer.
@@ -67,6 +71,8 @@ impl WorkerOptions {
     pub fn new(server_dir: PathBuf, version: &str) -> Self {
         Self {
             server_dir,
+            reverse: false,
+            via_ssh: None,
             cpus: None,
             resources: Vec::new(),
             detect: Detection::ALL,

@@ -19,6 +19,7 @@ use super::outbound::{Departure, Outbound};
 use super::output::Streams;
 use super::profile;
 use super::resources;
+use super::route::Route;
 use super::sample;
 use super::spawn::Launcher;
 use super::temporary::Temporary;
@@ -151,8 +152,18 @@ fn work(
         let server_uid = String::new();
         let lease = Lease::start(Arc::clone(&inbox), options.server_dir.clone());
         let lease = lease.map_err(Error::system("starting a thread"))?;
-        let mut link =
-            Link { options, config, inbox: Arc::clone(&inbox), outbound, lease, token, server_uid, on_registered };
+        let route = Route::new(options)?;
+        let mut link = Link {
+            options,
+            config,
+            inbox: Arc::clone(&inbox),
+            outbound,
+            lease,
+            route,
+            token,
+            server_uid,
+            on_registered,
+        };
         let ended = match signals {
             Ok(()) => link.run().await,
             Err(error) => Err(error),

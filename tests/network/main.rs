@@ -12,4 +12,5 @@ mod freezes;
 mod namespace;
 mod partitions;
 mod proxy;
+mod ways;
 mod witness;

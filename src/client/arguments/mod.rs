@@ -6,6 +6,7 @@
 //! Holds: a value that reaches a command was read by its one parser in `grammar`; an option that is not listed here
 //! is refused with exit code 2.
 
+mod deploy;
 mod global;
 mod job;
 mod journal;
@@ -17,6 +18,7 @@ mod task;
 mod values;
 mod worker;
 
+pub use deploy::DeploySshArgs;
 pub use global::GlobalOptions;
 pub use job::{
     CancelArgs, CatArgs, Channel, JobCommand, JobListArgs, JobSelectorArgs, JobStateWord, SubmitFileArgs, TaskStateWord,

@@ -27,6 +27,10 @@ pub enum ServerCommand {
     Stop,
     /// Show the record of the running server: its uid, host, ports, version, process and journal
     Info,
+    /// Say which of the ways from this machine to the server work, and what is wrong with the others
+    ///
+    /// It ends with 1 if none works.
+    Doctor,
     /// Wait until the server answers
     Wait(ServerWaitArgs),
     /// Write access files with fresh keys, for a server that will be started with `--access-file`

@@ -23,6 +23,8 @@ pub enum Refused {
     OverviewInterval,
     /// It is no address of a network.
     Address,
+    /// It is no way to a server.
+    Way,
 }
 
 impl fmt::Display for Refused {
@@ -30,6 +32,7 @@ impl fmt::Display for Refused {
         match self {
             Self::Empty => f.write_str("the value cannot be empty"),
             Self::Malformed(error) => error.fmt(f),
+            Self::Way => f.write_str("a way has the form ssh:HOST"),
             Self::Address => f.write_str("an address has the form 10.0.0.1 or fd00::1 (with brackets or without)"),
             Self::Heartbeat => write!(
                 f,
@@ -57,6 +60,15 @@ pub struct NonEmpty(pub String);
 /// [`Refused::Empty`].
 pub fn non_empty(text: &str) -> Result<NonEmpty, Refused> {
     if text.is_empty() { Err(Refused::Empty) } else { Ok(NonEmpty(text.to_owned())) }
+}
+
+/// Reads a way through another machine, `ssh:HOST`; gives the host.
+///
+/// # Errors
+/// [`Refused::Way`]; also for what ssh would take for an option.
+pub fn ssh_host(text: &str) -> Result<NonEmpty, Refused> {
+    let host = text.strip_prefix("ssh:").filter(|host| !host.is_empty() && !host.starts_with('-'));
+    host.map(|host| NonEmpty(host.to_owned())).ok_or(Refused::Way)
 }
 
 /// Reads an address of this machine; one of IPv6 may stand in brackets.

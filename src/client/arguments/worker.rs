@@ -27,6 +27,12 @@ pub enum WorkerCommand {
     ///   hq worker start --cpus 8 --idle-timeout 10m
     #[command(verbatim_doc_comment)]
     Start(Box<WorkerStartArgs>),
+    /// Start workers on other machines by ssh, and stay until they have ended
+    ///
+    /// Example:
+    ///   hq worker deploy-ssh hosts.txt --cpus 8
+    #[command(verbatim_doc_comment)]
+    DeploySsh(super::DeploySshArgs),
     /// Stop workers; their running tasks are ended and run again elsewhere
     Stop(WorkerSelectorArgs),
     /// Have workers end without losing work: they get nothing new, and end once what runs there has
@@ -146,6 +152,14 @@ pub struct WorkerListArgs {
 /// Options of `hq worker start`.
 #[derive(Debug, Clone, Args)]
 pub struct WorkerStartArgs {
+    /// Let the server dial this worker, for networks that let connections out of the server's machine only
+    ///
+    /// The address goes through the server directory, which both have to see.
+    #[arg(long, conflicts_with = "via")]
+    pub reverse: bool,
+    /// Reach the server through another machine: `ssh:HOST` uses your ssh, which has to need no password
+    #[arg(long, value_name = "WAY", value_parser = values::ssh_host)]
+    pub via: Option<NonEmpty>,
     /// CPUs to offer: a number, or a pool such as `2x4` (2 NUMA nodes of 4), `[0,2,4]` or `range(4-7)`
     ///
     /// [default: the CPUs that this process may use, grouped by NUMA node]

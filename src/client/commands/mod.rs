@@ -5,7 +5,9 @@
 //! Holds: every command that needs a server connects before it reads anything else.
 
 mod completion;
+mod deploy_ssh;
 mod doc;
+mod doctor;
 mod job_cancel;
 mod job_cat;
 mod job_info;
@@ -87,6 +89,7 @@ fn dispatch(global: &GlobalOptions, command: &Command, console: &mut Console) ->
             TaskCommand::Info(args) => task::info(&mut Link::open(global)?, args, console),
         },
         Command::Worker(group) => match &group.command {
+            WorkerCommand::DeploySsh(args) => deploy_ssh::run(global, args),
             WorkerCommand::Stop(args) => worker::stop(&mut Link::open(global)?, args),
             WorkerCommand::Drain(args) => worker::drain(&mut Link::open(global)?, args),
             WorkerCommand::List(args) => worker::list(&mut Link::open(global)?, args, console),
@@ -98,6 +101,7 @@ fn dispatch(global: &GlobalOptions, command: &Command, console: &mut Console) ->
         Command::Server(group) => match &group.command {
             ServerCommand::Stop => server::stop(&mut Link::open(global)?),
             ServerCommand::Info => server::info(&mut Link::open(global)?, console),
+            ServerCommand::Doctor => doctor::run(global, console),
             ServerCommand::Wait(args) => server::wait(global, args),
             ServerCommand::GenerateAccess(args) => server::generate_access(args),
             ServerCommand::DebugDump(args) => server::debug_dump(&mut Link::open(global)?, args),

@@ -61,6 +61,7 @@ mod tests {
             pid: 17,
             started: Time(1_893_553_445_250_000),
             journal_path: None,
+            now: Time::default(),
         };
         let expected = "\
 +--------------+-------------------------+

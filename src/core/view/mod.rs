@@ -250,6 +250,8 @@ int_struct! {
         7 => pub started: Time,
         /// Journal as given; none without one.
         8 => pub journal_path: Option<String>,
+        /// The server's time when it said this.
+        9 => pub now: Time,
     }
 }
 

@@ -2,10 +2,12 @@
 //!
 //! The server's record and the history of the journal are answered here, since neither needs the machine.
 
+use crate::platform::clock;
 use crate::server::turn::{ClientSender, Input};
 use crate::wire::message::{HistoryRecord, HistoryRequest, Request, Response};
 use crate::wire::{Connection, Receiver, Sender};
 use hq_core::limits;
+use hq_core::time::Time;
 use hq_core::view::ServerView;
 use hq_journal::Reader;
 use serde_bytes::ByteBuf;
@@ -36,7 +38,9 @@ pub async fn serve(connection: Connection, context: ClientContext) {
         let Some(_busy) = context.busy.upgrade() else { return };
         let answered = match request {
             Request::ServerInfo(_) => {
-                sender.send(&Response::Server((*context.record).clone())).await.map_err(|_| Ended)
+                let now = Time(clock::wall_us());
+                let record = ServerView { now, ..(*context.record).clone() };
+                sender.send(&Response::Server(record)).await.map_err(|_| Ended)
             }
             Request::History(request) => history(&mut sender, &context, request).await,
             request => ask(&mut receiver, &mut sender, &context, request).await,
