@@ -83,8 +83,9 @@ fn remote_words(global: &GlobalOptions, args: &DeploySshArgs) -> Result<Vec<Stri
     };
     let mut words = vec![path(program)?, "worker".to_owned(), "start".to_owned()];
     words.extend(without_server_dir(&args.worker_args));
-    // Given behind the host file it counts more than before it, as everywhere.
-    let chosen = GlobalOptions { server_dir: cli.global.server_dir.or(global.server_dir.clone()), ..global.clone() };
+    // Given among the words it counts more than what was given before them, or by the environment.
+    let among = without_server_dir(&args.worker_args).len() < args.worker_args.len();
+    let chosen = if among { cli.global } else { global.clone() };
     if chosen.server_dir.is_some() {
         words.extend(["--server-dir".to_owned(), path(link::server_dir(&chosen)?)?]);
     }
