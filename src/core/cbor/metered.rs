@@ -277,8 +277,8 @@ mod tests {
 
     #[test]
     fn values_are_what_they_are_without() {
-        let value = (Some(7_u8), "text".to_owned(), vec![(1_i64, true)]);
-        let back: Metered<(Option<u8>, String, Vec<(i64, bool)>)> = decode(&encode(&value)).unwrap();
+        let value = (Some(7_u8), "text".to_owned(), true);
+        let back: Metered<(Option<u8>, String, bool)> = decode(&encode(&value)).unwrap();
         assert_eq!(back.0, value);
         let value = BTreeMap::from([(1_u8, None::<f64>), (2, Some(0.5))]);
         let back: Metered<BTreeMap<u8, Option<f64>>> = decode(&encode(&value)).unwrap();
