@@ -54,17 +54,17 @@ const CUT_ERROR_CHARS: usize = 48;
 
 /// See the module.
 pub(super) struct Link<'a> {
-    pub(super) options: &'a WorkerOptions,
-    pub(super) config: WorkerConfig,
-    pub(super) inbox: Arc<Inbox>,
-    pub(super) outbound: Arc<Outbound>,
-    pub(super) lease: Arc<Lease>,
-    pub(super) route: Route,
+    options: &'a WorkerOptions,
+    config: WorkerConfig,
+    inbox: Arc<Inbox>,
+    outbound: Arc<Outbound>,
+    lease: Arc<Lease>,
+    route: Route,
     /// Name of this worker's process; a new one for each number that the server gives it.
-    pub(super) token: String,
+    token: String,
     /// Uid of the server that knows this worker; empty before.
-    pub(super) server_uid: String,
-    pub(super) on_registered: &'a dyn Fn(&WorkerView),
+    server_uid: String,
+    on_registered: &'a dyn Fn(&WorkerView),
 }
 
 /// What became of a try to register.
@@ -72,6 +72,25 @@ enum Answer {
     Registered(Registered),
     Refused(String),
     Broken(wire::Error),
+}
+
+impl<'a> Link<'a> {
+    /// A link that has not begun; within the runtime.
+    ///
+    /// # Errors
+    /// [`Error::System`] without randomness, threads or a port.
+    pub(super) fn new(
+        options: &'a WorkerOptions,
+        config: WorkerConfig,
+        inbox: Arc<Inbox>,
+        outbound: Arc<Outbound>,
+        on_registered: &'a dyn Fn(&WorkerView),
+    ) -> Result<Self, Error> {
+        let lease = Lease::start(Arc::clone(&inbox), options.server_dir.clone());
+        let lease = lease.map_err(Error::system("starting a thread"))?;
+        let (route, token, server_uid) = (Route::new(options)?, new_token()?, String::new());
+        Ok(Self { options, config, inbox, outbound, lease, route, token, server_uid, on_registered })
+    }
 }
 
 impl Link<'_> {
@@ -366,7 +385,7 @@ impl Pace {
 }
 
 /// A random name for a worker's process.
-pub(super) fn new_token() -> Result<String, Error> {
+fn new_token() -> Result<String, Error> {
     let failed = |error| Error::System { doing: "choosing a name", source: std::io::Error::other(error) };
     random::alphanumeric(16).map_err(failed)
 }

@@ -10,8 +10,7 @@ use super::control;
 use super::desk::Desk;
 use super::error::Error;
 use super::inbox::{Inbox, Input};
-use super::lease::Lease;
-use super::link::{self, Link};
+use super::link::Link;
 use super::local::WorkDir;
 use super::memory::MemoryWatch;
 use super::options::WorkerOptions;
@@ -19,7 +18,6 @@ use super::outbound::{Departure, Outbound};
 use super::output::Streams;
 use super::profile;
 use super::resources;
-use super::route::Route;
 use super::sample;
 use super::spawn::Launcher;
 use super::temporary::Temporary;
@@ -148,22 +146,7 @@ fn work(
     runtime.block_on(async {
         let signals = listen(Arc::clone(&inbox));
         open_control(pipes, temporary, &outbound);
-        let token = link::new_token()?;
-        let server_uid = String::new();
-        let lease = Lease::start(Arc::clone(&inbox), options.server_dir.clone());
-        let lease = lease.map_err(Error::system("starting a thread"))?;
-        let route = Route::new(options)?;
-        let mut link = Link {
-            options,
-            config,
-            inbox: Arc::clone(&inbox),
-            outbound,
-            lease,
-            route,
-            token,
-            server_uid,
-            on_registered,
-        };
+        let mut link = Link::new(options, config, Arc::clone(&inbox), outbound, on_registered)?;
         let ended = match signals {
             Ok(()) => link.run().await,
             Err(error) => Err(error),
