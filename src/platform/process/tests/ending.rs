@@ -94,10 +94,12 @@ fn who_has_time_to_end_uses_it() {
     become_subreaper().unwrap();
     let dir = tempfile::tempdir().unwrap();
     // The leader dies of the signal at once; its child has something to finish.
-    let script = "(trap '' INT; while ! test -e go; do sleep 0.01; done; echo done > left) & echo $$ >> $PIDS; wait";
+    // In a subshell `$$` is the number of the leader as well.
+    let script = "(trap '' INT; echo $$ >> $PIDS; while ! test -e go; do sleep 0.01; done; echo done > left) & \
+                  echo $$ >> $PIDS; wait";
     let (family, file) = family(dir.path(), script);
     let (spawned, receiver) = start(&family);
-    let leader = read_pids(&file, 1)[0];
+    let leader = read_pids(&file, 2)[0];
     spawned.child.end(DEADLINE * 10);
     wait_until("the leader ends", || is_dead(leader));
     assert_eq!(receiver.recv_timeout(SHORT), Err(std::sync::mpsc::RecvTimeoutError::Timeout));
