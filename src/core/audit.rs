@@ -5,6 +5,7 @@
 use crate::id::{TaskRef, WorkerId};
 use crate::state::State;
 use crate::state::classes::ResourceIndex;
+use crate::state::open::SHOWN_RESOURCES_MAX;
 use crate::state::ready::Run;
 use crate::state::tasks::Place;
 use crate::state::workers::Worker;
@@ -115,10 +116,16 @@ fn lying_ahead(state: &State) -> usize {
 
 /// The numbers of resources depend on the order in which names were met, so each worker is compared by name.
 fn audit_open(state: &State, rebuilt: &State) -> Result<(), String> {
+    // Which ones are shown depends on that order as well.
+    let count = state.classes.resource_count().max(rebuilt.classes.resource_count());
+    if count > SHOWN_RESOURCES_MAX {
+        return Ok(());
+    }
     let shown = |state: &State, id: WorkerId| -> BTreeMap<String, (u64, bool)> {
+        let Some(worker) = state.workers.get(&id) else { return BTreeMap::new() };
         let resources = (0..state.classes.resource_count()).map(ResourceIndex);
-        let free =
-            resources.map(|index| (state.classes.resource_name(index).to_owned(), state.open_workers.free(id, index)));
+        let free = resources
+            .map(|index| (state.classes.resource_name(index).to_owned(), state.open_workers.free(worker, index)));
         free.filter(|(_, (parts, _))| *parts > 0).collect()
     };
     for id in state.workers.keys() {

@@ -23,7 +23,7 @@ use crate::state::State;
 use crate::state::workers::Link;
 use crate::task::SubmitRequest;
 use crate::time::{Span, Time};
-use crate::view::TaskState;
+use crate::view::{TaskExplanation, TaskState};
 use crate::worker::LostReason;
 use placing::Memory;
 use serde_bytes::ByteBuf;
@@ -40,6 +40,8 @@ pub struct Machine {
     asked_back: BTreeSet<Attempt>,
     witnessed: time::Witnessed,
     placed: Memory,
+    /// Whether something has happened since the last placing that could let it find more.
+    stirred: bool,
 }
 
 /// Collects what one command leads to.
@@ -54,7 +56,7 @@ struct Turn<'a> {
 impl Machine {
     /// A machine that goes on from a state (of a checkpoint, say).
     pub fn new(state: State) -> Self {
-        Self { state, ..Self::default() }
+        Self { state, stirred: true, ..Self::default() }
     }
 
     /// The state, for reading.
@@ -65,6 +67,14 @@ impl Machine {
     /// Applies an event of the journal.
     pub fn replay(&mut self, stamped: &Stamped) {
         self.state.apply(stamped);
+    }
+
+    /// Why a task waits, or where it is.
+    ///
+    /// # Errors
+    /// A sentence for the user when there is no such task, or it has ended.
+    pub fn explain(&self, now: Time, task: TaskRef) -> Result<TaskExplanation, String> {
+        place::explain(&self.state, now, task)
     }
 
     /// Carries out a command.
@@ -125,6 +135,7 @@ impl Machine {
 
 impl Turn<'_> {
     fn emit(&mut self, event: Event) {
+        self.machine.stirred |= placing::matters(self.state(), &event);
         let stamped = Stamped { at: self.now, event };
         self.machine.state.apply(&stamped);
         self.output.events.push(stamped);

@@ -5,10 +5,13 @@
 
 use super::{Machine, Turn};
 use crate::command::{Effect, Output};
-use crate::id::WorkerId;
+use crate::event::Event;
+use crate::id::{TaskId, WorkerId};
 use crate::limits;
 use crate::place::{self, Band, Draft};
+use crate::state::State;
 use crate::state::ready::Level;
+use crate::state::tasks::Place;
 use crate::time::Time;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -44,11 +47,14 @@ struct Placing<'t, 'm> {
 impl Machine {
     /// Places what is ready. Also says whether a place after this one would find more to do.
     pub fn place(&mut self, now: Time) -> (Output, bool) {
-        if self.is_settling(now) || (self.state.ready.is_empty() && self.state.lookahead.holders().is_empty()) {
+        if self.is_settling(now) || !self.stirred {
+            return (Output::default(), false);
+        }
+        if self.state.ready.is_empty() && self.state.lookahead.holders().is_empty() {
+            self.stirred = false;
             return (Output::default(), false);
         }
         let walk = place::walk(&self.state, self.placed.cursor);
-        self.placed.cursor = walk.next;
         if walk.next.is_none() {
             let with_gangs = |priority: &i64| walk.bands.iter().any(|b| b.priority == *priority && !b.gangs.is_empty());
             self.placed.served.retain(|priority, _| with_gangs(priority));
@@ -71,9 +77,33 @@ impl Machine {
         if placing.budget > 0 {
             placing.look_ahead();
         }
-        let more = placing.budget == 0 || walk.next.is_some();
+        let is_spent = placing.budget == 0;
+        let more = is_spent || walk.next.is_some();
+        // What was not reached is looked at again; something was placed, so this comes to an end.
+        if !is_spent {
+            turn.machine.placed.cursor = walk.next;
+        }
+        // Who is hungry and was not looked at is looked at in the next turn, which need not be at once.
+        let hungry = turn.machine.state.lookahead.hungry().len();
+        turn.machine.stirred = more || hungry > limits::TURN_HUNGRY_WORKERS_MAX;
         (turn.output, more)
     }
+}
+
+/// Whether an event could let placing find more. Half of all events are starts of tasks that hold their resources
+/// already. The passing of time alone never does: lives only become shorter.
+pub(super) fn matters(state: &State, event: &Event) -> bool {
+    let started = match event {
+        Event::TasksStarted(started) => started,
+        Event::WorkerOverview(_) | Event::JobCompleted(_) => return false,
+        _ => return true,
+    };
+    let Some(job) = state.job(started.job) else { return false };
+    let holds = |task: &TaskId| {
+        let place = job.tasks.live.get(task).map(|live| live.place);
+        matches!(place, Some(Place::Assigned { ahead: false, variant, .. }) if variant == started.variant)
+    };
+    !started.tasks.iter().all(holds)
 }
 
 impl Placing<'_, '_> {

@@ -2,6 +2,7 @@
 //! consistent and equal to its replay.
 
 mod drains;
+mod explains;
 mod gangs;
 mod histories;
 mod leases;

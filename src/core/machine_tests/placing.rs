@@ -310,3 +310,28 @@ fn what_cannot_run_anywhere_holds_up_nobody() {
     let low = scene.submit(array(IdSet::range(0, 9), 1, -5));
     assert_eq!(count(&scene, low), 4);
 }
+
+#[test]
+fn resources_beyond_those_of_the_index_are_placed_as_well() {
+    let mut scene = Scene::new();
+    let names: Vec<String> = (0..40).map(|number| format!("r{number}")).collect();
+    let pools: Vec<(&str, u32)> = names.iter().map(|name| (name.as_str(), 2)).chain([("cpus", 4)]).collect();
+    scene.connect_with(with(&pools));
+    let tasks = job(&mut scene, 4, vec![form(&[("cpus", 1.0), ("r39", 1.0)])], 0);
+    assert_eq!(count(&scene, tasks), 2);
+    let all = job(&mut scene, 2, vec![form(&[("cpus", 1.0), ("r38", 0.0)])], 0);
+    assert_eq!(count(&scene, all), 1);
+}
+
+#[test]
+fn more_tasks_than_one_turn_places_follow_at_once() {
+    let mut scene = Scene::new();
+    for number in 0..1_200u32 {
+        scene.submit_quietly(array(IdSet::range(0, 0), 20_000 + number, 9));
+    }
+    for priority in [0, -1] {
+        scene.submit_quietly(array(IdSet::range(0, 5_999), 1, priority));
+    }
+    scene.connect(12_000);
+    assert_eq!(scene.held.values().map(Vec::len).sum::<usize>(), 12_000);
+}

@@ -70,7 +70,7 @@ fn fill(
     for (queue, level) in levels.iter().enumerate() {
         let Some(class) = state.classes.get(level.class) else { continue };
         for (variant, form) in (0u32..).zip(&class.variants) {
-            let seen = |resource| open.free(worker.id, resource);
+            let seen = |resource| open.free(worker, resource);
             if worker.is_eligible(form, now)
                 && !worker.is_blocked(level.class, variant)
                 && let Some(needs) = needs(state, worker, form, seen, &mut bin)

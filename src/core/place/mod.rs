@@ -7,6 +7,7 @@
 //! remains follows in the next turn.
 
 mod ahead;
+mod explain;
 mod fit;
 mod gang;
 mod order;
@@ -14,6 +15,7 @@ mod pattern;
 mod reserve;
 
 pub use ahead::{Rest, Retraction, ahead, retractions};
+pub use explain::explain;
 pub use fit::{Assign, fit, fit_demanding};
 pub use gang::fit_gang;
 pub use order::{Band, Walk, walk};

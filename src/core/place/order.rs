@@ -35,7 +35,8 @@ pub fn walk(state: &State, cursor: Option<Level>) -> Walk {
         (None, last) => last.copied(),
         (cursor, None) => cursor,
     };
-    let mut rest = state.ready.levels_from(after).filter(|level| !levels.contains(level));
+    let last = levels.last().copied();
+    let mut rest = state.ready.levels_from(after).filter(|level| Some(*level) != last);
     let further: Vec<Level> = rest.by_ref().take(limits::TURN_LEVELS_MAX).collect();
     let next = rest.next();
     levels.extend(further);

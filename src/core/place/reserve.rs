@@ -85,7 +85,7 @@ impl Draft {
         let forms = forms.map(|variant| {
             let needs = needs(worker, variant);
             let lacks = needs.iter().map(|(resource, parts)| {
-                let free = self.open.free(worker.id, *resource).0;
+                let free = self.open.free(worker, *resource).0;
                 u64::try_from(*parts).unwrap_or(u64::MAX).saturating_sub(free)
             });
             let most = needs.iter().map(|(resource, parts)| {

@@ -136,10 +136,13 @@ impl State {
 
     /// Keeps the indices of workers that can take something.
     pub(crate) fn refresh_open(&mut self, worker: WorkerId) {
-        match self.workers.get(&worker) {
+        match self.workers.get_mut(&worker) {
             Some(worker) => {
                 self.open_workers.refresh(worker);
-                self.groups.refresh(worker);
+                if worker.listed != Some(worker.is_vacant()) {
+                    worker.listed = Some(worker.is_vacant());
+                    self.groups.refresh(worker);
+                }
                 self.lookahead.refresh(worker);
                 if worker.config.min_utilization_parts > 0 && worker.accepts() {
                     self.demanding.insert(worker.id);

@@ -13,6 +13,8 @@ use crate::id::WorkerId;
 use crate::time::Time;
 use std::collections::BTreeSet;
 
+/// Resources that rows have, those that were met first. Of others it is not known here what is free.
+pub const SHOWN_RESOURCES_MAX: usize = 32;
 /// Values of a row beside those of the resources: when the worker ends.
 const OWN_COLUMNS: usize = 1;
 /// Values for each resource: what is free, the same if nothing of it is taken, and what there is in all.
@@ -59,8 +61,9 @@ impl OpenWorkers {
 
     /// The leaf of a worker; none for one that is not there and need not be.
     fn leaf(&mut self, worker: &Worker, is_open: bool) -> Option<usize> {
-        if self.resources < worker.resources() {
-            self.build(worker.resources(), None);
+        let resources = worker.resources().min(SHOWN_RESOURCES_MAX);
+        if self.resources < resources {
+            self.build(resources, None);
         }
         match self.leaves.binary_search(&worker.id) {
             Ok(leaf) => {
@@ -162,7 +165,8 @@ impl OpenWorkers {
         self.row(1).get(OWN_COLUMNS + resource.0 * RESOURCE_COLUMNS + 2).copied().unwrap_or(0)
     }
 
-    /// The first worker, from `from` on and ascending, that can start a task of one of the variants at `now`.
+    /// The first worker, from `from` on and ascending, that can start a task of one of the variants at `now`, as far as
+    /// is shown here.
     pub fn first(&self, variants: &[ClassVariant], from: WorkerId, now: Time) -> Option<WorkerId> {
         let start = self.leaves.partition_point(|id| *id < from);
         let firsts = variants.iter().filter(|variant| variant.nodes == 0).filter_map(|variant| {
@@ -202,7 +206,7 @@ impl OpenWorkers {
         let ends = row.first().copied().unwrap_or(0);
         let lives = variant.min_time_us == 0 || ends.saturating_sub(now.0) >= variant.min_time_us;
         lives
-            && variant.needs.iter().all(|(resource, need)| {
+            && variant.needs.iter().filter(|(resource, _)| resource.0 < SHOWN_RESOURCES_MAX).all(|(resource, need)| {
                 let column = OWN_COLUMNS + resource.0 * RESOURCE_COLUMNS;
                 match need {
                     Need::Parts(parts) => row.get(column).is_some_and(|free| free >= parts),
@@ -211,9 +215,14 @@ impl OpenWorkers {
             })
     }
 
-    /// What a worker shows as free of a resource, in parts, and whether that is all there is.
-    pub fn free(&self, worker: WorkerId, resource: ResourceIndex) -> (u64, bool) {
-        let Ok(leaf) = self.leaves.binary_search(&worker) else { return (0, false) };
+    /// What a worker shows as free of a resource, in parts, and whether that is all there is; what is not shown is what
+    /// it has.
+    pub fn free(&self, worker: &Worker, resource: ResourceIndex) -> (u64, bool) {
+        if resource.0 >= SHOWN_RESOURCES_MAX {
+            let free = u64::try_from(worker.free(resource)).unwrap_or(0);
+            return (free, free > 0 && free == worker.capacity(resource));
+        }
+        let Ok(leaf) = self.leaves.binary_search(&worker.id) else { return (0, false) };
         let row = self.row(self.room + leaf);
         let column = OWN_COLUMNS + resource.0 * RESOURCE_COLUMNS;
         let value = |at: usize| row.get(at).copied().unwrap_or(0);

@@ -60,6 +60,8 @@ pub struct Worker {
     pub mean_run_us: Option<u64>,
     capacity: Vec<u64>,
     free: Vec<i64>,
+    /// Whether its group lists it as vacant; none before it is listed.
+    pub(super) listed: Option<bool>,
     /// Tasks that hold resources, by class; few classes run on one worker at a time.
     in_use: Vec<(ClassId, u32)>,
 }
@@ -111,6 +113,7 @@ impl Worker {
             mean_run_us: None,
             capacity,
             free,
+            listed: None,
             in_use: Vec::new(),
         }
     }

@@ -4,6 +4,11 @@
 //! A view is computed from the state by [`build`] and carries no decisions; it derives serde because it travels.
 
 mod build;
+mod explain;
+
+pub use explain::{
+    ExplainedItem, ExplainedNodes, ExplainedResource, ExplainedTime, ExplainedVariant, ExplainedWorker, TaskExplanation,
+};
 
 use crate::id::{AttemptId, JobId, TaskId, TaskRef, WorkerId};
 use crate::task::SubmitDesc;
