@@ -2,11 +2,11 @@
 
 use super::dump;
 use crate::wire::message::{
-    DrainRequest, JobCancelResult, Request, Response, Selector, SelectorKind, TaskPageRequest, WorkerStopResult,
-    WorkerStopStatus,
+    DrainRequest, ExplainRequest, JobCancelResult, Request, Response, Selector, SelectorKind, TaskPageRequest,
+    WorkerStopResult, WorkerStopStatus,
 };
 use hq_core::command::{Command, Reply, WorkerStop};
-use hq_core::id::{JobId, WorkerId};
+use hq_core::id::{JobId, TaskRef, WorkerId};
 use hq_core::idset::IdSet;
 use hq_core::limits;
 use hq_core::state::State;
@@ -25,6 +25,8 @@ pub enum Plan {
     Command(Command),
     /// Wait for these jobs; with progress or without.
     Watch(Vec<JobId>, bool),
+    /// Explain a task, as placing sees it.
+    Explain(TaskRef),
     /// End the server.
     Stop,
     /// Not for the turn: the session answers it itself.
@@ -41,6 +43,7 @@ pub fn plan(state: &State, request: Request) -> Plan {
         Request::Cancel(request) => cancel(state, &request.selector, request.reason),
         Request::Wait(selector) => watch(state, &selector, false),
         Request::Progress(selector) => watch(state, &selector, true),
+        Request::Explain(request) => explain(state, &request),
         Request::Workers(selector) => Plan::Answer(workers(state, &selector)),
         Request::StopWorkers(selector) => ordered(state, &selector, |workers| Command::StopWorkers { workers }),
         Request::DrainWorkers(DrainRequest { selector, timeout }) => {
@@ -146,6 +149,16 @@ fn cancel(state: &State, selector: &Selector, reason: Option<String>) -> Plan {
     let unfinished = |state| matches!(state, JobState::Waiting | JobState::Running);
     match jobs(state, selector, unfinished) {
         Ok(jobs) => Plan::Command(Command::Cancel { jobs, reason }),
+        Err(reason) => Plan::Answer(Response::Refused(reason)),
+    }
+}
+
+fn explain(state: &State, request: &ExplainRequest) -> Plan {
+    match jobs(state, &request.job, |_| false) {
+        Ok(jobs) => match jobs.as_slice() {
+            [job] => Plan::Explain(TaskRef { job: *job, task: request.task }),
+            _ => Plan::Answer(Response::Refused("Job not found".to_owned())),
+        },
         Err(reason) => Plan::Answer(Response::Refused(reason)),
     }
 }

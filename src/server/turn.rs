@@ -267,6 +267,10 @@ impl Turn {
                 self.watchers.add(self.machine.state(), jobs, progress, to, &mut self.group.releases);
                 return;
             }
+            Plan::Explain(task) => match self.machine.explain(self.now, task) {
+                Ok(explanation) => Response::Explained(explanation),
+                Err(reason) => Response::Refused(reason),
+            },
             Plan::Stop => {
                 self.stop();
                 Response::Stopping(Empty {})

@@ -9,7 +9,9 @@ use hq_core::idset::IdSet;
 use hq_core::overview::HardwareUse;
 use hq_core::task::SubmitRequest;
 use hq_core::time::Span;
-use hq_core::view::{JobDetail, JobSummary, ProgressView, ServerView, TaskPage, TaskState, WorkerView};
+use hq_core::view::{
+    JobDetail, JobSummary, ProgressView, ServerView, TaskExplanation, TaskPage, TaskState, WorkerView,
+};
 use hq_core::{int_choice, int_enum, int_struct};
 use serde_bytes::ByteBuf;
 
@@ -77,6 +79,16 @@ int_struct! {
 }
 
 int_struct! {
+    /// Asks why a task waits.
+    pub struct ExplainRequest {
+        /// The job: the last one, or one id.
+        0 => pub job: Selector,
+        /// The task.
+        1 => pub task: TaskId,
+    }
+}
+
+int_struct! {
     /// Asks for the events of the journal from a sequence number on.
     pub struct HistoryRequest {
         /// First sequence number wanted.
@@ -101,6 +113,8 @@ int_enum! {
         6 => Wait(Selector),
         /// Answered with [`Response::Progress`] at every change, and [`Response::Waited`] at the end.
         7 => Progress(Selector),
+        /// Why a task waits: [`Response::Explained`].
+        8 => Explain(ExplainRequest),
         /// Workers, ended ones included: [`Response::Workers`].
         10 => Workers(Selector),
         /// Stop workers: [`Response::WorkersStopped`].
@@ -189,6 +203,8 @@ int_enum! {
         6 => Waited(Empty),
         /// A change.
         7 => Progress(ProgressView),
+        /// The explanation.
+        8 => Explained(TaskExplanation),
         /// Ascending by id; ids without a worker are in the second element.
         10 => Workers((Vec<WorkerView>, Vec<WorkerId>)),
         /// Ascending by id.

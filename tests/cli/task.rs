@@ -56,3 +56,29 @@ fn details() {
     assert_eq!(done.cell("Stdout"), format!("{}/job-1/0.stdout", work.display()));
     assert_eq!(cluster.json(&["task", "info", "1", "0"])[0]["error"], "Program terminated with exit code 7.");
 }
+
+#[test]
+fn why_a_task_waits() {
+    let mut cluster = Cluster::start();
+    cluster.submit(&["--cpus=2", "--", "sleep", "1000"]);
+    let done = cluster.hq(&["task", "explain", "1", "0"]).ok();
+    let text = "Task 1@0 is ready to run because it has no dependencies.\nThere is no worker where the task can run.\n";
+    assert_eq!(done.stdout, text);
+    cluster.start_worker_with(&["--cpus=2"]);
+    cluster.submit(&["--cpus=2", "--", "true"]);
+    cluster.wait_job(1, "RUNNING");
+    let done = cluster.hq(&["task", "explain", "last", "0"]).ok().prints("The task can run on 1 worker: 1\n");
+    let done = done.prints("| Worker Id | Runnable | Variant | Type | Provides | Request |");
+    let done = done.prints("| 1         | Yes      | 0       | cpus | 2        | 2       |");
+    done.prints("It does not start on worker 1 now: 0 of 2 cpus are free, 2 needed.\n");
+    let value = cluster.json(&["task", "explain", "2", "0"]);
+    assert_eq!(value["task_id"], json!({"job_id": 2, "job_task_id": 0}));
+    assert_eq!((&value["explanation"]["n_task_deps"], &value["explanation"]["n_waiting_deps"]), (&json!(0), &json!(0)));
+    let item = json!([[{"Resources": {"resource": "cpus", "request_amount": 20_000, "worker_amount": 20_000}}]]);
+    assert_eq!(value["explanation"]["workers"][0]["variants"], item);
+    assert_eq!(cluster.hq(&["--output-mode=quiet", "task", "explain", "2", "0"]).ok().stdout, "");
+    cluster.hq(&["task", "explain", "9", "0"]).code(1).says("Error: Job not found");
+    cluster.hq(&["task", "explain", "2", "7"]).code(1).says("Error: Task not found");
+    cluster.hq(&["job", "cancel", "2"]).ok();
+    cluster.hq(&["task", "explain", "2", "0"]).code(1).says("only for tasks that are WAITING or RUNNING");
+}

@@ -24,7 +24,7 @@ use hq_core::task::{CrashLimit, Dependency, SubmitRequest};
 use hq_core::time::{Span, Time};
 use hq_core::worker::LostReason;
 use hyperqueue::server::requests::{self, Plan};
-use hyperqueue::wire::message::{CancelRequest, Empty, Request, TaskPageRequest, ToServer};
+use hyperqueue::wire::message::{CancelRequest, Empty, Request, Response, TaskPageRequest, ToServer};
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -120,6 +120,10 @@ impl Server {
             Plan::Answer(response) => response,
             Plan::Command(command) => requests::response(self.command(command)),
             Plan::Watch(jobs, _) => return format!("watches {}", jobs.len().min(2)),
+            Plan::Explain(task) => match self.machine.explain(self.now, task) {
+                Ok(explanation) => Response::Explained(explanation),
+                Err(reason) => Response::Refused(reason),
+            },
             Plan::Stop => return "stops".to_owned(),
             Plan::Session => return "is for the session".to_owned(),
         };

@@ -18,6 +18,8 @@ pub enum TaskCommand {
     List(TaskListArgs),
     /// Show tasks in detail
     Info(TaskInfoArgs),
+    /// Say why a task waits
+    Explain(TaskExplainArgs),
     /// Within a task: say something to whoever listens to its job
     Notify(TaskNotifyArgs),
 }
@@ -59,4 +61,15 @@ pub struct TaskInfoArgs {
     /// Show error texts in full
     #[arg(short, long)]
     pub verbose: bool,
+}
+
+/// Options of `hq task explain`.
+#[derive(Debug, Clone, Args)]
+pub struct TaskExplainArgs {
+    /// Job: `last` or an id
+    #[arg(value_name = "JOB", value_parser = selector::parse_last_or_id)]
+    pub job: LastOrId,
+    /// Task: its number
+    #[arg(value_name = "TASK")]
+    pub task: u32,
 }

@@ -132,7 +132,6 @@ fn what_does_not_exist_is_unknown() {
         &["alloc"],
         &["job", "timeline"],
         &["job", "open"],
-        &["task", "explain", "1", "0"],
         &["worker", "address", "last"],
         &["server", "restart"],
         &["journal", "prune"],

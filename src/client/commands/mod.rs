@@ -87,6 +87,7 @@ fn dispatch(global: &GlobalOptions, command: &Command, console: &mut Console) ->
             TaskCommand::List(args) => task::list(&mut Link::open(global)?, args, console),
             TaskCommand::Notify(args) => notify::run(args),
             TaskCommand::Info(args) => task::info(&mut Link::open(global)?, args, console),
+            TaskCommand::Explain(args) => task::explain(&mut Link::open(global)?, args, console),
         },
         Command::Worker(group) => match &group.command {
             WorkerCommand::DeploySsh(args) => deploy_ssh::run(global, args),

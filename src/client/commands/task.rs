@@ -1,18 +1,20 @@
-//! `hq task list` and `hq task info`: tasks of jobs.
+//! `hq task list`, `hq task info` and `hq task explain`: tasks of jobs.
 //!
-//! Both fetch tasks page by page and show host names, which come with the pages.
+//! The first two fetch tasks page by page and show host names, which come with the pages.
 //!
 //! Holds: jobs in the order of the selector sorted by id, tasks ascending; what is missing is a log line.
 
-use crate::client::arguments::{TaskInfoArgs, TaskListArgs};
+use crate::client::arguments::{TaskExplainArgs, TaskInfoArgs, TaskListArgs};
 use crate::client::commands::now;
 use crate::client::console::Console;
 use crate::client::error::Error;
 use crate::client::link::{Link, selector};
 use crate::client::render::OutputMode;
+use crate::client::render::explain;
 use crate::client::render::json::Tree;
 use crate::client::render::task::{self, Hostnames};
 use crate::grammar::selector::{LastOrId, LastOrIds};
+use crate::wire::message::{ExplainRequest, Request, Response};
 use hq_core::id::TaskId;
 use hq_core::idset::IdSet;
 use hq_core::view::{JobDetail, TaskState, TaskView};
@@ -94,6 +96,26 @@ pub fn info(link: &mut Link, args: &TaskInfoArgs, console: &mut Console) -> Resu
         log::warn!("Task {id} not found");
     }
     notice(is_cut, console)
+}
+
+/// Runs `hq task explain`.
+///
+/// # Errors
+/// See [`Error`].
+pub fn explain(link: &mut Link, args: &TaskExplainArgs, console: &mut Console) -> Result<(), Error> {
+    let job = match args.job {
+        LastOrId::Last => LastOrIds::Last,
+        LastOrId::Id(id) => LastOrIds::Ids(IdSet::single(id)),
+    };
+    let request = ExplainRequest { job: selector(job), task: TaskId(args.task) };
+    let Response::Explained(explanation) = link.ask(&Request::Explain(request))? else {
+        return Err(Error::Unexpected);
+    };
+    match console.mode() {
+        OutputMode::Cli => console.text(&explain::text(&explanation, console.palette())),
+        OutputMode::Json => console.json(&explain::to_json(&explanation)),
+        OutputMode::Quiet => Ok(()),
+    }
 }
 
 fn fetch(

@@ -15,6 +15,7 @@ pub mod description;
 pub mod error;
 pub mod escape;
 pub mod event_json;
+pub mod explain;
 pub mod hardware;
 pub mod job;
 pub mod json;
