@@ -29,8 +29,9 @@ const REFUSED_SPAN: Duration = Duration::from_secs(6);
 enum Evidence {
     /// It has shown that it lives.
     Alive,
-    /// It is dead, or shows nothing and therefore takes nothing back.
-    Dead,
+    /// It was dead at this time, or showed nothing and therefore takes nothing back: a server that shows itself later
+    /// waits for a lease from then on.
+    Dead(Duration),
     /// Neither.
     None,
 }
@@ -83,10 +84,9 @@ impl Watch {
         }
         let fresh = within(self.looked, stale / 2);
         let stands = self.sign.as_ref().is_some_and(|(_, since)| now.saturating_sub(*since) >= stale);
-        if (fresh && (stands || (self.ever && self.gone))) || within(refused, REFUSED_SPAN) {
-            return Evidence::Dead;
-        }
-        Evidence::None
+        let by_sign = self.looked.filter(|_| fresh && (stands || (self.ever && self.gone)));
+        let by_refusal = refused.filter(|_| within(refused, REFUSED_SPAN));
+        by_sign.or(by_refusal).map_or(Evidence::None, Evidence::Dead)
     }
 }
 
@@ -118,8 +118,10 @@ impl Inner {
         if now < end {
             return Verdict::Goes(Some(end));
         }
-        if self.watch.evidence(now, self.refused) == Evidence::Dead {
-            return Verdict::Goes(Some(now + span));
+        if let Evidence::Dead(at) = self.watch.evidence(now, self.refused) {
+            // A server that is started from then on has to wait as well, and gives time to reach it.
+            self.contact = self.contact.max(at);
+            return Verdict::Goes(Some(self.contact + span));
         }
         self.span = None;
         Verdict::Over
@@ -215,6 +217,11 @@ impl Lease {
             drop(inner);
             process::set_lease(end.map(|end| end + GUARDIAN_SLACK));
         }
+    }
+
+    /// A server is about to be called in whose directory there are signs of life, or none.
+    pub(super) fn calls(&self, has_signs: bool) {
+        self.lock().watch.ever |= has_signs;
     }
 
     /// The connection is gone.

@@ -149,6 +149,7 @@ impl Link<'_> {
         if endpoint.key.is_absent() {
             log::warn!("No worker key: Unauthenticated and unencrypted connection to server");
         }
+        self.lease.calls(matches!(access::read_sign(&self.options.server_dir), Ok(Some(_))));
         let connection = self.route.connect(self.options, &self.token, &access).await?;
         self.register(connection).await
     }

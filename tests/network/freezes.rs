@@ -65,6 +65,17 @@ fn a_server_that_is_dead_for_longer_than_a_lease_costs_no_task() {
 }
 
 #[test]
+fn a_server_that_ended_in_order_for_longer_than_a_lease_costs_no_task() {
+    let (mut cluster, job) = scene();
+    cluster.signal_server(Signal::SIGTERM);
+    assert!(cluster.server_ends().success());
+    sleep(LONGER_THAN_LEASE);
+    assert!(witness::first_is_alive(&cluster), "{}", cluster.logs());
+    cluster.start_server();
+    witness::first_copy_was_the_only_one(&cluster, job);
+}
+
+#[test]
 fn a_worker_that_is_frozen_while_the_server_starts_again_keeps_nothing_either() {
     let (mut cluster, job) = scene();
     signal_to(cluster.worker_pid(0), Signal::SIGSTOP);

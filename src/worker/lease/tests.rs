@@ -53,7 +53,7 @@ fn a_dead_server_takes_nothing_back() {
         assert!(matches!(inner.judge(at(second)), Verdict::Goes(Some(_))), "{second}");
     }
     // A file system that does not answer any more is no evidence.
-    assert_eq!(inner.judge(at(204)), Verdict::Over);
+    assert_eq!(inner.judge(at(230)), Verdict::Over);
 
     // Its sign was taken away, in order.
     let mut inner = lease();
@@ -66,7 +66,8 @@ fn a_dead_server_takes_nothing_back() {
     inner.watch.saw(Ok(None), at(119));
     inner.refused = Some(at(118));
     assert!(matches!(inner.judge(at(120)), Verdict::Goes(Some(_))));
-    assert_eq!(inner.judge(at(125)), Verdict::Over, "the refusal was too long ago");
+    assert_eq!(inner.judge(at(137)), Verdict::Goes(Some(at(138))));
+    assert_eq!(inner.judge(at(138)), Verdict::Over, "the refusal was too long ago");
 }
 
 #[test]
@@ -85,6 +86,20 @@ fn a_sign_of_life_beats_everything() {
         assert!(matches!(inner.judge(at(second)), Verdict::Goes(Some(_))), "{second}");
     }
     inner.watch.saw(Ok(Some(signs.next())), at(140));
+    assert_eq!(inner.judge(at(140)), Verdict::Over);
+}
+
+#[test]
+fn a_server_that_was_started_again_can_be_reached_in_time() {
+    let (mut inner, mut signs) = (lease(), Signs::new());
+    let last = signs.next();
+    for second in 110..=130 {
+        inner.watch.saw(Ok(Some(last.clone())), at(second));
+        assert!(matches!(inner.judge(at(second)), Verdict::Goes(Some(_))), "{second}");
+    }
+    // The last time that it was known to be dead and that counted is the end of the lease, 120.
+    inner.watch.saw(Ok(Some(signs.next())), at(131));
+    assert_eq!(inner.judge(at(131)), Verdict::Goes(Some(at(140))));
     assert_eq!(inner.judge(at(140)), Verdict::Over);
 }
 
