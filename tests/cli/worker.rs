@@ -122,3 +122,28 @@ fn addresses_and_waiting() {
     assert_eq!(cluster.hq(&["worker", "address", "1"]).ok().stdout, "node7.cluster\n");
     cluster.hq(&["worker", "address", "last"]).code(2);
 }
+
+#[test]
+fn what_must_not_restart_fails_with_its_stopped_worker() {
+    let mut cluster = Cluster::with_worker(2);
+    let never = cluster.submit(&["--crash-limit=never-restart", "sleep", "1000"]);
+    let usual = cluster.submit(&["sleep", "1000"]);
+    cluster.wait_job(never, "RUNNING");
+    cluster.wait_job(usual, "RUNNING");
+    cluster.hq(&["worker", "stop", "1"]).ok();
+    assert!(cluster.worker_ends(0).success());
+    cluster.wait_job(never, "FAILED");
+    let error = cluster.tasks(never)[0]["error"].as_str().unwrap().to_owned();
+    assert_eq!(error, "Task was running on a lost worker while never restart flag was set.");
+    cluster.wait_job(usual, "WAITING");
+}
+
+#[test]
+fn a_worker_says_that_there_is_no_server_yet() {
+    let mut cluster = Cluster::start();
+    cluster.kill_server();
+    cluster.spawn_worker(&["--cpus=1"]);
+    wait_until("the worker says it", || cluster.logs().contains("Cannot connect to"));
+    cluster.start_server();
+    cluster.hq(&["worker", "wait", "1"]).ok();
+}

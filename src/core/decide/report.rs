@@ -1,6 +1,7 @@
 //! What a worker's report means. Only words with the right fence count; the rest is ignored.
 
 use super::register::{holds, returned};
+use super::time::loss_failure;
 use crate::attempt::{Attempt, Ending, Outcome, Started, TaskVariant, WorkerReport};
 use crate::event::{Event, TaskFailed, TasksFinished, TasksStarted, WorkerUnblocked};
 use crate::id::{AttemptId, JobId, TaskId, TaskRef, WorkerId};
@@ -113,10 +114,13 @@ pub fn ends(state: &State, now: Time, worker: WorkerId, report: &WorkerReport) -
                 event.ago_us.push(now.since(outcome.ended).0);
             }
             Ending::Failed => ends.failed.push(failure(now, outcome)),
-            // Nobody cancelled this attempt as far as the state knows, or its worker ended: it runs again.
-            Ending::Canceled | Ending::Interrupted => {
-                again.entry(task.job).or_default().insert(task.task.0);
-            }
+            // Nobody cancelled this attempt as far as the state knows, or its worker ended: it runs again if it may.
+            Ending::Canceled | Ending::Interrupted => match loss_failure(state, task, false) {
+                Some(error) => ends.failed.push(TaskFailed { error, ..failure(now, outcome) }),
+                None => {
+                    again.entry(task.job).or_default().insert(task.task.0);
+                }
+            },
         }
     }
     ends.finished = finished.into_values().map(Event::TasksFinished).collect();

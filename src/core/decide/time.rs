@@ -103,14 +103,15 @@ pub fn next_deadline(state: &State, witnessed: Witnessed) -> Option<Time> {
 pub fn loss(state: &State, worker: WorkerId, reason: LostReason) -> (Event, Vec<TaskFailed>) {
     let mut failed = Vec::new();
     for task in state.workers.get(&worker).into_iter().flat_map(|worker| worker.tasks.iter()) {
-        if let Some(error) = crash_failure(state, *task, reason) {
+        if let Some(error) = loss_failure(state, *task, reason.is_crash()) {
             failed.push(TaskFailed { job: task.job, task: task.task, error, ..TaskFailed::default() });
         }
     }
     (Event::WorkerLost(WorkerLost { worker, reason }), failed)
 }
 
-fn crash_failure(state: &State, task: TaskRef, reason: LostReason) -> Option<String> {
+/// The error of a task that runs on a worker that ends and may not run again; a crash counts against its limit.
+pub(super) fn loss_failure(state: &State, task: TaskRef, is_crash: bool) -> Option<String> {
     let job = state.job(task.job)?;
     let live = job.tasks.live.get(&task.task)?;
     if !matches!(live.place, Place::Running { .. }) {
@@ -118,7 +119,7 @@ fn crash_failure(state: &State, task: TaskRef, reason: LostReason) -> Option<Str
     }
     match job.desc_of(job.tasks.ordinal(task.task)?)?.crash_limit {
         CrashLimit::Never => Some("Task was running on a lost worker while never restart flag was set.".to_owned()),
-        CrashLimit::Max(limit) if reason.is_crash() && live.crashes + 1 >= limit => Some(format!(
+        CrashLimit::Max(limit) if is_crash && live.crashes + 1 >= limit => Some(format!(
             "Task was running on a worker that was lost; the task has occurred {} times in this situation and limit was reached.",
             live.crashes + 1
         )),

@@ -181,24 +181,33 @@ fn a_lost_worker_gives_its_tasks_back_until_the_crash_limit() {
 
 #[test]
 fn a_stopped_worker_is_no_crash_but_ends_what_must_not_restart() {
-    let mut scene = Scene::new();
-    let mut request = array(IdSet::range(0, 0), 1, 0);
-    let mut never = (*desc(1, 0)).clone();
-    never.crash_limit = CrashLimit::Never;
-    Arc::make_mut(&mut request.submit).descs = vec![Arc::new(never)];
-    let never = scene.submit(request);
-    let usual = scene.submit(array(IdSet::range(0, 0), 1, 0));
-    let worker = scene.connect(2);
-    scene.begin(worker, 0);
-    scene.begin(worker, 1);
-    let reply = scene.run(Command::StopWorkers { workers: vec![worker, WorkerId(9)] });
-    let expected = vec![(worker, WorkerStop::Stopped), (WorkerId(9), WorkerStop::NotFound)];
-    assert_eq!(reply, Reply::WorkersStopped(expected));
-    scene.run(Command::Leaving { worker, reason: LostReason::Stopped });
-    assert_eq!(scene.counts(never).failed, 1);
-    assert_eq!(scene.counts(usual).waiting, 1);
-    let live = scene.machine.state().job(usual).unwrap().tasks.live[&TaskId(0)];
-    assert_eq!((live.crashes, live.next_attempt.0), (0, 1));
+    // A worker says what it interrupted before it leaves, if it still can.
+    for is_said in [false, true] {
+        let mut scene = Scene::new();
+        let mut request = array(IdSet::range(0, 0), 1, 0);
+        let mut never = (*desc(1, 0)).clone();
+        never.crash_limit = CrashLimit::Never;
+        Arc::make_mut(&mut request.submit).descs = vec![Arc::new(never)];
+        let never = scene.submit(request);
+        let usual = scene.submit(array(IdSet::range(0, 0), 1, 0));
+        let worker = scene.connect(2);
+        scene.begin(worker, 0);
+        scene.begin(worker, 1);
+        let reply = scene.run(Command::StopWorkers { workers: vec![worker, WorkerId(9)] });
+        let expected = vec![(worker, WorkerStop::Stopped), (WorkerId(9), WorkerStop::NotFound)];
+        assert_eq!(reply, Reply::WorkersStopped(expected));
+        if is_said {
+            scene.end(worker, 0, Ending::Interrupted);
+            scene.end(worker, 0, Ending::Interrupted);
+        }
+        scene.run(Command::Leaving { worker, reason: LostReason::Stopped });
+        assert_eq!(scene.counts(never).failed, 1);
+        let view = scene.machine.state().view_tasks(never, None, &[], TaskId(0), 10).unwrap();
+        assert!(view.tasks[0].error.as_ref().unwrap().contains("never restart flag was set"));
+        assert_eq!(scene.counts(usual).waiting, 1);
+        let live = scene.machine.state().job(usual).unwrap().tasks.live[&TaskId(0)];
+        assert_eq!((live.crashes, live.next_attempt.0), (0, 1));
+    }
 }
 
 #[test]
