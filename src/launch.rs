@@ -8,7 +8,9 @@ use crate::batch::{Manager, Wanted};
 use crate::client::arguments::{
     GlobalOptions, HwDetectArgs, ManagerWord, MemEnforceWord, ServerStartArgs, WorkerStartArgs,
 };
-use crate::client::render::{OutputMode, hardware as hardware_view, server as server_view, worker as worker_view};
+use crate::client::render::{
+    OutputMode, error as error_view, hardware as hardware_view, server as server_view, worker as worker_view,
+};
 use crate::client::{Error as ClientError, console::Console, fail, link};
 use crate::platform::daemon;
 use crate::platform::signal::{BrokenPipe, set_broken_pipe};
@@ -52,7 +54,17 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Client(error) => error.source(),
+            Self::Server(error) => error.source(),
+            Self::Worker(error) => error.source(),
+            Self::Access(error) => error.source(),
+            Self::Daemon(_) | Self::Host(_) => None,
+        }
+    }
+}
 
 /// Runs `hq server start`.
 pub fn server(global: &GlobalOptions, args: &ServerStartArgs) -> ExitCode {
@@ -91,7 +103,7 @@ fn run_server(global: &GlobalOptions, args: &ServerStartArgs) -> Result<(), Erro
     };
     let result = server::run(&options, ready).map_err(Error::Server);
     if let (Err(error), Some(report)) = (&result, report.take()) {
-        report.failed(&error.to_string());
+        report.failed(&error_view::text(error));
     }
     result
 }

@@ -92,6 +92,15 @@ impl Error {
         Error::Io { doing, path: path.to_owned(), source }
     }
 
+    /// The access file that is missing or cannot be used, where it is one of these.
+    pub fn access_file(&self) -> Option<PathBuf> {
+        match self {
+            Error::NoServer { server_dir } => Some(server_dir.join(super::directory::ACCESS_FILE_NAME)),
+            Error::Malformed { path, .. } | Error::Sealed { path, .. } => Some(path.clone()),
+            _ => None,
+        }
+    }
+
     /// The command that starts a server in `server_dir`, for hints; the option is shown only
     /// where the directory is not the default one.
     pub fn start_hint(server_dir: &Path, default_dir: Option<&Path>) -> String {

@@ -80,7 +80,15 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Access(error) => error.source(),
+            // The others say their causes themselves.
+            _ => None,
+        }
+    }
+}
 
 impl From<crate::access::Error> for Error {
     fn from(error: crate::access::Error) -> Self {

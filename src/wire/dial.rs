@@ -80,7 +80,8 @@ impl std::error::Error for DialError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             DialError::Unreachable { source, .. } => Some(source),
-            DialError::Rejected(error) | DialError::Broken(error) => error.source(),
+            // These say their causes themselves.
+            DialError::Rejected(_) | DialError::Broken(_) => None,
             DialError::Timeout { .. } | DialError::Version { .. } => None,
         }
     }

@@ -88,7 +88,11 @@ impl fmt::Display for Error {
             Self::Coupling(error) => error.fmt(f),
             Self::System { doing, source } => write!(f, "Cannot start the worker: {doing} failed: {source}"),
             Self::Directory { path, source } => write!(f, "Cannot create directory {}: {source}", path.display()),
-            Self::Access(error) => error.fmt(f),
+            Self::Access(access::Error::InvalidServerDir { .. }) => f.write_str("Cannot load server directory"),
+            Self::Access(error) => match error.access_file() {
+                Some(path) => write!(f, "Cannot load access record from {path:?}"),
+                None => error.fmt(f),
+            },
             Self::Dial(error) => error.fmt(f),
             Self::Broken(error) => write!(f, "Worker registration failed: {error}"),
             Self::Refused(text) => write!(f, "Worker registration failed: {text}"),
@@ -100,10 +104,12 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::System { source, .. } | Self::Directory { source, .. } => Some(source),
+            Self::Access(error @ access::Error::InvalidServerDir { .. }) => Some(error),
+            Self::Access(error) if error.access_file().is_some() => Some(error),
             Self::Access(error) => error.source(),
             Self::Dial(error) => error.source(),
-            Self::Broken(error) => error.source(),
+            // These say their causes themselves.
+            Self::System { .. } | Self::Directory { .. } | Self::Broken(_) => None,
             Self::UnknownCpu(_)
             | Self::Manager(_)
             | Self::Resources(_)

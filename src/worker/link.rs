@@ -21,6 +21,7 @@ use hq_core::overview::HardwareUse;
 use hq_core::time::{Span, Time};
 use hq_core::view::WorkerView;
 use hq_core::worker::WorkerConfig;
+use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -103,6 +104,7 @@ impl Link<'_> {
         let outbound = Arc::clone(&self.outbound);
         let give_up = Instant::now() + FIRST_CONNECT_SPAN;
         let mut pause = RETRY_MIN;
+        let mut is_said = false;
         loop {
             let first = self.server_uid.is_empty();
             let tried = tokio::select! {
@@ -117,6 +119,7 @@ impl Link<'_> {
                     if let Some(departure) = self.serve(connection, heartbeat, &seen_as).await {
                         return Ok(departure);
                     }
+                    log::warn!("The connection to the server is broken; tasks go on while the worker looks for it");
                     self.lease.disconnected();
                     self.inbox.put(Input::Lost);
                     continue;
@@ -133,7 +136,12 @@ impl Link<'_> {
                     if dials && matches!(&error, Error::Dial(error) if error.is_refused()) {
                         self.lease.refused();
                     }
-                    log::debug!("{error}");
+                    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+                    if first && !std::mem::replace(&mut is_said, true) {
+                        log::warn!("{error}{cause}; it is tried for {} s", FIRST_CONNECT_SPAN.as_secs());
+                    } else {
+                        log::debug!("{error}{cause}");
+                    }
                 }
             }
             tokio::select! {

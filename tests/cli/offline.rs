@@ -47,10 +47,24 @@ fn help_and_version() {
 fn without_a_server() {
     let cluster = Cluster::offline();
     cluster.hq(&["job", "list"]).code(1).says("Invalid server directory\n\nCaused by:\n    Error: ");
+    let missing = "Invalid server directory\n";
+    let worker = ["worker", "start", "--cpus=1"];
+    cluster
+        .hq(&worker)
+        .code(1)
+        .says("Cannot load server directory\n\nCaused by:\n")
+        .says(missing)
+        .says(" is not a dir");
+    let file = cluster.write("file", "").display().to_string();
+    for more in [&[][..], &["--daemon"]] {
+        let done = cluster.hq(&[&["server", "start", "--server-dir", &file], more].concat()).code(1);
+        done.says("Invalid server directory\n\nCaused by:\n    Error: ");
+    }
     let dir = cluster.server_dir();
     std::fs::DirBuilder::new().create(&dir).unwrap();
     let expected = format!("No running instance of HQ found at {dir:?}.");
     cluster.hq(&["job", "list"]).code(1).says(&expected).says("hq server start --server-dir");
+    cluster.hq(&worker).code(1).says("Cannot load access record from ").says("No running instance of HQ found at");
     let done = cluster.hq(&["--output-mode=json", "job", "list"]).code(1);
     assert!(done.stderr.is_empty(), "{done}");
     assert!(done.json()["error"].as_str().unwrap().starts_with(&expected), "{done}");
