@@ -56,6 +56,8 @@ pub struct Figures {
     pub tasks: u64,
     /// Time in the machine, in all.
     pub spent: Duration,
+    /// The part of it in which work was placed.
+    pub placing: Duration,
     /// Each turn, in the end the longest last.
     pub turns: Vec<Duration>,
     /// Tasks that were taken back.
@@ -171,7 +173,9 @@ impl Simulation {
         while more {
             let begin = Instant::now();
             let (output, again) = self.machine.place(self.now);
-            self.turn += begin.elapsed();
+            let placing = begin.elapsed();
+            self.turn += placing;
+            self.figures.placing += placing;
             more = again;
             self.deliver(output);
             let turn = std::mem::take(&mut self.turn);

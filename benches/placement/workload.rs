@@ -11,7 +11,7 @@ use hq_core::idset::IdSet;
 use hq_core::resource::{Amount, Policy, RequestEntry, ResourceRequest, Variant};
 use hq_core::task::{Condition, Dependency, SubmitDesc, SubmitRequest, TaskDesc};
 use hq_core::time::Span;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// A scenario with its bound.
 pub struct Workload {
@@ -60,6 +60,33 @@ fn by_variant(task: TaskRef, variant: u32) -> Span {
 /// One in ten takes ten times as long.
 fn long_and_short(task: TaskRef, _: u32) -> Span {
     if scatter(task).is_multiple_of(10) { between(task, 20_000, 30_000) } else { between(task, 1_000, 3_000) }
+}
+
+/// One kind of task of a campaign.
+struct Kind {
+    /// Of a thousand tasks.
+    share: u32,
+    cpus: u32,
+    gpus: u32,
+    /// Least and most milliseconds.
+    lasts: (u64, u64),
+}
+
+/// The kinds of `campaign.txt`; each is one job, in this order.
+static CAMPAIGN: LazyLock<Vec<Kind>> = LazyLock::new(|| {
+    let lines = include_str!("campaign.txt").lines().filter(|line| !line.starts_with('#'));
+    let kind = |line: &str| {
+        let numbers: Vec<u32> = line.split_whitespace().map_while(|word| word.parse().ok()).collect();
+        let [share, cpus, gpus, least, most] = numbers[..] else { panic!("five numbers are wanted: {line}") };
+        Kind { share, cpus, gpus, lasts: (u64::from(least) * 1_000, u64::from(most) * 1_000) }
+    };
+    lines.map(kind).collect()
+});
+
+/// By the kind, which is the job.
+fn of_campaign(task: TaskRef, _: u32) -> Span {
+    let (least, most) = CAMPAIGN[task.job.0 as usize - 1].lasts;
+    between(task, least, most)
 }
 
 fn form(needs: &[(&str, u32)]) -> Variant {
@@ -179,6 +206,7 @@ pub fn all(tasks: u32, workers: u32) -> Vec<Workload> {
         on_cpus("layers", (workers, (cpus / 8).max(1)), vec![graph], varied, (chain, 1.10)),
     ];
     workloads.push(gpus(tasks, workers, cpus));
+    workloads.push(campaign(tasks, workers, cpus));
     if workers >= 8 {
         workloads.push(multi_node(tasks, workers, (cpus / 8).max(1)));
     }
@@ -200,6 +228,24 @@ fn gpus(tasks: u32, workers: u32, cpus: u32) -> Workload {
     // In the slower form.
     let longest = 4.0 * longest;
     Workload { name: "gpu or cpus", scenario, bound, work, longest, target: 1.10 }
+}
+
+/// The campaign of `campaign.txt`, on nodes with two GPUs.
+fn campaign(tasks: u32, workers: u32, cpus: u32) -> Workload {
+    let job = |kind: &Kind| {
+        let needs = [("cpus", kind.cpus), ("gpus", kind.gpus)];
+        let needs: Vec<(&str, u32)> = needs.into_iter().filter(|(_, units)| *units > 0).collect();
+        array((tasks * kind.share / 1_000).max(1), vec![form(&needs)], 0)
+    };
+    let submits: Vec<SubmitRequest> = CAMPAIGN.iter().map(job).collect();
+    let share = |name: &str, units: u32| {
+        let (sum, longest) = work(&submits, of_campaign, |submit| units_of(submit, name));
+        (sum / f64::from(workers * units), longest)
+    };
+    let ((work, longest), (on_gpus, _)) = (share("cpus", cpus), share("gpus", 2));
+    let scenario = Scenario { nodes: nodes(workers, &[("cpus", cpus), ("gpus", 2)]), submits, durations: of_campaign };
+    let work = work.max(on_gpus);
+    Workload { name: "campaign.txt", scenario, bound: work.max(longest), work, longest, target: 1.10 }
 }
 
 /// One task in a hundred takes four whole nodes.
