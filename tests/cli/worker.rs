@@ -78,6 +78,8 @@ fn wrong_definitions() {
     refused(2, &["--min-utilization=1.1"], "between 0.0 and 1.0");
     refused(2, &["--overview-interval=90"], "unexpected end of input");
     refused(2, &["--detect-resources=cpus,gpus"], "expected `all`, `none`, or a list");
+    refused(2, &["--cpus=1", "--hostname=a\nb"], "no line breaks");
+    refused(2, &["--cpus=1", "--group=a\tb"], "no other control characters");
     refused(2, &["--max-parallel-downloads=1"], "unexpected argument");
     let pointed = "Invalid group id 2 for resource 'cpus'; the last one is 1\n  cpus[2]:cpus[0]\n       ^";
     refused(1, &["--cpus=2x2", "--coupling=cpus[2]:cpus[0]"], pointed);

@@ -38,7 +38,7 @@ fn absurd() -> Vec<(&'static str, hq_core::attempt::Registration)> {
     let names: Vec<String> = (0..300).map(|number| format!("r{number}")).collect();
     list.push(("many pools", with(names.iter().map(|name| (name.as_str(), PoolKind::range(0, 1))).collect())));
     type Change = fn(&mut hq_core::worker::WorkerConfig);
-    let changes: [(&'static str, Change); 12] = [
+    let changes: [(&'static str, Change); 13] = [
         ("no heartbeat", |config| config.heartbeat = Span(0)),
         ("a fast heartbeat", |config| config.heartbeat = Span::from_ms(100)),
         ("an endless heartbeat", |config| config.heartbeat = Span(u64::MAX)),
@@ -54,6 +54,7 @@ fn absurd() -> Vec<(&'static str, hq_core::attempt::Registration)> {
             config.resources.coupling.weights = vec![CouplingWeight::default(); 2];
         }),
         ("a long host name", |config| config.hostname = "x".repeat(1 << 20)),
+        ("two host names in one", |config| config.hostname = "a\nb".to_owned()),
         ("a long group", |config| config.group = "x".repeat(1 << 20)),
         ("a long directory", |config| config.work_dir = "x".repeat(1 << 20)),
         ("a long address", |config| config.listen_address = "x".repeat(1 << 20)),

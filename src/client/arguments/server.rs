@@ -67,13 +67,13 @@ pub struct GenerateAccessArgs {
     #[arg(long, value_name = "PATH")]
     pub worker_file: Option<PathBuf>,
     /// Host name under which clients and workers reach the server [default: the name of this machine]
-    #[arg(long, value_name = "HOST", value_parser = values::non_empty)]
+    #[arg(long, value_name = "HOST", value_parser = values::name)]
     pub host: Option<NonEmpty>,
     /// Host name for clients [default: what `--host` says]
-    #[arg(long, value_name = "HOST", value_parser = values::non_empty)]
+    #[arg(long, value_name = "HOST", value_parser = values::name)]
     pub client_host: Option<NonEmpty>,
     /// Host name for workers [default: what `--host` says]
-    #[arg(long, value_name = "HOST", value_parser = values::non_empty)]
+    #[arg(long, value_name = "HOST", value_parser = values::name)]
     pub worker_host: Option<NonEmpty>,
     /// Port for clients
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
@@ -103,7 +103,7 @@ pub struct ServerStartArgs {
     /// Host name under which clients and workers reach this machine [default: the name of this machine]
     ///
     /// It does not change where the server listens; see `--listen`.
-    #[arg(long, value_name = "HOST", value_parser = values::non_empty)]
+    #[arg(long, value_name = "HOST", value_parser = values::name)]
     pub host: Option<NonEmpty>,
     /// Port for clients [default: a free port chosen by the system]
     #[arg(long, value_name = "PORT")]

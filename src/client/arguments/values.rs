@@ -15,6 +15,8 @@ use std::time::Duration;
 pub enum Refused {
     /// Nothing was given where something has to be.
     Empty,
+    /// A name has line breaks or other characters that nobody sees.
+    ControlCharacter,
     /// It does not have the form of its kind.
     Malformed(grammar::Error),
     /// An interval of heartbeats that would make a server busy or blind.
@@ -31,6 +33,7 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => f.write_str("the value cannot be empty"),
+            Self::ControlCharacter => f.write_str("a name has no line breaks and no other control characters"),
             Self::Malformed(error) => error.fmt(f),
             Self::Way => f.write_str("a way has the form ssh:HOST"),
             Self::Address => f.write_str("an address has the form 10.0.0.1 or fd00::1 (with brackets or without)"),
@@ -60,6 +63,14 @@ pub struct NonEmpty(pub String);
 /// [`Refused::Empty`].
 pub fn non_empty(text: &str) -> Result<NonEmpty, Refused> {
     if text.is_empty() { Err(Refused::Empty) } else { Ok(NonEmpty(text.to_owned())) }
+}
+
+/// Reads a name that stands in a line of its own, such as that of a host in a node file.
+///
+/// # Errors
+/// [`Refused::Empty`], [`Refused::ControlCharacter`].
+pub fn name(text: &str) -> Result<NonEmpty, Refused> {
+    if text.chars().any(char::is_control) { Err(Refused::ControlCharacter) } else { non_empty(text) }
 }
 
 /// Reads a way through another machine, `ssh:HOST`; gives the host.

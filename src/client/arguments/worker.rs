@@ -187,7 +187,7 @@ pub struct WorkerStartArgs {
     #[arg(long, value_name = "MANAGER", value_enum, default_value = "detect")]
     pub manager: ManagerWord,
     /// Group of workers within which multi-node tasks run [default: the batch job's id, else `default`]
-    #[arg(long, value_name = "NAME", value_parser = values::non_empty)]
+    #[arg(long, value_name = "NAME", value_parser = values::name)]
     pub group: Option<NonEmpty>,
     /// Take tasks only if then at least this share of the CPUs is in use, from 0.0 to 1.0
     #[arg(long, value_name = "SHARE", value_parser = utilization::parse, default_value = "0")]
@@ -198,7 +198,7 @@ pub struct WorkerStartArgs {
     #[arg(long, value_name = "DURATION", value_parser = values::overview_interval)]
     pub overview_interval: Option<Duration>,
     /// Name of this machine, shown to users [default: the machine's own name]
-    #[arg(long, value_name = "NAME", value_parser = values::non_empty)]
+    #[arg(long, value_name = "NAME", value_parser = values::name)]
     pub hostname: Option<NonEmpty>,
     /// How often the worker tells the server that it is alive, from 200ms to 1h
     ///

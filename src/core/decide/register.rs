@@ -121,6 +121,9 @@ fn check_texts(config: &WorkerConfig) -> Result<(), String> {
         check_text("the name of a resource", &pool.name)?;
     }
     check_text("the host name", &config.hostname)?;
+    if config.hostname.contains(['\n', '\r']) {
+        return Err("the host name has a line break; each line of a node file is one name".to_owned());
+    }
     check_text("the group", &config.group)?;
     check_text("the working directory", &config.work_dir)?;
     check_text("the address", &config.listen_address)?;
