@@ -134,13 +134,23 @@ impl Placing<'_, '_> {
         self.turn.machine.state.ready.head(level).is_some()
     }
 
+    /// What is left for the decisions about tasks ahead, with what was reserved taken away.
+    fn rest(&self) -> place::Rest<'_> {
+        static NOTHING: BTreeMap<WorkerId, i64> = BTreeMap::new();
+        let (open, closed) = match &self.draft {
+            Some(draft) => (&draft.open, &draft.closed),
+            None => (&self.turn.machine.state.open_workers, &NOTHING),
+        };
+        place::Rest { leftover: &self.leftover, open, closed }
+    }
+
     /// Reserves for what is left of the bands above, if a queue of this band could start something.
     fn reserve_for_higher(&mut self, gangs: &[Level], singles: &[Level]) {
         if self.reserved >= self.leftover.len() {
             return;
         }
         let (state, now) = (&self.turn.machine.state, self.turn.now);
-        let open = self.draft.as_ref().map_or(&state.open_workers, |draft| &draft.open);
+        let open = self.rest().open;
         let could_start = |level: &Level| {
             let class = state.classes.get(level.class);
             class.is_some_and(|class| open.first(&class.variants, WorkerId(0), now).is_some())
@@ -241,11 +251,7 @@ impl Placing<'_, '_> {
         }
         self.give_ahead();
         let state = &self.turn.machine.state;
-        let nothing = BTreeMap::new();
-        let (open, closed) =
-            self.draft.as_ref().map_or((&state.open_workers, &nothing), |draft| (&draft.open, &draft.closed));
-        let rest = place::Rest { leftover: &self.leftover, open, closed };
-        let wanted = place::retractions(state, self.turn.now, rest, &self.turn.machine.asked_back);
+        let wanted = place::retractions(state, self.turn.now, self.rest(), &self.turn.machine.asked_back);
         for retraction in wanted {
             self.turn.machine.asked_back.extend(retraction.attempts.iter().copied());
             let effect = Effect::Retract { worker: retraction.worker, attempts: retraction.attempts };
@@ -267,11 +273,7 @@ impl Placing<'_, '_> {
                 return;
             }
             let state = &self.turn.machine.state;
-            let nothing = BTreeMap::new();
-            let (open, closed) =
-                self.draft.as_ref().map_or((&state.open_workers, &nothing), |draft| (&draft.open, &draft.closed));
-            let rest = place::Rest { leftover: &self.leftover, open, closed };
-            let assigns = place::ahead(state, self.turn.now, rest, worker);
+            let assigns = place::ahead(state, self.turn.now, self.rest(), worker);
             self.assign(assigns);
         }
     }
