@@ -53,7 +53,7 @@ pub(super) fn read(item: &Item<'_>, common: SubmitDesc, notices: &mut Notices) -
     let mut descriptions = Descriptions::default();
     let mut tasks = Vec::with_capacity(tables.len());
     for (table, element) in tables.enumerate() {
-        let fields = element.fields(task::TASK_KEYS)?;
+        let fields = element.fields(&[task::TASK_KEYS, task::DESC_KEYS])?;
         let desc = task::desc(&fields, common.stream.is_some(), notices)?;
         let id = fields.get("id").map(|id| id.uint()).transpose()?;
         let deps = match fields.get("deps") {

@@ -135,16 +135,17 @@ impl<'a> Item<'a> {
         array.iter().enumerate().map(text).collect()
     }
 
-    /// A table that has keys of `known` only.
+    /// A table that has keys of these lists only; a refusal names them in this order.
     ///
     /// # Errors
     /// Another type, and an unknown key.
-    pub(super) fn fields<'s>(&'s self, known: &[&str]) -> Result<Fields<'s>, Mistake> {
+    pub(super) fn fields<'s>(&'s self, known: &[&[&str]]) -> Result<Fields<'s>, Mistake> {
         let fields = self.table("a table")?;
-        match fields.table.keys().find(|key| !known.contains(&key.get_ref().as_ref())) {
+        match fields.table.keys().find(|key| !known.iter().any(|keys| keys.contains(&key.get_ref().as_ref()))) {
             None => Ok(fields),
             Some(key) => {
-                let names = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+                let names =
+                    known.iter().copied().flatten().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
                 let reason = format!("unknown field `{}`, expected one of {names}", key.get_ref());
                 Err(Mistake { bytes: key.span(), ..self.mistake(reason) })
             }

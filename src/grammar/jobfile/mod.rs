@@ -54,7 +54,7 @@ pub fn parse(text: &str, submit_dir: String) -> Result<JobFile, Error> {
 }
 
 fn job(root: &Item<'_>, submit_dir: String) -> Result<JobFile, Mistake> {
-    let fields = root.fields(KEYS)?;
+    let fields = root.fields(&[KEYS])?;
     let mut notices = Notices::default();
     let name = match fields.get("name") {
         Some(item) => item.parsed(|name| free_text::check_job_name(name).map(|()| name.to_owned()))?,
@@ -99,7 +99,7 @@ fn stream(fields: &Fields<'_>, notices: &mut Notices) -> Result<Option<String>, 
 }
 
 fn array_of_tasks(item: &Item<'_>, common: SubmitDesc, notices: &mut Notices) -> Result<SubmitDesc, Mistake> {
-    let fields = item.fields(task::ARRAY_KEYS)?;
+    let fields = item.fields(&[task::ARRAY_KEYS, task::DESC_KEYS])?;
     let desc = task::desc(&fields, common.stream.is_some(), notices)?;
     let ids = fields.get("ids").map(|ids| ids.parsed(array::parse)).transpose()?;
     let entries = fields.get("entries").map(|entries| entries.texts()).transpose()?;

@@ -41,7 +41,7 @@ pub(super) fn read(item: &Item<'_>, notices: &mut Notices) -> Result<ResourceReq
 }
 
 fn variant(item: &Item<'_>, notices: &mut Notices) -> Result<Variant, Mistake> {
-    let fields = item.fields(KEYS)?;
+    let fields = item.fields(&[KEYS])?;
     let nodes = fields.get("n_nodes").map_or(Ok(0), |item| nodes(&item))?;
     let min_time = fields.get("time_request").map(|item| item.parsed(duration::parse_human)).transpose()?;
     let mut entries = match fields.get("resources") {

@@ -15,41 +15,15 @@ use hq_core::time::Span;
 use std::collections::BTreeMap;
 use toml::de::DeValue;
 
-/// Keys of an individual task.
-pub(super) const TASK_KEYS: &[&str] = &[
-    "command",
-    "id",
-    "deps",
-    "env",
-    "stdin",
-    "stdout",
-    "stderr",
-    "cwd",
-    "pin",
-    "task_dir",
-    "time_limit",
-    "priority",
-    "crash_limit",
-    "request",
-];
+/// Keys of an individual task, before those of its description.
+pub(super) const TASK_KEYS: &[&str] = &["command", "id", "deps"];
 
-/// Keys of an array.
-pub(super) const ARRAY_KEYS: &[&str] = &[
-    "command",
-    "ids",
-    "entries",
-    "env",
-    "stdin",
-    "stdout",
-    "stderr",
-    "cwd",
-    "pin",
-    "task_dir",
-    "time_limit",
-    "priority",
-    "crash_limit",
-    "request",
-];
+/// Keys of an array, before those of its description.
+pub(super) const ARRAY_KEYS: &[&str] = &["command", "ids", "entries"];
+
+/// Further keys of both.
+pub(super) const DESC_KEYS: &[&str] =
+    &["env", "stdin", "stdout", "stderr", "cwd", "pin", "task_dir", "time_limit", "priority", "crash_limit", "request"];
 
 /// Reads the description; outputs without a key go to the stream if `has_stream`. What was understood but is better
 /// written otherwise is added to `notices`.
