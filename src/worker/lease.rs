@@ -134,6 +134,11 @@ impl Inner {
     }
 }
 
+/// Has the guardian act after the end of the lease. To be called under the lock, so that what is older never comes last.
+fn guard_until(end: Option<Duration>) {
+    process::set_lease(end.map(|end| end + GUARDIAN_SLACK));
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Lease {
@@ -182,11 +187,10 @@ impl Lease {
             // One that is under way will do.
             let _ = ask.try_send(());
         }
-        let verdict = inner.judge(now);
-        drop(inner);
-        match verdict {
-            Verdict::Goes(end) => process::set_lease(end.map(|end| end + GUARDIAN_SLACK)),
+        match inner.judge(now) {
+            Verdict::Goes(end) => guard_until(end),
             Verdict::Over => {
+                drop(inner);
                 log::warn!("Nothing was heard of the server for too long: it may have given the tasks to others");
                 self.inbox.put(Input::LeaseOver);
                 self.over.notify_one();
@@ -203,8 +207,7 @@ impl Lease {
         inner.connected = true;
         inner.refused = None;
         inner.watch.reset();
-        drop(inner);
-        process::set_lease(Some(sent + span + GUARDIAN_SLACK));
+        guard_until(Some(sent + span));
     }
 
     /// A word that was sent at `sent` has arrived.
@@ -213,9 +216,7 @@ impl Lease {
         if sent > inner.contact {
             inner.contact = sent;
             inner.watch.reset();
-            let end = inner.span.map(|span| sent + span);
-            drop(inner);
-            process::set_lease(end.map(|end| end + GUARDIAN_SLACK));
+            guard_until(inner.span.map(|span| sent + span));
         }
     }
 
