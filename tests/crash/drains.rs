@@ -49,6 +49,16 @@ fn both_end(cluster: &mut Cluster, jobs: [u32; 2], instances: [&str; 2]) {
     replayed_equals_live(cluster);
 }
 
+/// Tells the worker of its coming end, as a batch system does, and waits until the server knows.
+fn announce_end(cluster: &Cluster) {
+    cluster.signal_worker(0, Signal::SIGUSR1);
+    wait_until_or(
+        "the server knows",
+        || cluster.logs(),
+        || cluster.json(&["worker", "info", "1"])[0]["draining"].is_object(),
+    );
+}
+
 fn worker_log(cluster: &Cluster) -> String {
     std::fs::read_to_string(cluster.path().join("worker-0.log")).unwrap()
 }
@@ -89,12 +99,7 @@ fn a_drain_ends_at_its_timeout() {
 #[test]
 fn an_announcement_lets_tasks_end() {
     let (mut cluster, running, waiting) = busy(&[]);
-    cluster.signal_worker(0, Signal::SIGUSR1);
-    wait_until_or(
-        "the server knows",
-        || cluster.logs(),
-        || cluster.json(&["worker", "info", "1"])[0]["draining"].is_object(),
-    );
+    announce_end(&cluster);
     cluster.kill_server();
     cluster.start_server();
     assert!(cluster.json(&["worker", "info", "1"])[0]["draining"].is_object());
@@ -113,12 +118,7 @@ fn an_announcement_lets_tasks_end() {
 #[test]
 fn an_announced_end_by_force_is_no_crash() {
     let (mut cluster, running, waiting) = busy(&[]);
-    cluster.signal_worker(0, Signal::SIGUSR1);
-    wait_until_or(
-        "the server knows",
-        || cluster.logs(),
-        || cluster.json(&["worker", "info", "1"])[0]["draining"].is_object(),
-    );
+    announce_end(&cluster);
     cluster.kill_worker(0);
     cluster.wait_job(running, "WAITING");
     assert_eq!(worker_states(&cluster), "1 STOPPED\n");
