@@ -54,7 +54,7 @@ fn history(jobs: u32, tasks: u32, batch: u32) -> Vec<Stamped> {
             let started =
                 TasksStarted { job, worker, tasks: ids.clone(), ago_us: ago_us.clone(), ..TasksStarted::default() };
             push(Event::TasksStarted(started));
-            push(Event::TasksFinished(TasksFinished { job, worker, tasks: ids, ago_us }));
+            push(Event::TasksFinished(TasksFinished { job, worker, tasks: ids, ago_us, ..TasksFinished::default() }));
         }
         push(Event::JobCompleted(JobChanged { job }));
     }

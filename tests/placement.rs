@@ -50,7 +50,7 @@ fn submit(tasks: u32, variants: Vec<Variant>, priority: i32) -> SubmitRequest {
     let desc = TaskDesc { args: vec!["true".into()], request, priority, ..TaskDesc::default() };
     let ids = IdSet::range(0, tasks - 1);
     let submit = SubmitDesc { ids, descs: vec![Arc::new(desc)], ..SubmitDesc::default() };
-    SubmitRequest { name: "job".into(), max_fails: None, submit: Arc::new(submit) }
+    SubmitRequest { name: "job".into(), max_fails: None, submit: Arc::new(submit), ..SubmitRequest::default() }
 }
 
 fn form(cpus: u32, gpus: u32, nodes: u32) -> Variant {

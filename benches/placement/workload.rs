@@ -103,7 +103,7 @@ fn array(tasks: u32, variants: Vec<Variant>, priority: i32) -> SubmitRequest {
         TaskDesc { args: vec!["true".into()], request: ResourceRequest { variants }, priority, ..TaskDesc::default() };
     let ids = IdSet::range(0, tasks.max(1) - 1);
     let submit = SubmitDesc { ids, descs: vec![Arc::new(desc)], ..SubmitDesc::default() };
-    SubmitRequest { name: "job".into(), max_fails: None, submit: Arc::new(submit) }
+    SubmitRequest { name: "job".into(), max_fails: None, submit: Arc::new(submit), ..SubmitRequest::default() }
 }
 
 /// Layers of tasks, each of which waits for three of the layer before.

@@ -160,6 +160,7 @@ pub fn build(
         crash_limit: options.crash_limit.unwrap_or(CrashLimit::Max(limits::CRASH_LIMIT_DEFAULT)),
         pin: options.pin.map(PinWord::mode).unwrap_or_default(),
         task_dir: options.task_dir,
+        ..TaskDesc::default()
     };
     let submit = SubmitDesc {
         ids,
@@ -169,7 +170,7 @@ pub fn build(
         stream: options.stream.as_ref().map(|stream| stream.0.clone()),
         ..SubmitDesc::default()
     };
-    Ok(SubmitRequest { name, max_fails: options.max_fails, submit: Arc::new(submit) })
+    Ok(SubmitRequest { name, max_fails: options.max_fails, submit: Arc::new(submit), ..SubmitRequest::default() })
 }
 
 /// An output without an option goes to the stream if there is one, else to its default file.

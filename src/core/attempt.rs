@@ -4,6 +4,7 @@
 //! it holds ignores it. So duplicates, delays and lost messages are harmless.
 
 use crate::id::{AttemptId, Epoch, Fence, JobId, TaskId, TaskRef};
+use crate::retry::FailureCause;
 use crate::task::TaskDesc;
 use crate::time::Time;
 use serde_bytes::ByteBuf;
@@ -132,6 +133,8 @@ int_struct! {
         9 => pub memory_kib: u64,
         /// Index of the variant that ran.
         10 => pub variant: u32,
+        /// Why it failed.
+        11 => pub cause: FailureCause,
     }
 }
 

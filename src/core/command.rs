@@ -3,13 +3,18 @@
 //! A closed list of commands and of effects shows everything that can make the state change, and everything that the
 //! core can ask of the world.
 
+use crate::act::{Acted, Action};
 use crate::attempt::{Assignment, Attempt, Notice, Registration, WorkerReport};
 use crate::event::Stamped;
 use crate::id::{Epoch, JobId, WorkerId};
+use crate::idset::IdSet;
 use crate::overview::HardwareUse;
-use crate::task::SubmitRequest;
+use crate::task::{SubmitDesc, SubmitRequest};
 use crate::time::{Span, Time};
+use crate::view::JobState;
 use crate::worker::LostReason;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A command. Everything that is not a function of the state comes in with it.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +38,38 @@ pub enum Command {
         jobs: Vec<JobId>,
         /// Why.
         reason: Option<String>,
+    },
+    /// A client opens a job without tasks.
+    Open {
+        /// Its name.
+        name: String,
+        /// Failures above which the rest is aborted.
+        max_fails: Option<u32>,
+        /// Words by which the job can be found.
+        tags: BTreeMap<String, String>,
+    },
+    /// A client closes open jobs.
+    Close {
+        /// The jobs.
+        jobs: Vec<JobId>,
+    },
+    /// A client wants completed jobs not to be kept any longer.
+    Forget {
+        /// The jobs.
+        jobs: Vec<JobId>,
+        /// Only jobs in one of these states.
+        states: Vec<JobState>,
+    },
+    /// A client acts on tasks.
+    Act {
+        /// The jobs.
+        jobs: Vec<JobId>,
+        /// Only these tasks; none: all.
+        tasks: Option<IdSet>,
+        /// What to do.
+        action: Action,
+        /// For completed jobs whose tasks run again: their submits, whole.
+        restored: Vec<(JobId, Vec<Arc<SubmitDesc>>)>,
     },
     /// A worker connected or came back.
     Register(Box<Registration>),
@@ -118,6 +155,17 @@ pub struct Canceled {
     pub already_ended: u64,
 }
 
+/// What became of the closing of one job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobClose {
+    /// It takes no further tasks.
+    Closed,
+    /// It was not open.
+    AlreadyClosed,
+    /// There is no such job.
+    NotFound,
+}
+
 /// What became of the stopping or draining of one worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WorkerStop {
@@ -141,6 +189,12 @@ pub enum Reply {
     Submitted(JobId),
     /// One for each job asked for, ascending.
     Canceled(Vec<Canceled>),
+    /// One for each job asked for, ascending.
+    Closed(Vec<(JobId, JobClose)>),
+    /// How many jobs were forgotten, and how many of the selected ones were not.
+    Forgotten(u64, u64),
+    /// One for each job asked for, ascending.
+    Acted(Vec<Acted>),
     /// The worker's number, and what it must kill and forget.
     Registered {
         /// The worker.

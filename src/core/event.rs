@@ -4,14 +4,17 @@
 //! has the table). Many small happenings of one kind, one job and one worker travel as one event, in columns.
 //! The time of an event is in the header of its record; times within it are distances to that.
 
+use crate::act::TaskChange;
 use crate::attempt::TaskVariant;
 use crate::id::{AttemptId, Epoch, JobId, TaskId, WorkerId};
 use crate::idset::IdSet;
 use crate::overview::HardwareUse;
+use crate::retry::{FailureCause, Usage};
 use crate::task::SubmitDesc;
 use crate::time::{Span, Time};
 use crate::worker::{Drain, LostReason, WorkerConfig};
 use serde_bytes::ByteBuf;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 int_struct! {
@@ -128,6 +131,42 @@ int_struct! {
         3 => pub submit: Arc<SubmitDesc>,
         /// Whether the tasks were added to an existing, open job.
         4 => pub attached: bool,
+        /// Words by which the job can be found.
+        5 => pub tags: BTreeMap<String, String>,
+    }
+}
+
+int_struct! {
+    /// An open job without tasks was created.
+    pub struct JobOpened {
+        /// The job.
+        0 => pub job: JobId,
+        /// Its name.
+        1 => pub name: String,
+        /// Failures above which the rest is aborted.
+        2 => pub max_fails: Option<u32>,
+        /// Words by which the job can be found.
+        3 => pub tags: BTreeMap<String, String>,
+    }
+}
+
+int_struct! {
+    /// Values of a job were changed; what is absent stays.
+    pub struct JobModified {
+        /// The job.
+        0 => pub job: JobId,
+        /// Failures above which the rest is aborted.
+        1 => pub max_fails: Option<u32>,
+    }
+}
+
+int_struct! {
+    /// What a completed job had dropped is there again, since tasks of it run again.
+    pub struct JobRestored {
+        /// The job.
+        0 => pub job: JobId,
+        /// Its submits, in order, whole.
+        1 => pub submits: Vec<Arc<SubmitDesc>>,
     }
 }
 
@@ -230,6 +269,10 @@ int_struct! {
         2 => pub tasks: Vec<TaskId>,
         /// End: microseconds before the time of the record.
         3 => pub ago_us: Vec<u64>,
+        /// Their user and system time in milliseconds; empty: not known.
+        4 => pub cpu_ms: Vec<u64>,
+        /// Their largest resident size in KiB; empty: not known.
+        5 => pub memory_kib: Vec<u64>,
     }
 }
 
@@ -248,6 +291,42 @@ int_struct! {
         4 => pub exit_code: Option<i32>,
         /// Signal, when one ended the program.
         5 => pub signal: Option<i32>,
+        /// Why.
+        6 => pub cause: FailureCause,
+        /// What it used.
+        7 => pub usage: Option<Usage>,
+    }
+}
+
+int_struct! {
+    /// An attempt failed, and the task is tried again.
+    pub struct TaskRetried {
+        /// How the attempt failed.
+        0 => pub failed: TaskFailed,
+        /// Time from the time of the record to when it may start again.
+        1 => pub delay: Span,
+    }
+}
+
+int_struct! {
+    /// Some tasks of a job.
+    pub struct TasksNamed {
+        /// The job.
+        0 => pub job: JobId,
+        /// The tasks.
+        1 => pub tasks: IdSet,
+    }
+}
+
+int_struct! {
+    /// Values of tasks that had not started were changed.
+    pub struct TasksModified {
+        /// The job.
+        0 => pub job: JobId,
+        /// The tasks.
+        1 => pub tasks: IdSet,
+        /// The new values.
+        2 => pub change: TaskChange,
     }
 }
 
@@ -258,6 +337,8 @@ int_struct! {
         0 => pub job: JobId,
         /// The tasks, as ranges: a job of a billion waiting tasks is cancelled by one small event.
         1 => pub tasks: IdSet,
+        /// Why, for users; empty: not known.
+        2 => pub reason: String,
     }
 }
 
@@ -306,6 +387,20 @@ int_enum! {
         21 => JobCanceled(JobCanceled),
         /// All tasks of a closed job are final.
         22 => JobCompleted(JobChanged),
+        /// See [`JobOpened`].
+        23 => JobOpened(JobOpened),
+        /// An open job takes no further tasks.
+        24 => JobClosed(JobChanged),
+        /// A completed job is not kept any longer.
+        25 => JobForgotten(JobChanged),
+        /// See [`JobModified`].
+        26 => JobModified(JobModified),
+        /// Nothing of a job starts, what is added later included.
+        27 => JobHeld(JobChanged),
+        /// A job and all its tasks are held no longer.
+        28 => JobReleased(JobChanged),
+        /// See [`JobRestored`].
+        29 => JobRestored(JobRestored),
         /// See [`TasksAssigned`].
         40 => TasksAssigned(TasksAssigned),
         /// See [`TaskAdopted`].
@@ -322,8 +417,20 @@ int_enum! {
         46 => TasksCanceled(TasksEnded),
         /// Aborted by the system: a dependency can no longer be met, or too many tasks failed.
         47 => TasksAborted(TasksEnded),
+        /// See [`TaskRetried`].
+        48 => TaskRetried(TaskRetried),
         /// See [`TaskNotified`].
         49 => TaskNotified(TaskNotified),
+        /// These tasks do not start until they are released.
+        50 => TasksHeld(TasksNamed),
+        /// These tasks are held no longer.
+        51 => TasksReleased(TasksNamed),
+        /// See [`TasksModified`].
+        52 => TasksModified(TasksModified),
+        /// Final tasks wait again, with the same ids.
+        53 => TasksRerun(TasksNamed),
+        /// The delay before the next attempt of these tasks is over.
+        54 => TasksDue(TasksNamed),
     }
 }
 
@@ -361,6 +468,13 @@ impl Event {
             Self::TaskFailed(e) => Some(e.job),
             Self::TasksCanceled(e) | Self::TasksAborted(e) => Some(e.job),
             Self::TaskNotified(e) => Some(e.job),
+            Self::JobOpened(e) => Some(e.job),
+            Self::JobModified(e) => Some(e.job),
+            Self::JobRestored(e) => Some(e.job),
+            Self::JobClosed(e) | Self::JobForgotten(e) | Self::JobHeld(e) | Self::JobReleased(e) => Some(e.job),
+            Self::TaskRetried(e) => Some(e.failed.job),
+            Self::TasksHeld(e) | Self::TasksReleased(e) | Self::TasksRerun(e) | Self::TasksDue(e) => Some(e.job),
+            Self::TasksModified(e) => Some(e.job),
         }
     }
 }

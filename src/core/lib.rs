@@ -11,6 +11,7 @@
 
 #[macro_use]
 pub mod cbor;
+pub mod act;
 pub mod agent;
 pub mod attempt;
 pub mod audit;
@@ -27,6 +28,7 @@ mod machine_tests;
 pub mod overview;
 pub mod place;
 pub mod resource;
+pub mod retry;
 pub mod state;
 pub mod task;
 pub mod time;

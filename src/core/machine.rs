@@ -104,6 +104,9 @@ impl Machine {
             Command::Draining { worker } => turn.draining(worker),
             Command::Notify { worker, notice } => turn.notify(worker, notice),
             Command::Tick => turn.tick(),
+            Command::Open { .. } | Command::Close { .. } | Command::Forget { .. } | Command::Act { .. } => {
+                turn.output.reply = Reply::Refused("this server cannot do that".to_owned());
+            }
         }
         turn.stop_drained();
         turn.complete_jobs();
@@ -208,7 +211,7 @@ impl Turn<'_> {
         let on_workers: Vec<TaskRef> = self.state().on_workers(id).collect();
         self.output.effects.extend(cancel::kills(self.state(), on_workers));
         let elsewhere = cancel::broken_by_end(self.state(), id, state);
-        let ended = TasksEnded { job: id, tasks: cancel::unfinished(self.state(), id) };
+        let ended = TasksEnded { job: id, tasks: cancel::unfinished(self.state(), id), ..TasksEnded::default() };
         if !ended.tasks.is_empty() {
             self.emit(match state {
                 TaskState::Canceled => Event::TasksCanceled(ended),

@@ -3,9 +3,10 @@
 //! Strings are kept as they were given; placeholders are resolved where a task starts and where it is shown.
 //! One [`TaskDesc`] serves a whole array; graphs have several.
 
-use crate::id::{TaskId, TaskRef};
+use crate::id::{JobId, TaskId, TaskRef};
 use crate::idset::IdSet;
 use crate::resource::ResourceRequest;
+use crate::retry::RetryPolicy;
 use crate::time::Span;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
@@ -92,6 +93,34 @@ int_struct! {
         10 => pub pin: PinMode,
         /// Whether it gets a temporary directory.
         11 => pub task_dir: bool,
+        /// When it is tried again after a failure; none: never.
+        12 => pub retry: Option<Box<RetryPolicy>>,
+        /// How it is ended; none: by the defaults.
+        13 => pub stop: Option<Box<StopPlan>>,
+    }
+}
+
+int_struct! {
+    /// A signal that a running task gets ahead of its end.
+    #[derive(Copy, Eq)]
+    pub struct Warning {
+        /// Number of the signal.
+        0 => pub signal: i32,
+        /// How long before the end by its time limit, or of its worker's life.
+        1 => pub before: Span,
+    }
+}
+
+int_struct! {
+    /// How a task is ended.
+    #[derive(Copy, Eq)]
+    pub struct StopPlan {
+        /// A warning ahead of the end.
+        0 => pub warning: Option<Warning>,
+        /// Number of the first signal; 0: SIGINT.
+        1 => pub signal: i32,
+        /// Time from the first signal to SIGKILL; none: [`crate::limits::KILL_GRACE_SPAN`].
+        2 => pub grace: Option<Span>,
     }
 }
 
@@ -162,6 +191,25 @@ int_struct! {
 }
 
 int_struct! {
+    /// A dependency of tasks of a submit on a whole job, or on some of its tasks together.
+    ///
+    /// It is met or broken once all that it waits for has ended; [`Condition::Ok`] needs that all finished,
+    /// [`Condition::Failed`] that one failed at least.
+    pub struct After {
+        /// The dependent tasks; empty: all of the submit.
+        0 => pub tasks: IdSet,
+        /// The job waited for.
+        1 => pub on: JobId,
+        /// The tasks of it that are waited for; none: the job is to be completed.
+        2 => pub on_tasks: Option<IdSet>,
+        /// What is waited for.
+        3 => pub condition: Condition,
+        /// Each task waits only for the task of the same id there.
+        4 => pub each: bool,
+    }
+}
+
+int_struct! {
     /// One submit: the tasks that it adds to a job.
     pub struct SubmitDesc {
         /// The ids, as typed.
@@ -180,6 +228,8 @@ int_struct! {
         6 => pub stream: Option<String>,
         /// Whether it came as individual tasks (a job file) rather than as one array.
         7 => pub graph: bool,
+        /// Dependencies on jobs and sets of tasks.
+        8 => pub after: Vec<After>,
     }
 }
 
@@ -195,6 +245,7 @@ impl SubmitDesc {
             submit_dir: self.submit_dir.clone(),
             stream: self.stream.clone(),
             graph: self.graph,
+            after: self.after.clone(),
         }
     }
 
@@ -206,7 +257,7 @@ impl SubmitDesc {
 }
 
 int_struct! {
-    /// What a client asks to be submitted as a new job.
+    /// What a client asks to be submitted: as a new job, or into an open one.
     pub struct SubmitRequest {
         /// Name of the job.
         0 => pub name: String,
@@ -214,5 +265,11 @@ int_struct! {
         1 => pub max_fails: Option<u32>,
         /// The tasks.
         2 => pub submit: Arc<SubmitDesc>,
+        /// Words by which the job can be found.
+        3 => pub tags: BTreeMap<String, String>,
+        /// The open job to add the tasks to; none: a new one.
+        4 => pub job: Option<JobId>,
+        /// Task ids from this one on were not typed by anybody: in an open job they continue after the tasks it has.
+        5 => pub free_ids_from: Option<u32>,
     }
 }

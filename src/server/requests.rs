@@ -51,6 +51,14 @@ pub fn plan(state: &State, request: Request) -> Plan {
         }
         Request::StopServer(_) => Plan::Stop,
         Request::DebugDump(_) => Plan::Answer(Response::Dumped(ByteBuf::from(dump::state(state)))),
+        Request::Act(_)
+        | Request::OpenJob(_)
+        | Request::CloseJobs(_)
+        | Request::Forget(_)
+        | Request::TaskIds(_)
+        | Request::Why(_)
+        | Request::Attempts(_)
+        | Request::Follow(_) => Plan::Answer(Response::Refused("this server cannot do that".to_owned())),
         Request::ServerInfo(_) | Request::History(_) => Plan::Session,
     }
 }
@@ -84,7 +92,9 @@ pub fn response(reply: Reply) -> Response {
                 })
                 .collect(),
         ),
-        Reply::None | Reply::Registered { .. } => Response::Refused("the server has no answer to this".to_owned()),
+        Reply::Closed(_) | Reply::Forgotten(..) | Reply::Acted(_) | Reply::None | Reply::Registered { .. } => {
+            Response::Refused("the server has no answer to this".to_owned())
+        }
     }
 }
 

@@ -3,17 +3,20 @@
 //! Each is `[kind, body]` in CBOR with integer keys (`hq_core::cbor`); kinds are never reused. A client connection
 //! carries [`Request`]s and [`Response`]s, a worker connection [`ToServer`] and [`ToWorker`].
 
+use hq_core::act::{Acted, Action};
 use hq_core::attempt::{Assignment, Attempt, DescKey, Notice, Registration, SharedDesc, WorkerReport};
-use hq_core::id::{Epoch, JobId, TaskId, WorkerId};
+use hq_core::id::{Epoch, JobId, TaskId, TaskRef, WorkerId};
 use hq_core::idset::IdSet;
 use hq_core::overview::HardwareUse;
 use hq_core::task::SubmitRequest;
 use hq_core::time::Span;
 use hq_core::view::{
-    JobDetail, JobSummary, ProgressView, ServerView, TaskExplanation, TaskPage, TaskState, WorkerView,
+    AttemptView, JobDetail, JobState, JobSummary, ProgressView, ServerView, TaskExplanation, TaskPage, TaskState,
+    WhyView, WorkerView,
 };
 use hq_core::{int_choice, int_enum, int_struct};
 use serde_bytes::ByteBuf;
+use std::collections::BTreeMap;
 
 int_choice! {
     /// Which objects a selector means, beside listed ids.
@@ -89,6 +92,84 @@ int_struct! {
 }
 
 int_struct! {
+    /// Opens a job without tasks.
+    pub struct OpenRequest {
+        /// Its name.
+        0 => pub name: String,
+        /// Failures above which the rest is aborted.
+        1 => pub max_fails: Option<u32>,
+        /// Words by which the job can be found.
+        2 => pub tags: BTreeMap<String, String>,
+    }
+}
+
+int_struct! {
+    /// Has completed jobs not be kept any longer.
+    pub struct ForgetRequest {
+        /// Which.
+        0 => pub selector: Selector,
+        /// Only jobs in one of these states.
+        1 => pub states: Vec<JobState>,
+    }
+}
+
+int_struct! {
+    /// Asks for the ids of the tasks of jobs.
+    pub struct TaskIdsRequest {
+        /// Which jobs.
+        0 => pub selector: Selector,
+        /// Only tasks in one of these states; empty: all.
+        1 => pub states: Vec<TaskState>,
+    }
+}
+
+int_struct! {
+    /// Acts on tasks of jobs.
+    pub struct ActRequest {
+        /// Which jobs.
+        0 => pub selector: Selector,
+        /// Only these tasks; none: all.
+        1 => pub tasks: Option<IdSet>,
+        /// What to do.
+        2 => pub action: Action,
+    }
+}
+
+int_struct! {
+    /// Asks why jobs, or one task, are where they are.
+    pub struct WhyRequest {
+        /// Which jobs.
+        0 => pub selector: Selector,
+        /// Only this task; none: the jobs as a whole.
+        1 => pub task: Option<TaskId>,
+    }
+}
+
+int_struct! {
+    /// Asks for all attempts of tasks, from the journal.
+    pub struct AttemptsRequest {
+        /// The job.
+        0 => pub job: JobId,
+        /// Only these tasks; none: all.
+        1 => pub tasks: Option<IdSet>,
+    }
+}
+
+int_struct! {
+    /// Asks to be told of the end of jobs, and of what happens until then.
+    pub struct FollowRequest {
+        /// Which.
+        0 => pub selector: Selector,
+        /// Whether each change is told ([`Response::Progress`]).
+        1 => pub progress: bool,
+        /// Whether messages of their tasks are told ([`Response::Noticed`]).
+        2 => pub notices: bool,
+        /// Whether an open job counts as done when nothing of it is left to do.
+        3 => pub without_close: bool,
+    }
+}
+
+int_struct! {
     /// Asks for the events of the journal from a sequence number on.
     pub struct HistoryRequest {
         /// First sequence number wanted.
@@ -115,8 +196,24 @@ int_enum! {
         7 => Progress(Selector),
         /// Why a task waits: [`Response::Explained`].
         8 => Explain(ExplainRequest),
+        /// Act on tasks: [`Response::Acted`].
+        9 => Act(ActRequest),
         /// Workers, ended ones included: [`Response::Workers`].
         10 => Workers(Selector),
+        /// Open a job: [`Response::Submitted`].
+        13 => OpenJob(OpenRequest),
+        /// Close open jobs: [`Response::Closed`].
+        14 => CloseJobs(Selector),
+        /// Forget completed jobs: [`Response::Forgotten`].
+        15 => Forget(ForgetRequest),
+        /// Ids of tasks: [`Response::TaskIds`].
+        16 => TaskIds(TaskIdsRequest),
+        /// Why jobs or a task are where they are: [`Response::Why`].
+        17 => Why(WhyRequest),
+        /// All attempts of tasks: [`Response::Attempts`] until one is empty.
+        18 => Attempts(AttemptsRequest),
+        /// As [`Request::Wait`], with more on the way.
+        19 => Follow(FollowRequest),
         /// Stop workers: [`Response::WorkersStopped`].
         11 => StopWorkers(Selector),
         /// Have workers end once nothing runs there: [`Response::WorkersStopped`].
@@ -184,6 +281,60 @@ int_struct! {
     }
 }
 
+int_choice! {
+    /// What became of the closing of one job.
+    pub enum JobCloseStatus {
+        /// It takes no further tasks.
+        0 => Closed,
+        /// It was not open.
+        1 => AlreadyClosed,
+        /// There is no such job.
+        2 => NotFound,
+    }
+}
+
+int_struct! {
+    /// What became of the closing of one job.
+    pub struct JobCloseResult {
+        /// The job.
+        0 => pub job: JobId,
+        /// What happened.
+        1 => pub status: JobCloseStatus,
+    }
+}
+
+int_struct! {
+    /// What became of the forgetting of jobs.
+    pub struct ForgetResult {
+        /// Jobs that are not kept any longer.
+        0 => pub forgotten: u64,
+        /// Selected ones that are, or that do not exist.
+        1 => pub ignored: u64,
+    }
+}
+
+int_struct! {
+    /// Ids of tasks of a job.
+    pub struct JobTaskIds {
+        /// The job.
+        0 => pub job: JobId,
+        /// The ids, compressed; none: no such job.
+        1 => pub ids: Option<IdSet>,
+    }
+}
+
+int_struct! {
+    /// A message of a running task.
+    pub struct TaskNotice {
+        /// Whose.
+        0 => pub task: TaskRef,
+        /// Where it runs.
+        1 => pub worker: WorkerId,
+        /// Any bytes.
+        2 => pub message: ByteBuf,
+    }
+}
+
 int_enum! {
     /// What the server answers to a client.
     pub enum Response {
@@ -205,10 +356,24 @@ int_enum! {
         7 => Progress(ProgressView),
         /// The explanation.
         8 => Explained(TaskExplanation),
+        /// Ascending by id.
+        9 => Acted(Vec<Acted>),
         /// Ascending by id; ids without a worker are in the second element.
         10 => Workers((Vec<WorkerView>, Vec<WorkerId>)),
         /// Ascending by id.
         11 => WorkersStopped(Vec<WorkerStopResult>),
+        /// Ascending by id.
+        14 => Closed(Vec<JobCloseResult>),
+        /// How many.
+        15 => Forgotten(ForgetResult),
+        /// Ascending by id.
+        16 => TaskIds(Vec<JobTaskIds>),
+        /// Ascending by job.
+        17 => Why(Vec<WhyView>),
+        /// Some attempts, in the order in which they ended; none at the end.
+        18 => Attempts(Vec<AttemptView>),
+        /// A task said something.
+        19 => Noticed(TaskNotice),
         /// The record.
         20 => Server(ServerView),
         /// The server ends now.

@@ -173,7 +173,7 @@ pub fn staying_task() -> TaskDesc {
 /// A job of one kind of task with these ids.
 pub fn job(name: &str, ids: hq_core::idset::IdSet, desc: TaskDesc) -> SubmitRequest {
     let submit = SubmitDesc { ids, descs: vec![Arc::new(desc)], submit_dir: "/".to_owned(), ..SubmitDesc::default() };
-    SubmitRequest { name: name.to_owned(), max_fails: None, submit: Arc::new(submit) }
+    SubmitRequest { name: name.to_owned(), max_fails: None, submit: Arc::new(submit), ..SubmitRequest::default() }
 }
 
 /// Everything of a kind.

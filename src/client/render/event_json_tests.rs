@@ -77,7 +77,13 @@ fn a_batch_of_starts_is_one_line_a_task_with_its_own_time() {
             ),
         ]
     );
-    let finished = TasksFinished { job: JobId(1), worker: WorkerId(2), tasks: vec![TaskId(5)], ago_us: vec![] };
+    let finished = TasksFinished {
+        job: JobId(1),
+        worker: WorkerId(2),
+        tasks: vec![TaskId(5)],
+        ago_us: vec![],
+        ..TasksFinished::default()
+    };
     assert_eq!(
         printed(&Event::TasksFinished(finished), false),
         [r#"{"event":{"job":1,"task":5,"type":"task-finished"},"time":"2026-01-02T03:04:05.678Z"}"#]
@@ -86,7 +92,7 @@ fn a_batch_of_starts_is_one_line_a_task_with_its_own_time() {
 
 #[test]
 fn canceled_tasks_come_in_pieces() {
-    let ended = TasksEnded { job: JobId(1), tasks: IdSet::range(0, 25_000) };
+    let ended = TasksEnded { job: JobId(1), tasks: IdSet::range(0, 25_000), ..TasksEnded::default() };
     let lines = printed(&Event::TasksCanceled(ended), false);
     assert_eq!(lines.len(), 3);
     assert!(lines[0].starts_with(r#"{"event":{"tasks":[{"job_id":1,"job_task_id":0},{"#), "{}", lines[0]);
@@ -103,8 +109,13 @@ fn a_created_job() {
         submit_dir: "/base".into(),
         ..SubmitDesc::default()
     };
-    let created =
-        JobSubmitted { job: JobId(7), name: "date".into(), max_fails: None, submit: Arc::new(submit), attached: false };
+    let created = JobSubmitted {
+        job: JobId(7),
+        name: "date".into(),
+        max_fails: None,
+        submit: Arc::new(submit),
+        ..JobSubmitted::default()
+    };
     assert_eq!(
         printed(&Event::JobSubmitted(created), false),
         [concat!(

@@ -11,6 +11,7 @@ use super::held::{Doom, Held, HeldState};
 use super::machine::{Agent, Output};
 use crate::attempt::{Attempt, Ending, Outcome};
 use crate::limits;
+use crate::retry::FailureCause;
 use crate::time::{Span, Time};
 use crate::worker::{LostReason, OnServerLost};
 
@@ -126,6 +127,7 @@ impl Agent {
             cpu_us: end.cpu_us,
             memory_kib: end.memory_kib,
             variant,
+            cause: FailureCause::Other,
         };
         self.conclude(doom, outcome, out);
     }

@@ -43,7 +43,7 @@ fn life(batch: u32) -> [Vec<Stamped>; 3] {
             variant,
             ..TasksStarted::default()
         };
-        let finished = TasksFinished { job, worker, tasks, ago_us };
+        let finished = TasksFinished { job, worker, tasks, ago_us, ..TasksFinished::default() };
         let events = [Event::TasksAssigned(assigned), Event::TasksStarted(started), Event::TasksFinished(finished)];
         for (events, event) in life.iter_mut().zip(events) {
             events.push(Stamped { at: Time(5_000_000 + u64::from(first)), event });

@@ -35,6 +35,8 @@ pub fn aborts(tasks: impl IntoIterator<Item = TaskRef>) -> Vec<Event> {
     }
     by_job
         .into_iter()
-        .map(|(job, tasks)| Event::TasksAborted(TasksEnded { job, tasks: IdSet::from_sorted(tasks) }))
+        .map(|(job, tasks)| {
+            Event::TasksAborted(TasksEnded { job, tasks: IdSet::from_sorted(tasks), ..TasksEnded::default() })
+        })
         .collect()
 }

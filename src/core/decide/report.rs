@@ -6,6 +6,7 @@ use crate::attempt::{Attempt, Ending, Outcome, Started, TaskVariant, WorkerRepor
 use crate::event::{Event, TaskFailed, TasksFinished, TasksStarted, WorkerUnblocked};
 use crate::id::{AttemptId, JobId, TaskId, TaskRef, WorkerId};
 use crate::limits;
+use crate::retry::Usage;
 use crate::state::State;
 use crate::state::tasks::Place;
 use crate::time::Time;
@@ -112,6 +113,9 @@ pub fn ends(state: &State, now: Time, worker: WorkerId, report: &WorkerReport) -
                 });
                 event.tasks.push(task.task);
                 event.ago_us.push(now.since(outcome.ended).0);
+                let Usage { cpu_ms, memory_kib } = usage(outcome);
+                event.cpu_ms.push(cpu_ms);
+                event.memory_kib.push(memory_kib);
             }
             Ending::Failed => ends.failed.push(failure(now, outcome)),
             // Nobody cancelled this attempt as far as the state knows, or its worker ended: it runs again if it may.
@@ -128,6 +132,10 @@ pub fn ends(state: &State, now: Time, worker: WorkerId, report: &WorkerReport) -
     ends
 }
 
+fn usage(outcome: &Outcome) -> Usage {
+    Usage { cpu_ms: outcome.cpu_us / 1_000, memory_kib: outcome.memory_kib }
+}
+
 fn failure(now: Time, outcome: &Outcome) -> TaskFailed {
     let mut error = outcome.error.clone();
     if error.len() > limits::ERROR_BYTES_MAX {
@@ -141,6 +149,8 @@ fn failure(now: Time, outcome: &Outcome) -> TaskFailed {
         error,
         exit_code: outcome.exit_code,
         signal: outcome.signal,
+        cause: outcome.cause,
+        usage: Some(usage(outcome)),
     }
 }
 

@@ -26,6 +26,7 @@ pub fn new_job(state: &State, request: &SubmitRequest) -> Result<JobSubmitted, S
         max_fails: request.max_fails,
         submit: Arc::clone(&request.submit),
         attached: false,
+        tags: request.tags.clone(),
     })
 }
 

@@ -22,7 +22,7 @@ pub(super) fn gang(tasks: u32, nodes: u32, priority: i32) -> SubmitRequest {
 
 fn with(tasks: u32, desc: TaskDesc) -> SubmitRequest {
     let submit = SubmitDesc { ids: IdSet::range(0, tasks - 1), descs: vec![Arc::new(desc)], ..SubmitDesc::default() };
-    SubmitRequest { name: "gang".into(), max_fails: None, submit: Arc::new(submit) }
+    SubmitRequest { name: "gang".into(), max_fails: None, submit: Arc::new(submit), ..SubmitRequest::default() }
 }
 
 fn in_group(scene: &mut Scene, group: &str, hostname: &str) -> WorkerId {

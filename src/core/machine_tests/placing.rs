@@ -35,7 +35,12 @@ fn job(scene: &mut Scene, tasks: u32, variants: Vec<Variant>, priority: i32) -> 
     let request = ResourceRequest { variants };
     let desc = TaskDesc { args: vec!["true".into()], request, priority, ..TaskDesc::default() };
     let submit = SubmitDesc { ids: IdSet::range(0, tasks - 1), descs: vec![Arc::new(desc)], ..SubmitDesc::default() };
-    scene.submit(SubmitRequest { name: "job".into(), max_fails: None, submit: Arc::new(submit) })
+    scene.submit(SubmitRequest {
+        name: "job".into(),
+        max_fails: None,
+        submit: Arc::new(submit),
+        ..SubmitRequest::default()
+    })
 }
 
 fn with(pools: &[(&str, u32)]) -> Box<WorkerConfig> {

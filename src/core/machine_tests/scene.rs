@@ -28,7 +28,7 @@ pub(super) fn desc(cpus: u32, priority: i32) -> Arc<TaskDesc> {
 
 pub(super) fn array(ids: IdSet, cpus: u32, priority: i32) -> SubmitRequest {
     let submit = SubmitDesc { ids, descs: vec![desc(cpus, priority)], ..SubmitDesc::default() };
-    SubmitRequest { name: "job".into(), max_fails: None, submit: Arc::new(submit) }
+    SubmitRequest { name: "job".into(), max_fails: None, submit: Arc::new(submit), ..SubmitRequest::default() }
 }
 
 pub(super) fn config(cpus: u32) -> Box<WorkerConfig> {
@@ -236,5 +236,5 @@ pub(super) fn graph(count: u32, deps: &[(u32, u32, Condition)]) -> SubmitRequest
         graph: true,
         ..SubmitDesc::default()
     };
-    SubmitRequest { name: "graph".into(), max_fails: None, submit: Arc::new(submit) }
+    SubmitRequest { name: "graph".into(), max_fails: None, submit: Arc::new(submit), ..SubmitRequest::default() }
 }

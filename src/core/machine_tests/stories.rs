@@ -111,7 +111,8 @@ fn dependencies_across_jobs() {
     let broken = scene.submit(second);
     assert_eq!(scene.counts(broken).aborted, 1, "a dependency that is already broken aborts at once");
     submit.deps[0].on = TaskRef::new(99, 0);
-    let request = SubmitRequest { name: "x".into(), max_fails: None, submit: Arc::new(submit) };
+    let request =
+        SubmitRequest { name: "x".into(), max_fails: None, submit: Arc::new(submit), ..SubmitRequest::default() };
     assert!(matches!(scene.run(Command::Submit(request)), Reply::Refused(text) if text.contains("invalid dependency")));
 }
 

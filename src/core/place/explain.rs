@@ -203,7 +203,7 @@ fn whereabouts(state: &State, task: TaskRef, place: Place) -> Option<String> {
         Place::Assigned { worker, .. } => {
             Some(format!("The task lies on worker {worker}, to start there as soon as a task like it ends."))
         }
-        Place::Blocked { .. } | Place::Ready => None,
+        Place::Blocked { .. } | Place::Ready | Place::Delayed { .. } => None,
     }
 }
 

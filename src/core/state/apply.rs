@@ -6,6 +6,7 @@
 use super::State;
 use super::jobs::{ErrorTexts, Job, Submit};
 use super::ready::{Level, Run};
+use super::runs::Runs;
 use super::tasks::{Live, Place, TaskTable};
 use super::workers::{Link, PastWorker, Worker};
 use crate::event::{
@@ -65,6 +66,19 @@ impl State {
             Event::TasksAborted(event) => self.apply_ended(at, event, TaskState::Aborted),
             // For those who listen; it decides nothing.
             Event::TaskNotified(_) => {}
+            Event::JobOpened(_)
+            | Event::JobClosed(_)
+            | Event::JobForgotten(_)
+            | Event::JobModified(_)
+            | Event::JobHeld(_)
+            | Event::JobReleased(_)
+            | Event::JobRestored(_)
+            | Event::TaskRetried(_)
+            | Event::TasksHeld(_)
+            | Event::TasksReleased(_)
+            | Event::TasksModified(_)
+            | Event::TasksRerun(_)
+            | Event::TasksDue(_) => {}
         }
     }
 
@@ -145,11 +159,13 @@ impl State {
         self.push_ready(task);
     }
 
-    /// Puts a task into its queue.
+    /// Puts a task into its queue, if nothing keeps it from there.
     pub(super) fn push_ready(&mut self, task: TaskRef) {
         let Some(job) = self.jobs.get(&task.job) else { return };
         let Some(ordinal) = job.tasks.ordinal(task.task) else { return };
-        if let Some(level) = job.level_of(ordinal) {
+        if let Some(level) = job.level_of(ordinal)
+            && !self.admitted(job, ordinal, ordinal).is_empty()
+        {
             self.ready.push(level, Run { job: task.job, first: ordinal, last: ordinal });
         }
     }
@@ -168,6 +184,9 @@ impl State {
             tasks: TaskTable::default(),
             counts: TaskCounts::default(),
             errors: ErrorTexts::default(),
+            tags: event.tags.clone(),
+            hold: false,
+            held: Runs::default(),
         });
         let number = u32::try_from(job.submits.len()).unwrap_or(u32::MAX);
         let base = job.tasks.add(&event.submit.ids, number);
@@ -211,7 +230,7 @@ impl State {
             let Some(task) = group.first() else { continue };
             let unmet = u32::try_from(group.len()).unwrap_or(u32::MAX);
             if let Some(ordinal) = job.tasks.ordinal(*task) {
-                let live = Live { place: Place::Blocked { unmet }, next_attempt: AttemptId(0), crashes: 0 };
+                let live = Live::new(Place::Blocked { unmet });
                 job.tasks.live.insert(*task, live);
                 blocked.push(ordinal);
             }
@@ -233,7 +252,9 @@ impl State {
             if let (Some(first), Some(last)) = (next, end)
                 && first <= last
             {
-                for (level, first, last) in job.stretches(first, last) {
+                let admitted = self.admitted(job, first, last);
+                let stretches = admitted.into_iter().flat_map(|(first, last)| job.stretches(first, last));
+                for (level, first, last) in stretches {
                     self.ready.push(level, Run { job: id, first, last });
                 }
             }

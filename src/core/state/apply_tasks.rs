@@ -35,11 +35,7 @@ impl State {
             for run in self.ready.remove(level, Run { job: event.job, first, last }) {
                 let ids = job.tasks.ids_of_run(run.first, run.last);
                 for task in ids.iter().flat_map(IdRange::iter).map(TaskId) {
-                    let live = job.tasks.live.entry(task).or_insert(Live {
-                        place: Place::Ready,
-                        next_attempt: AttemptId(0),
-                        crashes: 0,
-                    });
+                    let live = job.tasks.live.entry(task).or_insert(Live::new(Place::Ready));
                     let fence = Fence { epoch, attempt: live.next_attempt };
                     live.place = Place::Assigned { worker: id, fence, variant, ahead };
                     let task = TaskRef { job: event.job, task };
@@ -90,8 +86,8 @@ impl State {
         let Some(job) = self.jobs.get_mut(&event.job) else { return };
         let fence = Fence { epoch: event.epoch, attempt: event.attempt };
         let place = Place::Assigned { worker: event.worker, fence, variant: event.variant, ahead: false };
-        let crashes = job.tasks.live.get(&event.task).map_or(0, |live| live.crashes);
-        job.tasks.live.insert(event.task, Live { place, next_attempt: event.attempt, crashes });
+        let before = job.tasks.live.get(&event.task).copied().unwrap_or(Live::new(place));
+        job.tasks.live.insert(event.task, Live { place, next_attempt: event.attempt, ..before });
         let class = self.class_of(task);
         if let Some(worker) = self.workers.get_mut(&event.worker) {
             worker.tasks.insert(task);
@@ -121,7 +117,7 @@ impl State {
                 // It had started, so its number is spent.
                 live.next_attempt = AttemptId(fence.attempt.0.saturating_add(1));
                 job.count(TaskState::Running, TaskState::Waiting);
-            } else if live.next_attempt.0 == 0 && live.crashes == 0 {
+            } else if live.is_fresh() {
                 job.tasks.live.remove(&task.task);
             }
             let class = self.class_of(task);
@@ -166,7 +162,7 @@ impl State {
                 worker.give(class.and_then(|class| self.classes.get(class)), variant);
                 worker.running = worker.running.saturating_sub(1);
             }
-            Place::Blocked { .. } | Place::Ready => {}
+            Place::Blocked { .. } | Place::Ready | Place::Delayed { .. } => {}
         }
     }
 
@@ -313,7 +309,7 @@ impl State {
                 live.place = Place::Blocked { unmet: unmet - 1 };
                 continue;
             }
-            if live.next_attempt.0 == 0 && live.crashes == 0 {
+            if live.is_fresh() {
                 job.tasks.live.remove(&consumer.task);
             } else {
                 live.place = Place::Ready;

@@ -2,6 +2,7 @@
 //!
 //! What is asked for often (how many run, how many failed) is counted as it changes, so that no answer walks over tasks.
 
+use super::runs::Runs;
 use super::tasks::TaskTable;
 use crate::id::{JobId, TaskId};
 use crate::limits;
@@ -95,8 +96,14 @@ pub struct Job {
     pub tasks: TaskTable,
     /// Tasks by state.
     pub counts: TaskCounts,
-    /// Error texts of failed tasks.
+    /// Error texts of failed tasks, and reasons of aborted ones.
     pub errors: ErrorTexts,
+    /// Words by which the job can be found.
+    pub tags: BTreeMap<String, String>,
+    /// Whether nothing of it starts, what is added later included.
+    pub hold: bool,
+    /// Ordinals of tasks that do not start until they are released.
+    pub held: Runs,
 }
 
 impl Job {

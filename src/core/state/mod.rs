@@ -17,7 +17,9 @@ pub mod lookahead;
 pub mod open;
 pub mod ready;
 mod rebuild;
+pub mod runs;
 pub mod tasks;
+mod withhold;
 pub mod workers;
 
 use crate::id::{ClassId, Epoch, JobId, TaskRef, WorkerId};

@@ -5,7 +5,7 @@
 //! **Invariant:** the result equals what the interpreter of events keeps as it goes (checked by `audit`).
 
 use super::State;
-use super::jobs::{Job, Submit};
+use super::jobs::Job;
 use super::ready::Run;
 use super::tasks::{Live, Place};
 use crate::id::{JobId, TaskRef, WorkerId};
@@ -110,27 +110,20 @@ impl State {
             let from = taken.partition_point(|(_, last_taken)| *last_taken < submit.base);
             for (first_taken, last_taken) in taken.iter().skip(from).copied().take_while(|(first, _)| *first <= last) {
                 if let Some(first) = next.filter(|first| *first < first_taken) {
-                    self.queue_run(job.id, submit, first, first_taken - 1);
+                    self.queue_run(job, first, first_taken - 1);
                 }
                 next = last_taken.checked_add(1);
             }
             if let Some(first) = next.filter(|first| *first <= last) {
-                self.queue_run(job.id, submit, first, last);
+                self.queue_run(job, first, last);
             }
         }
     }
 
-    fn queue_run(&mut self, job: JobId, submit: &Submit, first: u32, last: u32) {
-        if submit.desc.desc_of.is_empty() {
-            if let Some(level) = submit.level(first) {
-                self.ready.push(level, Run { job, first, last });
-            }
-            return;
-        }
-        for ordinal in first..=last {
-            if let Some(level) = submit.level(ordinal) {
-                self.ready.push(level, Run { job, first: ordinal, last: ordinal });
-            }
+    fn queue_run(&mut self, job: &Job, first: u32, last: u32) {
+        let admitted = self.admitted(job, first, last);
+        for (level, first, last) in admitted.into_iter().flat_map(|(first, last)| job.stretches(first, last)) {
+            self.ready.push(level, Run { job: job.id, first, last });
         }
     }
 

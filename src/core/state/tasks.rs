@@ -22,8 +22,13 @@ pub enum Place {
         /// Unmet dependencies.
         unmet: u32,
     },
-    /// In the ready queue again.
+    /// In the ready queue again, or kept from it (`withhold`).
     Ready,
+    /// Failed, and waits for the time of its next attempt.
+    Delayed {
+        /// That time.
+        until: Time,
+    },
     /// Given to a worker.
     Assigned {
         /// The worker.
@@ -57,14 +62,28 @@ pub struct Live {
     pub next_attempt: AttemptId,
     /// Losses of a worker while the task ran.
     pub crashes: u32,
+    /// Failed attempts that were followed by another one.
+    pub retries: u32,
+    /// Index of the description by which it was given to a worker; meaningful while it is on one.
+    pub desc: u32,
 }
 
 impl Live {
+    /// A task that was never tried.
+    pub fn new(place: Place) -> Self {
+        Self { place, next_attempt: AttemptId(0), crashes: 0, retries: 0, desc: 0 }
+    }
+
+    /// Whether there is nothing to remember beyond where it is.
+    pub fn is_fresh(&self) -> bool {
+        self.next_attempt.0 == 0 && self.crashes == 0 && self.retries == 0
+    }
+
     /// The worker and fence of a task that is on a worker: for a multi-node task, its root.
     pub fn on_worker(&self) -> Option<(WorkerId, Fence)> {
         match self.place {
             Place::Assigned { worker, fence, .. } | Place::Running { worker, fence, .. } => Some((worker, fence)),
-            Place::Blocked { .. } | Place::Ready => None,
+            Place::Blocked { .. } | Place::Ready | Place::Delayed { .. } => None,
         }
     }
 }

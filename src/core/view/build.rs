@@ -233,6 +233,8 @@ fn shown_desc(desc: &TaskDesc) -> TaskDesc {
         crash_limit: desc.crash_limit,
         pin: desc.pin,
         task_dir: desc.task_dir,
+        retry: desc.retry.clone(),
+        stop: desc.stop.clone(),
     }
 }
 

@@ -11,6 +11,7 @@ pub use explain::{
 };
 
 use crate::id::{AttemptId, JobId, TaskId, TaskRef, WorkerId};
+use crate::retry::{FailureCause, Usage};
 use crate::task::SubmitDesc;
 use crate::time::Time;
 use crate::worker::{Drain, LostReason, WorkerConfig};
@@ -132,6 +133,48 @@ int_struct! {
         6 => pub failed: Vec<TaskView>,
         /// Workers that ran tasks of the job, with their host names.
         7 => pub workers: Vec<WorkerName>,
+    }
+}
+
+int_struct! {
+    /// One attempt of a task, as the journal tells it.
+    pub struct AttemptView {
+        /// The task.
+        0 => pub task: TaskId,
+        /// Its number.
+        1 => pub attempt: AttemptId,
+        /// Where it ran, the root first.
+        2 => pub workers: Vec<WorkerId>,
+        /// When it started; none when it could not.
+        3 => pub started: Option<Time>,
+        /// When it ended; none while it runs.
+        4 => pub ended: Option<Time>,
+        /// How it ended; running or waiting (it runs again) are possible.
+        5 => pub state: TaskState,
+        /// Why, for a failure.
+        6 => pub cause: FailureCause,
+        /// The text for users; empty: none.
+        7 => pub error: String,
+        /// Exit code, when the program exited.
+        8 => pub exit_code: Option<i32>,
+        /// Signal, when one ended the program.
+        9 => pub signal: Option<i32>,
+        /// What it used; none: not known.
+        10 => pub usage: Option<Usage>,
+    }
+}
+
+int_struct! {
+    /// Why a job or a task is where it is.
+    pub struct WhyView {
+        /// The job.
+        0 => pub job: JobId,
+        /// The task; none: the job as a whole.
+        1 => pub task: Option<TaskId>,
+        /// One sentence.
+        2 => pub sentence: String,
+        /// What else is to be said, a sentence each.
+        3 => pub details: Vec<String>,
     }
 }
 

@@ -79,7 +79,10 @@ fn job(root: &Item<'_>, submit_dir: String) -> Result<JobFile, Mistake> {
         (Some(tasks), None) => graph::read(&tasks, common, &mut notices)?,
         (None, Some(array)) => array_of_tasks(&array, common, &mut notices)?,
     };
-    Ok(JobFile { request: SubmitRequest { name, max_fails, submit: Arc::new(submit) }, notices: notices.finish() })
+    Ok(JobFile {
+        request: SubmitRequest { name, max_fails, submit: Arc::new(submit), ..SubmitRequest::default() },
+        notices: notices.finish(),
+    })
 }
 
 fn stream(fields: &Fields<'_>, notices: &mut Notices) -> Result<Option<String>, Mistake> {

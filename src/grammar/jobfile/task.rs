@@ -47,6 +47,7 @@ pub(super) fn desc(fields: &Fields<'_>, has_stream: bool, notices: &mut Notices)
         crash_limit: fields.get("crash_limit").map_or(Ok(CrashLimit::default()), |item| losses(&item))?,
         pin: fields.get("pin").map_or(Ok(PinMode::None), |item| pin(&item))?,
         task_dir: fields.get("task_dir").map_or(Ok(false), |item| item.flag())?,
+        ..TaskDesc::default()
     })
 }
 

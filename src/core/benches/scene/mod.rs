@@ -34,7 +34,7 @@ pub fn desc(cpus: u32, priority: i32) -> Arc<TaskDesc> {
 pub fn array(tasks: u32, cpus: u32, priority: i32) -> SubmitRequest {
     let ids = IdSet::range(0, tasks - 1);
     let submit = SubmitDesc { ids, descs: vec![desc(cpus, priority)], ..SubmitDesc::default() };
-    SubmitRequest { name: "job".into(), max_fails: None, submit: Arc::new(submit) }
+    SubmitRequest { name: "job".into(), max_fails: None, submit: Arc::new(submit), ..SubmitRequest::default() }
 }
 
 /// A graph of `layers` layers of `width` tasks; each task waits for `fan_in` tasks of the layer before.
@@ -57,7 +57,7 @@ pub fn graph(layers: u32, width: u32, fan_in: u32) -> SubmitRequest {
         graph: true,
         ..SubmitDesc::default()
     };
-    SubmitRequest { name: "graph".into(), max_fails: None, submit: Arc::new(submit) }
+    SubmitRequest { name: "graph".into(), max_fails: None, submit: Arc::new(submit), ..SubmitRequest::default() }
 }
 
 /// See the module's text.

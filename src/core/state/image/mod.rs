@@ -14,6 +14,7 @@ use super::tasks::{Live, Place};
 use super::workers::{Link, PastWorker, Worker};
 use crate::event::AwayReason;
 use crate::id::TaskId;
+use crate::idset::{IdRange, IdSet};
 use std::sync::Arc;
 
 /// Final tasks of one part, so that no part grows without bound.
@@ -79,10 +80,13 @@ fn past_image(past: &PastWorker) -> ImagePastWorker {
 }
 
 fn live_image(task: TaskId, live: &Live) -> ImageLive {
-    let base = ImageLive { task, next_attempt: live.next_attempt, crashes: live.crashes, ..ImageLive::default() };
+    let Live { next_attempt, crashes, retries, .. } = *live;
+    let desc = if live.on_worker().is_some() { live.desc } else { 0 };
+    let base = ImageLive { task, next_attempt, crashes, retries, desc, ..ImageLive::default() };
     match live.place {
         Place::Blocked { unmet } => ImageLive { unmet, ..base },
         Place::Ready => ImageLive { place: ImagePlace::Ready, ..base },
+        Place::Delayed { until } => ImageLive { place: ImagePlace::Delayed, until, ..base },
         Place::Assigned { worker, fence, variant, ahead } => {
             let place = if ahead { ImagePlace::Ahead } else { ImagePlace::Assigned };
             ImageLive { place, worker, fence, variant, ..base }
@@ -117,6 +121,9 @@ fn job_image(job: &Job) -> ImageJob {
             .iter()
             .map(|(task, workers)| ImageNodes { task: *task, workers: workers.to_vec() })
             .collect(),
+        tags: job.tags.clone(),
+        hold: job.hold,
+        held: IdSet { ranges: job.held.iter().map(|(first, last)| IdRange::new(first, last)).collect() },
     }
 }
 

@@ -2,10 +2,12 @@
 
 use crate::event::AwayReason;
 use crate::id::{AttemptId, Epoch, Fence, JobId, TaskId, TaskRef, WorkerId};
+use crate::idset::IdSet;
 use crate::task::SubmitDesc;
 use crate::time::Time;
 use crate::view::{LastStarted, TaskState, WorkerEnd};
 use crate::worker::{Drain, WorkerConfig};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 int_struct! {
@@ -81,6 +83,8 @@ int_choice! {
         3 => Ahead,
         /// Running.
         4 => Running,
+        /// Failed, and waits for the time of its next attempt.
+        5 => Delayed,
     }
 }
 
@@ -105,6 +109,12 @@ int_struct! {
         7 => pub variant: u32,
         /// The start, when running.
         8 => pub started: Time,
+        /// Failed attempts that were followed by another one.
+        9 => pub retries: u32,
+        /// Index of the description, when on a worker.
+        10 => pub desc: u32,
+        /// When delayed: until when.
+        11 => pub until: Time,
     }
 }
 
@@ -149,6 +159,12 @@ int_struct! {
         10 => pub errors: Vec<String>,
         /// Workers of multi-node tasks.
         11 => pub nodes: Vec<ImageNodes>,
+        /// Tags.
+        12 => pub tags: BTreeMap<String, String>,
+        /// Whether nothing of it starts.
+        13 => pub hold: bool,
+        /// Ordinals of held tasks.
+        14 => pub held: IdSet,
     }
 }
 

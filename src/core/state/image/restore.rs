@@ -70,11 +70,13 @@ fn restore_live(image: &ImageLive) -> Live {
     let place = match image.place {
         ImagePlace::Blocked => Place::Blocked { unmet: image.unmet },
         ImagePlace::Ready => Place::Ready,
+        ImagePlace::Delayed => Place::Delayed { until: image.until },
         ImagePlace::Assigned => Place::Assigned { worker, fence, variant, ahead: false },
         ImagePlace::Ahead => Place::Assigned { worker, fence, variant, ahead: true },
         ImagePlace::Running => Place::Running { worker, fence, variant, started: image.started },
     };
-    Live { place, next_attempt: image.next_attempt, crashes: image.crashes }
+    let ImageLive { next_attempt, crashes, retries, desc, .. } = *image;
+    Live { place, next_attempt, crashes, retries, desc }
 }
 
 fn restore_job(image: ImageJob, state: &mut State) -> Job {
@@ -107,6 +109,9 @@ fn restore_job(image: ImageJob, state: &mut State) -> Job {
         tasks,
         counts: TaskCounts::default(),
         errors,
+        tags: image.tags,
+        hold: image.hold,
+        held: image.held.ranges.iter().map(|range| (range.start, range.end)).collect(),
     }
 }
 
