@@ -133,6 +133,29 @@ fn the_manual_is_opened_by_the_browser() {
 }
 
 #[test]
+fn pages_for_man() {
+    let cluster = Cluster::offline();
+    let done = cluster.hq(&["generate-man", "share/man/man1"]).ok().says("manual pages are in share/man/man1");
+    assert_eq!(done.stdout, "");
+    let count = std::fs::read_dir(cluster.work().join("share/man/man1")).unwrap().count();
+    done.says(&format!("INFO {count} manual pages"));
+    let page = cluster.read("share/man/man1/hq-job-cat.1");
+    for text in [
+        ".TH hq-job-cat 1  \"hq 0.1.0",
+        "[OPTIONS] <JOBS> <CHANNEL>",
+        "print\\-task\\-header",
+        "server\\-dir",
+        "Log more",
+    ] {
+        assert!(page.contains(text), "`{text}` is not in:\n{page}");
+    }
+    assert!(!cluster.read("share/man/man1/hq-submit.1").contains("older name"));
+    assert!(cluster.read("share/man/man1/hq.1").contains("hq\\-generate\\-man(1)"));
+    cluster.write("file", "");
+    cluster.hq(&["generate-man", "file"]).code(1).says("Cannot write manual pages into file\n\nCaused by:\n");
+}
+
+#[test]
 fn completions_for_all_shells() {
     let cluster = Cluster::offline();
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {

@@ -1,4 +1,4 @@
-//! `hq doc` and `hq generate-completion` on the command line.
+//! `hq doc`, `hq generate-completion` and `hq generate-man` on the command line.
 //!
 //! What a user asks the program about itself.
 //!
@@ -6,6 +6,7 @@
 
 use clap::{Args, ValueEnum};
 use clap_complete::Shell;
+use std::path::PathBuf;
 
 /// Options of `hq doc`.
 #[derive(Debug, Clone, Args)]
@@ -54,4 +55,14 @@ pub struct CompletionArgs {
     /// The shell
     #[arg(value_enum)]
     pub shell: Shell,
+}
+
+/// Options of `hq generate-man`.
+///
+/// For example: `hq generate-man ~/.local/share/man/man1`, and then `man hq-submit`
+#[derive(Debug, Clone, Args)]
+pub struct ManArgs {
+    /// Directory for the pages, such as `~/.local/share/man/man1`; created when missing
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
 }

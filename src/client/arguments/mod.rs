@@ -24,7 +24,7 @@ pub use job::{
     CancelArgs, CatArgs, Channel, JobCommand, JobListArgs, JobSelectorArgs, JobStateWord, SubmitFileArgs, TaskStateWord,
 };
 pub use journal::{ExportArgs, JournalCommand};
-pub use manual::{CompletionArgs, DocArgs, TopicWord};
+pub use manual::{CompletionArgs, DocArgs, ManArgs, TopicWord};
 pub use output_log::{OutputLogArgs, OutputLogCommand, StreamCatArgs, StreamShowArgs};
 pub use server::{DebugDumpArgs, GenerateAccessArgs, ServerCommand, ServerStartArgs, ServerWaitArgs};
 pub use submit::{DirectivesWord, JobOptions, PinWord, SubmitArgs};
@@ -84,6 +84,8 @@ pub enum Command {
     Doc(DocArgs),
     /// Print a script that completes the command lines of `hq` in a shell; needs no server
     GenerateCompletion(CompletionArgs),
+    /// Write manual pages for `man`, one for each command; needs no server
+    GenerateMan(ManArgs),
 }
 
 /// `hq server ...`

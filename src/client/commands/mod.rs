@@ -13,6 +13,7 @@ mod job_cat;
 mod job_info;
 mod job_list;
 mod journal;
+mod man;
 mod notify;
 mod output_log;
 mod progress;
@@ -110,6 +111,7 @@ fn dispatch(global: &GlobalOptions, command: &Command, console: &mut Console) ->
         },
         Command::Doc(args) => doc::run(args, console),
         Command::GenerateCompletion(args) => completion::run(args, console),
+        Command::GenerateMan(args) => man::run(args),
         Command::OutputLog(args) => output_log::run(args, console),
         Command::Journal(group) => match &group.command {
             JournalCommand::Export(args) => journal::export(global, args, console),
