@@ -20,6 +20,7 @@ use crate::wire::message::ToWorker;
 use hq_core::agent::{Agent, AgentCommand, AgentEffect, Awaited, KillKind, ProcessEnd, ProcessStatus, SpawnOrder};
 use hq_core::attempt::{Attempt, WorkerReport};
 use hq_core::limits;
+use hq_core::retry::FailureCause;
 use hq_core::time::Time;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::Read;
@@ -188,7 +189,7 @@ impl Turn {
             AgentEffect::Spawn(order) if self.zero => {
                 let attempt = order.attempt;
                 let status = ProcessStatus::Code(0);
-                let end = ProcessEnd { status, error: None, note: None, cpu_us: 0, memory_kib: 0 };
+                let end = ProcessEnd { status, error: None, note: None, cause: None, cpu_us: 0, memory_kib: 0 };
                 commands.push_back(AgentCommand::SpawnSucceeded { attempt, at: now });
                 commands.push_back(AgentCommand::Exited { attempt, end, at: now });
             }
@@ -227,7 +228,10 @@ impl Turn {
     fn launch(&mut self, order: &SpawnOrder, now: Time, commands: &mut VecDeque<AgentCommand>) {
         let attempt = order.attempt;
         match self.launcher.launch(order) {
-            Err(text) => commands.push_back(AgentCommand::SpawnFailed { attempt, text, at: now }),
+            Err(text) => {
+                let cause = FailureCause::Start;
+                commands.push_back(AgentCommand::SpawnFailed { attempt, text, cause, at: now });
+            }
             Ok(Launch { mut spec, remove_if_finished, task_dir, stream_dir }) => {
                 if let Some(key) = self.outbound.notices.admit(attempt) {
                     spec.environment.set("HQ_ACCESS_KEY", key);
@@ -276,7 +280,7 @@ impl Turn {
                 self.spawn(attempt, *spec, group);
             }
             (Ok(stream), None) => self.streams.release(stream),
-            (Err(text), _) => self.failed(attempt, text, Time(clock::wall_us()), commands),
+            (Err(text), _) => self.failed(attempt, text, FailureCause::Output, Time(clock::wall_us()), commands),
         }
     }
 
@@ -299,18 +303,26 @@ impl Turn {
                 if let Some(stream) = running.stream.take() {
                     self.streams.release(stream);
                 }
-                self.failed(attempt, error.describe(), at, commands);
+                let cause = if error.concerns_output() { FailureCause::Output } else { FailureCause::Start };
+                self.failed(attempt, error.describe(), cause, at, commands);
             }
         }
     }
 
-    fn failed(&mut self, attempt: Attempt, text: String, at: Time, commands: &mut VecDeque<AgentCommand>) {
+    fn failed(
+        &mut self,
+        attempt: Attempt,
+        text: String,
+        cause: FailureCause,
+        at: Time,
+        commands: &mut VecDeque<AgentCommand>,
+    ) {
         if let Some(running) = self.running.remove(&attempt) {
             remove_task_dir(running.task_dir.as_deref());
             running.memory.into_iter().for_each(|guarded| drop(self.memory.end(guarded)));
         }
         self.outbound.notices.dismiss(attempt);
-        commands.push_back(AgentCommand::SpawnFailed { attempt, text, at });
+        commands.push_back(AgentCommand::SpawnFailed { attempt, text, cause, at });
     }
 
     fn kill(&self, attempt: Attempt, kind: KillKind) {
@@ -351,8 +363,9 @@ impl Turn {
             Status::Signal(number) => ProcessStatus::Signal(number, signal::name(number)),
             Status::Lost => ProcessStatus::Lost,
         };
-        if status != ProcessStatus::Code(0) {
-            error = memory.error.or(error);
+        let mut cause = error.as_ref().map(|_| FailureCause::Output);
+        if status != ProcessStatus::Code(0) && memory.error.is_some() {
+            (error, cause) = (memory.error, Some(FailureCause::OutOfMemory));
         }
         if status == ProcessStatus::Code(0) && error.is_none() {
             running.remove_if_finished.iter().for_each(|path| remove_output(path));
@@ -362,7 +375,7 @@ impl Turn {
         remove_task_dir(running.task_dir.as_deref());
         let cpu_us = exit.utime_us.saturating_add(exit.stime_us);
         let memory_kib = memory.peak_kib.unwrap_or(exit.maxrss_kib);
-        let end = ProcessEnd { status, error, note: memory.note, cpu_us, memory_kib };
+        let end = ProcessEnd { status, error, note: memory.note, cause, cpu_us, memory_kib };
         commands.push_back(AgentCommand::Exited { attempt, end, at });
     }
 }

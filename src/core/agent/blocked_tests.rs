@@ -9,6 +9,7 @@ use super::*;
 use crate::attempt::{AssignedTask, Assignment, SharedDesc};
 use crate::id::{AttemptId, Epoch, TaskId};
 use crate::resource::{Amount, Policy, Pool, PoolKind, WorkerResources};
+use crate::retry::FailureCause;
 use crate::time::{Span, Time};
 use crate::worker::OnServerLost;
 use std::sync::Arc;
@@ -82,7 +83,7 @@ fn what_comes_for_a_class_that_was_rejected_goes_back_as_well() {
             // Another kind is not concerned.
             (assign(2, Some(desc(10_000, None, 0)), &[(0, 0)]), &["spawn 2@0"]),
             (
-                AgentCommand::SpawnFailed { attempt: at(1, 0), text: "no".into(), at: NOW },
+                AgentCommand::SpawnFailed { attempt: at(1, 0), text: "no".into(), cause: FailureCause::Start, at: NOW },
                 &["failed 1@0 no", "unblocked 1@2"],
             ),
         ],
@@ -140,7 +141,8 @@ fn nothing_starts_that_asks_for_more_time_than_is_left() {
     let checked = limited.handle(later(30), AgentCommand::TimerExpired(Timer::RetractCheck));
     assert_eq!(words(&checked), ["rejected 2@1", "arm check"]);
     // A wait changes nothing for what has started, and right before a start it is looked at in any case.
-    let failed = AgentCommand::SpawnFailed { attempt: at(2, 0), text: "no".into(), at: later(51) };
+    let failed =
+        AgentCommand::SpawnFailed { attempt: at(2, 0), text: "no".into(), cause: FailureCause::Start, at: later(51) };
     assert_eq!(words(&limited.handle(later(51), failed)), ["failed 2@0 no", "rejected 3@0"]);
     limited.audit().unwrap();
 }

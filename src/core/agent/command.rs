@@ -5,6 +5,7 @@
 //! What holds: commands carry no handles of the operating system; the shell keeps those by attempt.
 
 use crate::attempt::{Assignment, Attempt, DescKey, SharedDesc};
+use crate::retry::FailureCause;
 use crate::time::Time;
 use crate::worker::LostReason;
 
@@ -54,6 +55,8 @@ pub enum AgentCommand {
         attempt: Attempt,
         /// Why, for the user.
         text: String,
+        /// Why, for rules.
+        cause: FailureCause,
         /// When.
         at: Time,
     },
@@ -80,6 +83,8 @@ pub struct ProcessEnd {
     pub error: Option<String>,
     /// What is worth saying behind the text of a failure.
     pub note: Option<String>,
+    /// Why it failed, where more is known than the status says.
+    pub cause: Option<FailureCause>,
     /// User and system time in microseconds.
     pub cpu_us: u64,
     /// Largest resident size in KiB.

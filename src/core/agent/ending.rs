@@ -75,7 +75,7 @@ impl Agent {
         }
     }
 
-    pub(super) fn spawn_failed(&mut self, attempt: Attempt, text: String, at: Time, out: &mut Output) {
+    pub(super) fn spawn_failed(&mut self, attempt: Attempt, own: Verdict, at: Time, out: &mut Output) {
         if !matches!(self.held.get(&attempt), Some(Held { state: HeldState::Starting { .. }, .. })) {
             return;
         }
@@ -86,8 +86,8 @@ impl Agent {
         self.started -= 1;
         self.allocator.release(&allocation);
         self.blocks.released(doom.is_some());
-        let mut outcome = Outcome { attempt, ended: at, variant, ..Outcome::default() };
-        (outcome.ending, outcome.error) = ending_of(doom, || (Ending::Failed, text));
+        let Verdict { ending, text, cause } = verdict_of(doom, || own);
+        let outcome = Outcome { attempt, ended: at, ending, error: text, variant, cause, ..Outcome::default() };
         self.conclude(doom, outcome, out);
     }
 
@@ -114,20 +114,21 @@ impl Agent {
             ProcessStatus::Signal(signal, _) => (None, Some(signal)),
             ProcessStatus::Lost => (None, None),
         };
-        let (ending, error) = ending_of(doom, || judge(end.status, end.error, end.note));
+        let (cpu_us, memory_kib) = (end.cpu_us, end.memory_kib);
+        let Verdict { ending, text, cause } = verdict_of(doom, || judge(end));
         let outcome = Outcome {
             number: 0,
             attempt,
             started: Some(started),
             ended: at,
             ending,
-            error,
+            error: text,
             exit_code,
             signal,
-            cpu_us: end.cpu_us,
-            memory_kib: end.memory_kib,
+            cpu_us,
+            memory_kib,
             variant,
-            cause: FailureCause::Other,
+            cause,
         };
         self.conclude(doom, outcome, out);
     }
@@ -233,32 +234,47 @@ impl Agent {
     }
 }
 
+/// How an attempt ended, for users and for rules.
+#[derive(Debug)]
+pub(super) struct Verdict {
+    pub(super) ending: Ending,
+    pub(super) text: String,
+    pub(super) cause: FailureCause,
+}
+
 /// The ending by the reason for which the attempt was ended, or else by itself.
-fn ending_of(doom: Option<Doom>, own: impl FnOnce() -> (Ending, String)) -> (Ending, String) {
-    match doom {
-        None => own(),
-        Some(Doom::TimeLimit) => (Ending::Failed, "Time limit reached".to_owned()),
-        Some(Doom::Interrupted) => (Ending::Interrupted, String::new()),
-        Some(Doom::Canceled | Doom::Dropped) => (Ending::Canceled, String::new()),
-    }
+fn verdict_of(doom: Option<Doom>, own: impl FnOnce() -> Verdict) -> Verdict {
+    let (ending, text, cause) = match doom {
+        None => return own(),
+        Some(Doom::TimeLimit) => (Ending::Failed, "Time limit reached", FailureCause::TimeLimit),
+        Some(Doom::Interrupted) => (Ending::Interrupted, "", FailureCause::Other),
+        Some(Doom::Canceled | Doom::Dropped) => (Ending::Canceled, "", FailureCause::Other),
+    };
+    Verdict { ending, text: text.to_owned(), cause }
 }
 
 /// What a process's end means when nobody asked for it.
-fn judge(status: ProcessStatus, error: Option<String>, note: Option<String>) -> (Ending, String) {
-    let usual = match status {
-        ProcessStatus::Code(0) if error.is_none() => return (Ending::Finished, String::new()),
-        ProcessStatus::Code(code) => format!("Program terminated with exit code {code}."),
-        ProcessStatus::Signal(signal, name) => {
-            format!("Program terminated with exit code -1. Received signal {signal} ({name}).")
+fn judge(end: ProcessEnd) -> Verdict {
+    let ProcessEnd { status, error, note, cause, .. } = end;
+    let (usual, usual_cause) = match status {
+        ProcessStatus::Code(0) if error.is_none() => {
+            return Verdict { ending: Ending::Finished, text: String::new(), cause: FailureCause::Other };
         }
-        ProcessStatus::Lost => "Program terminated, but its exit code is unknown.".to_owned(),
+        // It ended well; what failed is said beside it.
+        ProcessStatus::Code(0) => (String::new(), FailureCause::Other),
+        ProcessStatus::Code(code) => (format!("Program terminated with exit code {code}."), FailureCause::Exit),
+        ProcessStatus::Signal(signal, name) => {
+            let text = format!("Program terminated with exit code -1. Received signal {signal} ({name}).");
+            (text, FailureCause::Signal)
+        }
+        ProcessStatus::Lost => ("Program terminated, but its exit code is unknown.".to_owned(), FailureCause::Other),
     };
     let mut text = error.unwrap_or(usual);
     if let Some(note) = note {
         text.push('\n');
         text.push_str(&note);
     }
-    (Ending::Failed, text)
+    Verdict { ending: Ending::Failed, text, cause: cause.unwrap_or(usual_cause) }
 }
 
 /// Cuts a text to at most so many bytes, between characters.

@@ -11,6 +11,7 @@ use super::tests::{NOW, agent, assign, at, desc, exited, key, spawned};
 use super::*;
 use crate::attempt::Attempt;
 use crate::resource::{Amount, Policy};
+use crate::retry::FailureCause;
 use crate::time::Span;
 use crate::worker::LostReason;
 use proptest::prelude::*;
@@ -178,7 +179,12 @@ impl World {
                     self.running.push(attempt);
                     self.command(spawned(attempt));
                 } else {
-                    self.command(AgentCommand::SpawnFailed { attempt, text: "no".into(), at: NOW });
+                    self.command(AgentCommand::SpawnFailed {
+                        attempt,
+                        text: "no".into(),
+                        cause: FailureCause::Start,
+                        at: NOW,
+                    });
                 }
             }
             Move::Exited(index, code) if !self.running.is_empty() => {

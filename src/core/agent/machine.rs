@@ -9,11 +9,13 @@ use super::blocked::Blocks;
 use super::command::{AgentCommand, Timer};
 use super::desc::Descs;
 use super::effect::{AgentEffect, KillKind, SpawnOrder};
-use super::ending::Departure;
+use super::ending::{Departure, Verdict};
 use super::held::{Doom, Held, HeldState};
 use super::outbox::Outbox;
 use super::queue::Queue;
-use crate::attempt::{AssignedTask, Assignment, Attempt, HeldAttempt, Outcome, SharedDesc, Started, WorkerReport};
+use crate::attempt::{
+    AssignedTask, Assignment, Attempt, Ending, HeldAttempt, Outcome, SharedDesc, Started, WorkerReport,
+};
 use crate::id::{Fence, TaskRef};
 use crate::limits;
 use crate::resource::{MEM, WorkerResources};
@@ -123,7 +125,9 @@ impl Agent {
             AgentCommand::LeaseOver => self.lease_over(now, &mut out),
             AgentCommand::ServerLost => self.server_lost(&mut out),
             AgentCommand::SpawnSucceeded { attempt, at } => self.spawn_succeeded(attempt, at, &mut out),
-            AgentCommand::SpawnFailed { attempt, text, at } => self.spawn_failed(attempt, text, at, &mut out),
+            AgentCommand::SpawnFailed { attempt, text, cause, at } => {
+                self.spawn_failed(attempt, Verdict { ending: Ending::Failed, text, cause }, at, &mut out);
+            }
             AgentCommand::Exited { attempt, end, at } => self.process_ended(attempt, end, at, &mut out),
             AgentCommand::TimerExpired(timer) => self.timer_expired(now, timer, &mut out),
         }

@@ -9,6 +9,7 @@ use crate::attempt::{AssignedTask, Assignment, Attempt, DescKey, Ending, Outcome
 use crate::id::{AttemptId, Epoch, JobId, TaskId};
 use crate::limits;
 use crate::resource::{Amount, Pool, PoolKind, ResourceRequest, WorkerResources};
+use crate::retry::FailureCause;
 use crate::task::TaskDesc;
 use crate::time::{Span, Time};
 use crate::worker::{LostReason, OnServerLost};
@@ -58,7 +59,7 @@ pub(super) fn at(job: u32, task: u32) -> Attempt {
 }
 
 pub(super) fn exited(attempt: Attempt, status: ProcessStatus) -> AgentCommand {
-    let end = ProcessEnd { status, error: None, note: None, cpu_us: 1, memory_kib: 2 };
+    let end = ProcessEnd { status, error: None, note: None, cause: None, cpu_us: 1, memory_kib: 2 };
     AgentCommand::Exited { attempt, end, at: NOW }
 }
 
@@ -127,7 +128,10 @@ fn the_next_task_starts_in_the_turn_in_which_another_ended() {
             (spawned(at(1, 1)), &["started 1@1"]),
             (exited(at(1, 1), ProcessStatus::Code(3)), &["failed 1@1 program terminated with exit code 3."]),
             (assign(1, None, &[(2, 0)]), &["spawn 1@2"]),
-            (AgentCommand::SpawnFailed { attempt: at(1, 2), text: "no".into(), at: NOW }, &["failed 1@2 no"]),
+            (
+                AgentCommand::SpawnFailed { attempt: at(1, 2), text: "no".into(), cause: FailureCause::Start, at: NOW },
+                &["failed 1@2 no"],
+            ),
         ],
     );
 }
@@ -380,6 +384,6 @@ fn long_error_texts_are_cut() {
     let mut agent = agent(1);
     agent.handle(NOW, assign(1, Some(desc(10_000, None, 0)), &[(0, 0)]));
     let text = "ä".repeat(limits::ERROR_BYTES_MAX);
-    agent.handle(NOW, AgentCommand::SpawnFailed { attempt: at(1, 0), text, at: NOW });
+    agent.handle(NOW, AgentCommand::SpawnFailed { attempt: at(1, 0), text, cause: FailureCause::Start, at: NOW });
     assert_eq!(agent.holdings().1[0].error.len(), limits::ERROR_BYTES_MAX);
 }

@@ -60,6 +60,11 @@ pub enum SpawnError {
 }
 
 impl SpawnError {
+    /// Whether it is about where the output shall go, and not about the program.
+    pub fn concerns_output(&self) -> bool {
+        matches!(self, Self::OutputDirectory { .. } | Self::OutputFile { .. })
+    }
+
     /// The text for the user: what happened and, where it can be guessed, what to do; may have several lines.
     pub fn describe(&self) -> String {
         match self {

@@ -4,6 +4,7 @@
 
 use super::*;
 use hq_core::resource::{Policy, RequestEntry};
+use hq_core::retry::FailureCause;
 use hq_core::task::PinMode;
 use hq_core::time::Span;
 use std::collections::BTreeMap;
@@ -32,19 +33,27 @@ async fn failures_say_what_happened() {
     let mut server = FakeServer::start("aaaaaa").await;
     let (worker, _) = start(server.options());
     let (mut peer, _) = server.accept("aaaaaa").await;
-    let table: [(&[&str], &str); 5] = [
-        (&["/bin/sh", "-c", "exit 3"], "Program terminated with exit code 3."),
-        (&["/bin/sh", "-c", "kill -9 $$"], "Program terminated with exit code -1. Received signal 9 (SIGKILL)."),
-        (&["no-such-program-here"], "Cannot execute \"no-such-program-here\": No such file or directory (os error 2)"),
-        (&[], "no command arguments"),
-        (&["/bin/true"], ""),
+    let missing = "Cannot execute \"no-such-program-here\": No such file or directory (os error 2)";
+    let killed = "Program terminated with exit code -1. Received signal 9 (SIGKILL).";
+    let table: [(&[&str], &str, FailureCause); 5] = [
+        (&["/bin/sh", "-c", "exit 3"], "Program terminated with exit code 3.", FailureCause::Exit),
+        (&["/bin/sh", "-c", "kill -9 $$"], killed, FailureCause::Signal),
+        (&["no-such-program-here"], missing, FailureCause::Start),
+        (&[], "no command arguments", FailureCause::Start),
+        (&["/bin/true"], "", FailureCause::Other),
     ];
-    for (job, (args, text)) in (1..).zip(table) {
+    for (job, (args, text, cause)) in (1..).zip(table) {
         peer.assign(job, plain(server.temp.path(), args), &[job]).await;
         let outcome = peer.outcome(job).await;
         assert!(outcome.error.contains(text), "{outcome:?}");
         assert_eq!(outcome.ending, if text.is_empty() { Ending::Finished } else { Ending::Failed });
+        assert_eq!(outcome.cause, cause, "{outcome:?}");
     }
+    let (mut desc, mut shared) = desc(server.temp.path(), &["/bin/true"]);
+    desc.stdout = Destination { path: "/dev/null/x".into(), ..Destination::default() };
+    shared.desc = Arc::new(desc);
+    peer.assign(9, Some(shared), &[9]).await;
+    assert_eq!(peer.outcome(9).await.cause, FailureCause::Output);
     peer.stop(worker).await;
 }
 
@@ -153,6 +162,7 @@ async fn limits_and_stops_end_tasks() {
     peer.assign(1, Some(shared.clone()), &[0]).await;
     let outcome = peer.outcome(0).await;
     assert_eq!((outcome.ending, outcome.error.as_str()), (Ending::Failed, "Time limit reached"));
+    assert_eq!(outcome.cause, FailureCause::TimeLimit);
     desc.time_limit = None;
     shared.desc = Arc::new(desc);
     peer.assign(2, Some(shared), &[1, 2, 3]).await;
