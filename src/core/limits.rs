@@ -10,6 +10,8 @@ pub const SUBMIT_TASKS_MAX: u64 = u32::MAX as u64 + 1;
 pub const INTERLEAVED_RANGES_MAX: usize = 1_000;
 /// Bytes of a job file.
 pub const JOB_FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Words and signs of a part of a job file that is parsed at once: an individual task, or all else.
+pub const JOB_FILE_PART_TOKENS_MAX: usize = 4_000_000;
 /// Tasks of one submit that are listed one by one (a graph).
 pub const GRAPH_TASKS_MAX: usize = 1_000_000;
 /// Dependencies of one submit.

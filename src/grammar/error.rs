@@ -53,23 +53,32 @@ impl Error {
 
     /// The part of the text that is wrong, as a range of bytes.
     pub fn bytes(&self) -> Range<usize> {
+        self.place().bytes.clone()
+    }
+
+    /// The sentence without the picture, for a text that stands in a larger one.
+    pub fn reason(&self) -> String {
         match self {
-            Self::Unexpected { place, .. } | Self::Refused { place, .. } => place.bytes.clone(),
-            Self::Walltime(cause) => cause.bytes(),
+            Self::Unexpected { expected, place } if place.bytes.start >= place.text.len() => {
+                format!("unexpected end of input, expected {expected}")
+            }
+            Self::Unexpected { expected, .. } => format!("unexpected token, expected {expected}"),
+            Self::Refused { reason, .. } => reason.clone(),
+            Self::Walltime(cause) => format!("Could not parse PBS walltime: {}", cause.reason()),
+        }
+    }
+
+    fn place(&self) -> &Place {
+        match self {
+            Self::Unexpected { place, .. } | Self::Refused { place, .. } => place,
+            Self::Walltime(cause) => cause.place(),
         }
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unexpected { expected, place } if place.bytes.start >= place.text.len() => {
-                write!(f, "unexpected end of input, expected {expected}{place}")
-            }
-            Self::Unexpected { expected, place } => write!(f, "unexpected token, expected {expected}{place}"),
-            Self::Refused { reason, place } => write!(f, "{reason}{place}"),
-            Self::Walltime(cause) => write!(f, "Could not parse PBS walltime: {cause}"),
-        }
+        write!(f, "{}{}", self.reason(), self.place())
     }
 }
 

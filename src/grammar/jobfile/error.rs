@@ -33,6 +33,11 @@ pub(super) struct Mistake {
 }
 
 impl Mistake {
+    /// The same in a text that begins `by` bytes earlier.
+    pub(super) fn shifted(self, by: usize) -> Self {
+        Self { bytes: self.bytes.start + by..self.bytes.end + by, ..self }
+    }
+
     /// Finds the line in `text`.
     pub(super) fn locate(self, text: &str) -> Error {
         let start = floor(text, self.bytes.start);

@@ -8,12 +8,14 @@
 use super::error::Mistake;
 use super::item::Item;
 use super::notices::Notices;
+use super::pieces::Pieces;
 use super::task;
 use hq_core::id::{JobId, TaskId, TaskRef};
 use hq_core::idset::IdSet;
 use hq_core::task::{Condition, Dependency, SubmitDesc, TaskDesc};
 use hq_core::{cbor, cycle, limits};
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
 /// What a table said about one task.
@@ -35,24 +37,33 @@ struct Wrong {
     reason: String,
 }
 
+/// The tables of the tasks.
+pub(super) enum Tables<'a> {
+    /// In a parsed document.
+    Array(Item<'a>),
+    /// To be parsed one by one.
+    Pieces(&'a Pieces<'a>),
+}
+
 /// Descriptions, each once.
 #[derive(Default)]
 struct Descriptions {
-    /// By their encoded form.
-    known: HashMap<Vec<u8>, u32>,
+    /// By the hash of their encoded form.
+    known: HashMap<u64, u32>,
     list: Vec<Arc<TaskDesc>>,
+    encoded: Vec<u8>,
 }
 
-/// Reads the array of tables into the submit that has the rest already.
-pub(super) fn read(item: &Item<'_>, common: SubmitDesc, notices: &mut Notices) -> Result<SubmitDesc, Mistake> {
-    let tables = item.elements("an array of tables")?;
-    if tables.len() > limits::GRAPH_TASKS_MAX {
-        let (count, max) = (tables.len(), limits::GRAPH_TASKS_MAX);
-        return Err(item.mistake(format!("{count} individual tasks are too many; at most {max} are allowed")));
+/// Reads the tables into the submit that has the rest already.
+pub(super) fn read(tables: &Tables<'_>, common: SubmitDesc, notices: &mut Notices) -> Result<SubmitDesc, Mistake> {
+    let count = tables.len()?;
+    if count > limits::GRAPH_TASKS_MAX {
+        let max = limits::GRAPH_TASKS_MAX;
+        return Err(tables.mistake(format!("{count} individual tasks are too many; at most {max} are allowed")));
     }
     let mut descriptions = Descriptions::default();
-    let mut tasks = Vec::with_capacity(tables.len());
-    for (table, element) in tables.enumerate() {
+    let mut tasks = Vec::with_capacity(count);
+    tables.each(|table, element| {
         let fields = element.fields(&[task::TASK_KEYS, task::DESC_KEYS])?;
         let desc = task::desc(&fields, common.stream.is_some(), notices)?;
         let id = fields.get("id").map(|id| id.uint()).transpose()?;
@@ -61,20 +72,20 @@ pub(super) fn read(item: &Item<'_>, common: SubmitDesc, notices: &mut Notices) -
             None => Vec::new(),
         };
         tasks.push(Task { id, deps, desc: descriptions.index(desc), table });
-    }
-    let at = Tables(item);
-    let mut tasks = number(tasks).map_err(|wrong| at.point(wrong))?;
+        Ok(())
+    })?;
+    let mut tasks = number(tasks).map_err(|wrong| tables.point(wrong))?;
     // Stable, so that of two equal ids the later one is pointed at.
     tasks.sort_by_key(|(id, _)| *id);
     let twice = tasks.iter().zip(tasks.iter().skip(1)).find(|(first, second)| first.0 == second.0);
     if let Some((_, (id, second))) = twice {
-        return Err(at.point(Wrong {
+        return Err(tables.point(Wrong {
             table: second.table,
             key: "id",
             reason: format!("Task {id} is defined multiple times"),
         }));
     }
-    check_dependencies(&tasks).map_err(|wrong| at.point(wrong))?;
+    check_dependencies(&tasks).map_err(|wrong| tables.point(wrong))?;
     Ok(SubmitDesc {
         ids: IdSet::from_sorted(tasks.iter().map(|(id, _)| *id)),
         desc_of: tasks.iter().map(|(_, task)| task.desc).collect(),
@@ -135,23 +146,63 @@ fn check_dependencies(tasks: &[(u32, Task)]) -> Result<(), Wrong> {
 
 impl Descriptions {
     fn index(&mut self, desc: TaskDesc) -> u32 {
-        let list = &mut self.list;
-        *self.known.entry(cbor::encode(&desc)).or_insert_with(|| {
-            list.push(Arc::new(desc));
-            u32::try_from(list.len() - 1).unwrap_or(u32::MAX)
-        })
+        self.encoded.clear();
+        cbor::encode_into(&desc, &mut self.encoded);
+        let mut hasher = DefaultHasher::new();
+        hasher.write(&self.encoded);
+        let hash = hasher.finish();
+        let known = self.known.get(&hash).copied();
+        if let Some(index) = known.filter(|index| self.list.get(*index as usize).is_some_and(|same| **same == desc)) {
+            return index;
+        }
+        let index = u32::try_from(self.list.len()).unwrap_or(u32::MAX);
+        self.list.push(Arc::new(desc));
+        self.known.insert(hash, index);
+        index
     }
 }
 
-/// The tables of the tasks, for pointing at one.
-struct Tables<'a>(&'a Item<'a>);
-
 impl Tables<'_> {
+    fn len(&self) -> Result<usize, Mistake> {
+        match self {
+            Self::Array(item) => Ok(item.elements("an array of tables")?.len()),
+            Self::Pieces(pieces) => Ok(pieces.len()),
+        }
+    }
+
+    /// Has each table read, with its number.
+    fn each(&self, mut read: impl FnMut(usize, &Item<'_>) -> Result<(), Mistake>) -> Result<(), Mistake> {
+        match self {
+            Self::Array(item) => {
+                item.elements("an array of tables")?.enumerate().try_for_each(|(number, table)| read(number, &table))
+            }
+            Self::Pieces(pieces) => {
+                (0..pieces.len()).try_for_each(|number| pieces.read(number, |table| read(number, table)))
+            }
+        }
+    }
+
+    /// A mistake of the list.
+    fn mistake(&self, reason: String) -> Mistake {
+        match self {
+            Self::Array(item) => item.mistake(reason),
+            Self::Pieces(pieces) => pieces.mistake(reason),
+        }
+    }
+
     fn point(&self, wrong: Wrong) -> Mistake {
-        let found = self.0.elements("an array of tables").ok().and_then(|mut tables| tables.nth(wrong.table));
-        let Some(table) = found else { return self.0.mistake(wrong.reason) };
-        let value = table.table("a table").ok().and_then(|fields| Some(fields.get(wrong.key)?.mistake("")));
-        let place = value.unwrap_or_else(|| table.mistake(""));
-        Mistake { reason: wrong.reason, ..place }
+        let place = |table: &Item<'_>| {
+            let value = table.table("a table").ok().and_then(|fields| Some(fields.get(wrong.key)?.mistake("")));
+            value.unwrap_or_else(|| table.mistake(""))
+        };
+        let found = match self {
+            Self::Array(item) => {
+                let table = item.elements("an array of tables").ok().and_then(|mut tables| tables.nth(wrong.table));
+                table.map(|table| place(&table))
+            }
+            // Parsed once more: whoever is told of a mistake has the time.
+            Self::Pieces(pieces) => pieces.read(wrong.table, |table| Err::<(), _>(place(table))).err(),
+        };
+        Mistake { reason: wrong.reason, ..found.unwrap_or_else(|| self.mistake(String::new())) }
     }
 }

@@ -5,7 +5,9 @@
 //! Holds: an item names the path from the root; nothing is copied but what is asked for.
 
 use super::error::Mistake;
+use crate::grammar;
 use std::fmt;
+use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -30,6 +32,25 @@ enum Step<'a> {
 pub(super) struct Fields<'a> {
     item: &'a Item<'a>,
     table: &'a DeTable<'a>,
+}
+
+/// A key that the user chose.
+#[derive(Debug, Clone)]
+pub(super) struct Key<'a> {
+    /// Its text.
+    pub(super) name: &'a str,
+    bytes: Range<usize>,
+    item: Item<'a>,
+}
+
+impl Key<'_> {
+    /// Has `check` look at the text.
+    ///
+    /// # Errors
+    /// What `check` refuses.
+    pub(super) fn checked(&self, check: impl FnOnce(&str) -> Result<(), grammar::Error>) -> Result<(), Mistake> {
+        check(self.name).map_err(|error| self.item.within(self.bytes.clone(), self.name, &error))
+    }
 }
 
 impl<'a> Item<'a> {
@@ -64,8 +85,21 @@ impl<'a> Item<'a> {
     ///
     /// # Errors
     /// Another type, and what `parse` refuses.
-    pub(super) fn parsed<T, E: fmt::Display>(&self, parse: impl FnOnce(&str) -> Result<T, E>) -> Result<T, Mistake> {
-        parse(self.text()?).map_err(|error| self.mistake(error.to_string()))
+    pub(super) fn parsed<T>(&self, parse: impl FnOnce(&str) -> Result<T, grammar::Error>) -> Result<T, Mistake> {
+        let text = self.text()?;
+        parse(text).map_err(|error| self.within(self.value.span(), text, &error))
+    }
+
+    /// A mistake within a text that stands in the file at `span`.
+    fn within(&self, span: Range<usize>, text: &str, error: &grammar::Error) -> Mistake {
+        let at = error.bytes();
+        let bytes = match span.len().checked_sub(text.len()) {
+            Some(0) => span.start + at.start..span.start + at.end,
+            // Quotes, and no escapes in between.
+            Some(2) => span.start + 1 + at.start..span.start + 1 + at.end,
+            _ => span,
+        };
+        Mistake { bytes, ..self.mistake(error.reason()) }
     }
 
     /// A boolean.
@@ -123,6 +157,16 @@ impl<'a> Item<'a> {
         Ok(array.iter().enumerate().map(element))
     }
 
+    /// The first element of an array, as the one with this number: for an array whose other elements are elsewhere.
+    ///
+    /// # Errors
+    /// Another type, or no element.
+    pub(super) fn only_element_as<'s>(&'s self, number: usize) -> Result<Item<'s>, Mistake> {
+        let first = self.value().as_array().and_then(|array| array.get(0));
+        let value = first.ok_or_else(|| self.wrong_type("an array of tables"))?;
+        Ok(Item { value, step: Step::Index(number), parent: Some(self) })
+    }
+
     /// The texts of an array of strings.
     ///
     /// # Errors
@@ -178,11 +222,12 @@ impl<'a> Fields<'a> {
     }
 
     /// All keys with their values, sorted by key.
-    pub(super) fn all(&self) -> impl Iterator<Item = (&'a str, Item<'a>)> + use<'a> {
+    pub(super) fn all(&self) -> impl Iterator<Item = (Key<'a>, Item<'a>)> + use<'a> {
         let parent = self.item;
         self.table.iter().map(move |(key, value)| {
-            let key = key.get_ref().as_ref();
-            (key, Item { value, step: Step::Key(key), parent: Some(parent) })
+            let name = key.get_ref().as_ref();
+            let item = Item { value, step: Step::Key(name), parent: Some(parent) };
+            (Key { name, bytes: key.span(), item }, item)
         })
     }
 

@@ -11,6 +11,7 @@ mod error;
 mod graph;
 mod item;
 mod notices;
+mod pieces;
 mod request;
 mod task;
 #[cfg(test)]
@@ -20,13 +21,13 @@ pub use error::Error;
 
 use super::{array, free_text};
 use error::Mistake;
+use graph::Tables;
 use hq_core::idset::{IdRange, IdSet};
 use hq_core::task::{Entries, SubmitDesc, SubmitRequest};
 use item::{Fields, Item};
 use notices::Notices;
+use pieces::Pieces;
 use std::sync::Arc;
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
 
 /// Keys of the document.
 const KEYS: &[&str] = &["name", "max_fails", "stream", "stream_log", "task", "array", "data_layer"];
@@ -45,19 +46,30 @@ pub struct JobFile {
 /// # Errors
 /// No TOML, an unknown key, a missing one, a value of another type or out of range, and what cannot be a job.
 pub fn parse(text: &str, submit_dir: String) -> Result<JobFile, Error> {
-    let table = DeTable::parse(text).map_err(|error| {
-        let bytes = error.span().unwrap_or(0..0);
-        Mistake { bytes, key: String::new(), reason: error.message().to_owned() }.locate(text)
-    })?;
-    let root = Spanned::new(table.span(), DeValue::Table(table.into_inner()));
-    job(&Item::root(&root), submit_dir).map_err(|mistake| mistake.locate(text))
+    read(text, submit_dir).map_err(|mistake| mistake.locate(text))
 }
 
-fn job(root: &Item<'_>, submit_dir: String) -> Result<JobFile, Mistake> {
+fn read(text: &str, submit_dir: String) -> Result<JobFile, Mistake> {
+    let mut pieces = Pieces::cut(text)?;
+    let mut head = pieces.head()?;
+    // Who writes the key in quotes as well means one list.
+    if pieces.len() > 0 && head.get_ref().get(pieces::KEY).is_some() {
+        pieces = pieces.whole()?;
+        head = pieces.head()?;
+    }
+    job(&Item::root(&head), &pieces, submit_dir)
+}
+
+/// `root` is what stands before the pieces.
+fn job(root: &Item<'_>, pieces: &Pieces<'_>, submit_dir: String) -> Result<JobFile, Mistake> {
     let fields = root.fields(&[KEYS])?;
     let mut notices = Notices::default();
     let name = match fields.get("name") {
-        Some(item) => item.parsed(|name| free_text::check_job_name(name).map(|()| name.to_owned()))?,
+        Some(item) => {
+            let name = item.text()?;
+            free_text::check_job_name(name).map_err(|error| item.mistake(error.to_string()))?;
+            name.to_owned()
+        }
         None => String::new(),
     };
     let max_fails = fields.get("max_fails").map(|item| item.uint()).transpose()?;
@@ -65,9 +77,12 @@ fn job(root: &Item<'_>, submit_dir: String) -> Result<JobFile, Mistake> {
     if let Some(item) = fields.get("data_layer") {
         item.flag()?;
     }
-    let tasks = match fields.get("task") {
+    let tasks = match fields.get(pieces::KEY) {
+        _ if pieces.len() > 0 => Some(Tables::Pieces(pieces)),
         // `task = []` is as good as none.
-        Some(item) if item.elements("an array of tables, as `[[task]]` makes one")?.len() > 0 => Some(item),
+        Some(item) if item.elements("an array of tables, as `[[task]]` makes one")?.len() > 0 => {
+            Some(Tables::Array(item))
+        }
         _ => None,
     };
     let common = SubmitDesc { submit_dir, stream, ..SubmitDesc::default() };

@@ -84,8 +84,9 @@ fn importance(fields: &Fields<'_>) -> Result<u32, Mistake> {
 
 fn entries(item: &Item<'_>, notices: &mut Notices) -> Result<Vec<RequestEntry>, Mistake> {
     let mut entries = Vec::new();
-    for (name, value) in item.table("a table of resources")?.all() {
-        request::check_name(name).map_err(|error| value.mistake(error.to_string()))?;
+    for (key, value) in item.table("a table of resources")?.all() {
+        key.checked(request::check_name)?;
+        let name = key.name;
         let quantity = match value.value() {
             DeValue::Integer(_) => whole(&value)?,
             DeValue::Float(_) => fraction(&value)?,

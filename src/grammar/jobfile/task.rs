@@ -55,10 +55,10 @@ fn environment(item: &Item<'_>) -> Result<BTreeMap<String, String>, Mistake> {
     let mut env = BTreeMap::new();
     for (key, value) in item.table("a table of strings")?.all() {
         let text = value.text()?;
-        if key.is_empty() || key.contains(['=', '\0']) || text.contains('\0') {
+        if key.name.is_empty() || key.name.contains(['=', '\0']) || text.contains('\0') {
             return Err(value.mistake("this cannot be an environment variable"));
         }
-        env.insert(key.to_owned(), text.to_owned());
+        env.insert(key.name.to_owned(), text.to_owned());
     }
     Ok(env)
 }
@@ -104,7 +104,7 @@ fn losses(item: &Item<'_>) -> Result<CrashLimit, Mistake> {
     match item.value() {
         DeValue::Integer(_) => {
             let number: u32 = item.number("from 1 to 65535")?;
-            crash_limit::parse(&number.to_string()).map_err(|error| item.mistake(error.to_string()))
+            crash_limit::parse(&number.to_string()).map_err(|error| item.mistake(error.reason()))
         }
         _ => item.parsed(crash_limit::parse),
     }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::grammar::request as typed;
+use hq_core::limits;
 use hq_core::resource::{Amount, ResourceRequest};
 use hq_core::task::{CrashLimit, Destination, DestinationKind, PinMode, TaskDesc};
 use hq_core::time::Span;
@@ -232,8 +233,19 @@ fn requests_that_mean_nothing_are_refused() {
         ("{ resources = { x = inf } }", "from 0.0001 to 4294967295"),
         ("{ resources = { x = 4294967296 } }", "has to be from 0 to 4294967295"),
         ("{ resources = { x = true } }", "invalid type: boolean, expected a string"),
-        ("{ resources = { x = \"2 compakt\" } }", "2 compakt\n    ^^^^^^^"),
-        ("{ resources = { a_b = 1 } }", "a letter, a digit or `/`"),
+        (
+            "{ resources = { x = \"2 compakt\" } }",
+            "or scatter\n  request = [{ resources = { x = \"2 compakt\" } }]\n                                    ^^^^^^^",
+        ),
+        (
+            "{ resources = { x = \"2 \\u0063ompakt\" } }",
+            "{ x = \"2 \\u0063ompakt\" } }]\n                                 ^^^^^^^^^^^^^^^^\n",
+        ),
+        (
+            "{ resources = { a_b = 1 } }",
+            "column 29, `task[0].request[0].resources.a_b`: unexpected token, expected a letter",
+        ),
+        ("{ resources = { \"a b\" = 1 } }", "column 30, `task[0].request[0].resources.a b`: unexpected token"),
         ("{ resources = {} }", "names no resource"),
         ("{ }", "names no resource"),
         ("{ n_nodes = 0 }", "names no resource"),
@@ -246,7 +258,8 @@ fn requests_that_mean_nothing_are_refused() {
         ("{ cpus = 1 }", "unknown field `cpus`, expected one of `resources`, `n_nodes`, `time_request`, `weight`"),
     ] {
         let text = task_refusal(&format!("request = [{request}]"));
-        assert!(text.contains(reason), "{request}: {text}");
+        assert!((text.clone() + "\n").contains(reason), "{request}: {text}");
+        assert_eq!(text.lines().count(), 3, "one picture: {text}");
     }
     assert!(task_refusal("request = []").contains("no table"));
     let many = "{ n_nodes = 1 },".repeat(33);
@@ -306,6 +319,47 @@ fn wrong_files_are_refused_with_their_place() {
     assert!(refusal("[[task]]\ncommand = [1]").contains("`task[0].command[0]`: invalid type: integer"));
 }
 
+/// The same file, read as one document.
+fn read_whole(text: &str) -> Result<JobFile, Error> {
+    let whole = Pieces::cut(text).and_then(Pieces::whole);
+    let job = whole.and_then(|whole| job(&Item::root(&whole.head()?), &whole, "/base".into()));
+    job.map_err(|mistake| mistake.locate(text))
+}
+
+#[test]
+fn what_is_no_piece_is_not_cut() {
+    let task = "[[task]]\ncommand = [\"x\"]\n";
+    for (text, pieces) in [
+        (format!("name = \"n\"\n{task}{task}"), 2),
+        (format!("\u{feff}{task}\r\n  [[ task ]] # second\r\ncommand = [\r\n\"x\"\r\n]\r\n"), 2),
+        (format!("[[task]]\ncommand = [\"\"\"\n{task}\"\"\", '''\n{task}''']\n{task}"), 2),
+        (format!("{task}[task.env]\nA = \"1\"\n[[task.request]]\nn_nodes = 2\n{task}# [[task]]"), 2),
+        (format!("[[\"task\"]]\ncommand = [\"y\"]\n{task}"), 1),
+        (format!("{task}[[\"task\"]]\ncommand = [\"y\"]\n"), 0),
+        (format!("name = \"[[task]]\"\n[[task]]\ncommand = [\"x\"] # [[\n{task}"), 2),
+        ("[[task]]\ncommand = [\n[[task]]\n]".to_owned(), 1),
+        (format!("{task}[array]\n"), 0),
+        (format!("[array]\n{task}"), 1),
+        (format!("{task}]\n{task}"), 0),
+        (format!("{task}[task]\n"), 0),
+        (format!("[task.env]\n{task}"), 0),
+        (format!("{task}x = {{\n{task}"), 0),
+    ] {
+        let found = Pieces::cut(&text).unwrap();
+        assert_eq!(found.len(), pieces, "{text}");
+        assert_eq!(parse(&text, "/base".into()), read_whole(&text), "{text}");
+    }
+}
+
+#[test]
+fn a_part_has_an_end() {
+    let words = "1,".repeat(limits::JOB_FILE_PART_TOKENS_MAX / 2);
+    let said = refusal(&format!("[[task]]\ncommand = [\"x\"]\ndeps = [{words}]"));
+    assert!(said.contains("words and signs, at most 4000000 are allowed"), "{said}");
+    let tasks = "[[task]]\n".repeat(limits::GRAPH_TASKS_MAX + 1);
+    assert!(refusal(&tasks).contains("1000001 individual tasks are too many; at most 1000000 are allowed"));
+}
+
 #[test]
 fn deep_nesting_is_refused() {
     let deep = "[".repeat(100_000);
@@ -348,13 +402,17 @@ proptest! {
             proptest::sample::select(vec![
                 "[[task]]", "[array]", "[[task.request]]", "command", "id", "deps", "request", "resources", "=", "[",
                 "]", "{", "}", "\"", "x", "1", "0.5", ",", "\n", " ", "\\", "é", "'''", "stdout", "path", "-", "true",
+                "[[task]]\ncommand = []\n", "[task.env]\n", "#", "task", "\n[[", "]]\n",
             ]),
             0..40,
         ),
     ) {
         let text: String = parts.concat();
-        if let Err(error) = parse(&text, String::new()) {
+        let read = parse(&text, "/base".into());
+        if let Err(error) = &read {
             prop_assert!(error.line <= text.lines().count() + 1);
         }
+        // Of several mistakes, either may be named.
+        prop_assert_eq!(read.ok(), read_whole(&text).ok());
     }
 }
