@@ -230,6 +230,8 @@ int_struct! {
         7 => pub graph: bool,
         /// Dependencies on jobs and sets of tasks.
         8 => pub after: Vec<After>,
+        /// Whether it came from a job file, whose paths JSON shows as they were written.
+        9 => pub file: bool,
     }
 }
 
@@ -246,6 +248,7 @@ impl SubmitDesc {
             stream: self.stream.clone(),
             graph: self.graph,
             after: self.after.clone(),
+            file: self.file,
         }
     }
 

@@ -145,6 +145,9 @@ task_dir = true
     assert!(!cluster.work().join("sub/5.err").exists());
     let info = cluster.hq(&["job", "info", "1"]).ok();
     assert_eq!((info.cell("Tasks"), info.cell("Name")), ("2; Ids: 5,7".into(), String::new()));
+    assert_eq!(info.cell("Stdout"), format!("{}/%{{TASK_ID}}:out", cwd.display()));
+    let program = &cluster.json(&["job", "info", "1"])[0]["submits"][0]["array"]["program"];
+    assert_eq!((&program["cwd"], &program["stdout"]), (&json!("sub"), &json!("%{TASK_ID}:out")));
 }
 
 #[test]

@@ -103,6 +103,7 @@ pub fn info_json<'a>(job: &'a JobDetail, tasks: &'a [TaskView], now: Time) -> Tr
 fn submit_json(job: &JobDetail, submit: &SubmitDesc) -> Value {
     let raw = |desc: &std::sync::Arc<_>| description::to_json(desc, &paths::unresolved(desc));
     match submit.descs.first() {
+        Some(desc) if !submit.graph && submit.file => json!({"array": raw(desc)}),
         Some(desc) if !submit.graph => {
             let paths = paths::of_description(job.summary.id, &job.server_uid, submit, desc);
             json!({"array": description::to_json(desc, &paths)})

@@ -162,7 +162,7 @@ impl<'a> Item<'a> {
     /// # Errors
     /// Another type, or no element.
     pub(super) fn only_element_as<'s>(&'s self, number: usize) -> Result<Item<'s>, Mistake> {
-        let first = self.value().as_array().and_then(|array| array.get(0));
+        let first = self.value().as_array().and_then(|array| array.first());
         let value = first.ok_or_else(|| self.wrong_type("an array of tables"))?;
         Ok(Item { value, step: Step::Index(number), parent: Some(self) })
     }

@@ -85,7 +85,7 @@ fn job(root: &Item<'_>, pieces: &Pieces<'_>, submit_dir: String) -> Result<JobFi
         }
         _ => None,
     };
-    let common = SubmitDesc { submit_dir, stream, ..SubmitDesc::default() };
+    let common = SubmitDesc { submit_dir, stream, file: true, ..SubmitDesc::default() };
     let submit = match (tasks, fields.get("array")) {
         (Some(_), Some(array)) => {
             return Err(array.mistake("Definition of array job and individual task cannot be mixed"));
