@@ -120,6 +120,53 @@ impl IdSet {
         Self { ranges }
     }
 
+    /// The same ids sorted, in maximal runs with step 1; stepped ranges of more than
+    /// [`limits::LISTED_STEPS_MAX`] ids stay as they are.
+    pub fn compressed(&self) -> Self {
+        let mut ranges: Vec<IdRange> = Vec::with_capacity(self.ranges.len());
+        for range in self.ranges.iter().filter(|range| !range.is_empty()) {
+            if range.step() == 1 || range.len() > limits::LISTED_STEPS_MAX {
+                ranges.push(*range);
+            } else {
+                ranges.extend(range.iter().map(|id| IdRange::new(id, id)));
+            }
+        }
+        Self { ranges }.joined()
+    }
+
+    /// The same ids with the ranges sorted, and neighbours without steps put together.
+    pub fn joined(mut self) -> Self {
+        self.ranges.sort_unstable_by_key(|range| (range.start, range.end));
+        let mut joined: Vec<IdRange> = Vec::new();
+        for range in self.ranges {
+            match joined.last_mut() {
+                Some(last) if last.gap == 0 && range.gap == 0 && u64::from(range.start) <= u64::from(last.end) + 1 => {
+                    last.end = last.end.max(range.end);
+                }
+                _ => joined.push(range),
+            }
+        }
+        Self { ranges: joined }
+    }
+
+    /// The same set with all ids from `from` on moved up by `by`, each at the position where it was; none when an id
+    /// would be too large.
+    pub fn shifted(&self, from: u32, by: u32) -> Option<Self> {
+        let mut ranges = Vec::with_capacity(self.ranges.len() + 1);
+        for range in self.ranges.iter().filter(|range| !range.is_empty()) {
+            // Positions below this one stay.
+            let stay = u64::from(from.saturating_sub(range.start)).div_ceil(range.step()).min(range.len());
+            if let (Some(start), Some(end)) = (range.nth(0), stay.checked_sub(1).and_then(|last| range.nth(last))) {
+                ranges.push(IdRange { start, end, gap: if start == end { 0 } else { range.gap } });
+            }
+            if let Some(start) = range.nth(stay) {
+                let (start, end) = (start.checked_add(by)?, range.last().checked_add(by)?);
+                ranges.push(IdRange { start, end, gap: if start == end { 0 } else { range.gap } });
+            }
+        }
+        Some(Self { ranges })
+    }
+
     /// How many ids the set holds.
     pub fn len(&self) -> u64 {
         self.ranges.iter().map(IdRange::len).sum()
@@ -165,28 +212,31 @@ impl IdSet {
     }
 }
 
-/// Whether two ranges share an id: solves `a + i·s = b + j·t` by the extended Euclidean algorithm.
+/// Whether two ranges share an id.
 pub fn ranges_meet(a: &IdRange, b: &IdRange) -> bool {
+    first_common(a, b).is_some()
+}
+
+/// The smallest id that two ranges share: solves `a + i·s = b + j·t` by the extended Euclidean algorithm.
+pub fn first_common(a: &IdRange, b: &IdRange) -> Option<u32> {
     if a.is_empty() || b.is_empty() {
-        return false;
+        return None;
     }
     let low = i128::from(a.start.max(b.start));
     let high = i128::from(a.last().min(b.last()));
     if low > high {
-        return false;
+        return None;
     }
     let (s, t) = (i128::from(a.step()), i128::from(b.step()));
     let (gcd, x, _) = extended_gcd(s, t);
     let difference = i128::from(b.start) - i128::from(a.start);
     if difference % gcd != 0 {
-        return false;
+        return None;
     }
     let period = s / gcd * t;
     let first = i128::from(a.start) + s * ((x * (difference / gcd)).rem_euclid(t / gcd));
-    let shift = (low - first).max(0);
-    let meeting = first + (shift + period - 1) / period * period;
-    let meeting = if first >= low { low + (first - low).rem_euclid(period) } else { meeting };
-    meeting <= high
+    let meeting = low + (first - low).rem_euclid(period);
+    if meeting <= high { u32::try_from(meeting).ok() } else { None }
 }
 
 fn extended_gcd(a: i128, b: i128) -> (i128, i128, i128) {
@@ -250,9 +300,25 @@ mod tests {
         }
 
         #[test]
-        fn meeting_is_a_common_member(a in range(), b in range()) {
-            let common = a.iter().any(|id| b.position(id).is_some());
-            prop_assert_eq!(ranges_meet(&a, &b), common);
+        fn the_first_common_member_is_found(a in range(), b in range()) {
+            let common = a.iter().find(|id| b.position(*id).is_some());
+            prop_assert_eq!(first_common(&a, &b), common);
+            prop_assert_eq!(ranges_meet(&a, &b), common.is_some());
+        }
+
+        #[test]
+        fn shifting_moves_the_later_ids(ranges in proptest::collection::vec(range(), 0..4), from in 0u32..140, by in 0u32..9) {
+            let set = IdSet { ranges };
+            let moved: Vec<u32> = set.shifted(from, by).unwrap().iter().collect();
+            let expected: Vec<u32> = set.iter().map(|id| if id >= from { id + by } else { id }).collect();
+            prop_assert_eq!(moved, expected);
+        }
+
+        #[test]
+        fn compressing_sorts_and_joins(ids in proptest::collection::btree_set(0u32..200, 0..60), step in 1u32..4) {
+            let single = ids.iter().rev().map(|id| IdRange::stepped(*id, *id, step));
+            let set = IdSet { ranges: single.collect() };
+            prop_assert_eq!(set.compressed(), IdSet::from_sorted(ids.iter().copied()));
         }
 
         #[test]

@@ -8,6 +8,18 @@ use crate::time::Span;
 pub const SUBMIT_TASKS_MAX: u64 = u32::MAX as u64 + 1;
 /// Stepped ranges of one id set that may overlap in span without sharing an id.
 pub const INTERLEAVED_RANGES_MAX: usize = 1_000;
+/// Ids of a stepped range that are listed one by one where sets are put together.
+pub const LISTED_STEPS_MAX: u64 = 100_000;
+/// Submits of one open job.
+pub const JOB_SUBMITS_MAX: usize = 100_000;
+/// Pairs of ranges that are compared for one submit into an open job.
+pub const ATTACH_PAIRS_MAX: u64 = 4_000_000;
+/// Tags of one job.
+pub const JOB_TAGS_MAX: usize = 64;
+/// Bytes of the key of a tag.
+pub const TAG_KEY_BYTES_MAX: usize = 64;
+/// Bytes of the value of a tag.
+pub const TAG_VALUE_BYTES_MAX: usize = 256;
 /// Bytes of a job file.
 pub const JOB_FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Words and signs of a part of a job file that is parsed at once: an individual task, or all else.

@@ -6,11 +6,12 @@
 
 mod leave;
 mod notice;
+mod open;
 mod placing;
 
 use crate::attempt::{AssignedTask, Assignment, Attempt, DescKey, Registration, SharedDesc, WorkerReport};
 use crate::command::{Canceled, Command, Effect, Output, Reply};
-use crate::decide::{cancel, depend, overview, register, report, submit, time};
+use crate::decide::{cancel, depend, overview, register, report, time};
 use crate::event::{
     AwayReason, Event, JobCanceled, JobChanged, ServerStarted, ServerStopped, Stamped, TaskFailed, TasksAssigned,
     TasksEnded, WorkerAway, WorkerChanged, WorkerConnected,
@@ -21,7 +22,6 @@ use crate::limits;
 use crate::place;
 use crate::state::State;
 use crate::state::workers::Link;
-use crate::task::SubmitRequest;
 use crate::time::{Span, Time};
 use crate::view::{TaskExplanation, TaskState};
 use crate::worker::LostReason;
@@ -83,7 +83,10 @@ impl Machine {
         match command {
             Command::StartServer { server_uid, epoch, version } => turn.start_server(server_uid, epoch, version),
             Command::StopServer => turn.stop_server(),
-            Command::Submit(request) => turn.submit(&request),
+            Command::Submit(request) => turn.submit(request),
+            Command::Open { name, max_fails, tags } => turn.open_job(&name, max_fails, &tags),
+            Command::Close { jobs } => turn.close_jobs(&jobs),
+            Command::Forget { jobs, states } => turn.forget_jobs(&jobs, &states),
             Command::Cancel { jobs, reason } => turn.cancel(&jobs, reason.as_deref()),
             Command::Register(registration) => turn.register(&registration),
             Command::Report { worker, report } => turn.report(worker, &report),
@@ -104,7 +107,7 @@ impl Machine {
             Command::Draining { worker } => turn.draining(worker),
             Command::Notify { worker, notice } => turn.notify(worker, notice),
             Command::Tick => turn.tick(),
-            Command::Open { .. } | Command::Close { .. } | Command::Forget { .. } | Command::Act { .. } => {
+            Command::Act { .. } => {
                 turn.output.reply = Reply::Refused("this server cannot do that".to_owned());
             }
         }
@@ -159,24 +162,6 @@ impl Turn<'_> {
 
     fn stop_server(&mut self) {
         self.emit(Event::ServerStopped(ServerStopped {}));
-    }
-
-    fn submit(&mut self, request: &SubmitRequest) {
-        let event = match submit::new_job(self.state(), request) {
-            Ok(event) => event,
-            Err(reason) => {
-                self.output.reply = Reply::Refused(reason);
-                return;
-            }
-        };
-        let job = event.job;
-        self.emit(Event::JobSubmitted(event));
-        let broken = submit::broken_dependents(self.state(), job, &request.submit);
-        let ended: Vec<(TaskRef, TaskState)> = broken.iter().map(|task| (*task, TaskState::Aborted)).collect();
-        let further = depend::broken_by(self.state(), &ended);
-        self.abort(broken.into_iter().chain(further));
-        self.touched.insert(job);
-        self.output.reply = Reply::Submitted(job);
     }
 
     fn abort(&mut self, tasks: impl IntoIterator<Item = TaskRef>) {

@@ -21,7 +21,8 @@ pub fn unfinished(state: &State, id: JobId) -> IdSet {
             }
         }
     }
-    set
+    // A job of many submits has a range for each.
+    set.joined()
 }
 
 /// Tells workers to kill the attempts of these tasks.

@@ -2,6 +2,7 @@
 
 pub mod cancel;
 pub mod depend;
+pub mod open;
 pub mod overview;
 pub mod register;
 pub mod report;

@@ -6,9 +6,10 @@ use crate::id::{JobId, TaskRef};
 use crate::limits;
 use crate::resource::{Amount, Policy, ResourceRequest, Variant};
 use crate::state::State;
+use crate::state::jobs::Job;
 use crate::state::tasks::TaskTable;
 use crate::task::{SubmitDesc, SubmitRequest, TaskDesc};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The event of an acceptable submit of a new job.
@@ -17,11 +18,11 @@ use std::sync::Arc;
 /// The reason for the refusal.
 pub fn new_job(state: &State, request: &SubmitRequest) -> Result<JobSubmitted, String> {
     check_name(&request.name)?;
+    check_tags(&request.tags)?;
     check_submit(&request.submit)?;
-    check_dependencies(state, &request.submit)?;
-    let job = state.last_job.0.checked_add(1).ok_or("no job id is left: 4294967295 jobs were submitted")?;
+    check_dependencies(state, &request.submit, None)?;
     Ok(JobSubmitted {
-        job: JobId(job),
+        job: next_job(state)?,
         name: request.name.clone(),
         max_fails: request.max_fails,
         submit: Arc::clone(&request.submit),
@@ -30,14 +31,32 @@ pub fn new_job(state: &State, request: &SubmitRequest) -> Result<JobSubmitted, S
     })
 }
 
-fn check_name(name: &str) -> Result<(), String> {
+/// The number of the next job.
+pub(super) fn next_job(state: &State) -> Result<JobId, String> {
+    let next = state.last_job.0.checked_add(1).map(JobId);
+    next.ok_or_else(|| "no job id is left: 4294967295 jobs were submitted".to_owned())
+}
+
+pub(super) fn check_tags(tags: &BTreeMap<String, String>) -> Result<(), String> {
+    at_most("tags of one job", tags.len(), limits::JOB_TAGS_MAX)?;
+    for (key, value) in tags {
+        if key.is_empty() || key.contains('=') || key.chars().chain(value.chars()).any(char::is_control) {
+            return Err(format!("`{}` cannot be a tag", format!("{key}={value}").escape_default()));
+        }
+        at_most("bytes in the key of a tag", key.len(), limits::TAG_KEY_BYTES_MAX)?;
+        at_most("bytes in the value of a tag", value.len(), limits::TAG_VALUE_BYTES_MAX)?;
+    }
+    Ok(())
+}
+
+pub(super) fn check_name(name: &str) -> Result<(), String> {
     if name.contains(['\n', '\t']) {
         return Err("name cannot have a newline or a tab".to_owned());
     }
     at_most("bytes in the name of the job", name.len(), limits::JOB_NAME_BYTES_MAX)
 }
 
-fn check_submit(submit: &SubmitDesc) -> Result<(), String> {
+pub(super) fn check_submit(submit: &SubmitDesc) -> Result<(), String> {
     let total = submit.ids.len();
     if total > limits::SUBMIT_TASKS_MAX {
         return Err(format!(
@@ -133,8 +152,9 @@ fn check_variant(variant: &Variant) -> Result<(), String> {
     Ok(())
 }
 
-/// Every dependency names a task that exists or comes with the submit, and the new ones form no cycle.
-fn check_dependencies(state: &State, submit: &SubmitDesc) -> Result<(), String> {
+/// Every dependency names a task that exists or comes with the submit, and the new ones form no cycle. `into` is the
+/// open job that the tasks are added to.
+pub(super) fn check_dependencies(state: &State, submit: &SubmitDesc, into: Option<&Job>) -> Result<(), String> {
     at_most("dependencies", submit.deps.len(), limits::SUBMIT_DEPS_MAX)?;
     let mut new = TaskTable::default();
     new.add(&submit.ids, 0);
@@ -150,7 +170,17 @@ fn check_dependencies(state: &State, submit: &SubmitDesc) -> Result<(), String> 
             continue;
         }
         if new.ordinal(dependency.on.task).is_none() {
-            return Err(format!("invalid dependency: task {} is not part of the submit", dependency.on.task));
+            let on = dependency.on.task;
+            match into {
+                Some(job) if job.tasks.ordinal(on).is_some() => continue,
+                Some(job) => {
+                    return Err(format!(
+                        "invalid dependency: task {on} is part of neither the submit nor job {}",
+                        job.id
+                    ));
+                }
+                None => return Err(format!("invalid dependency: task {on} is not part of the submit")),
+            }
         }
         edges.push((dependency.on.task.0, dependency.task.0));
     }
@@ -161,9 +191,13 @@ fn check_dependencies(state: &State, submit: &SubmitDesc) -> Result<(), String> 
 }
 
 /// Tasks of a submit that can never run, since a dependency on an earlier task is already broken.
-pub fn broken_dependents(state: &State, job: JobId, submit: &SubmitDesc) -> Vec<TaskRef> {
-    let broken = submit.deps.iter().filter(|dependency| {
-        dependency.on.job.0 != 0 && state.condition(dependency.on, dependency.condition) == Some(false)
+pub fn broken_dependents(state: &State, event: &JobSubmitted) -> Vec<TaskRef> {
+    let job = event.job;
+    let broken = event.submit.deps.iter().filter(|dependency| {
+        let is_own = dependency.on.job.0 == 0;
+        let on = TaskRef { job: if is_own { job } else { dependency.on.job }, task: dependency.on.task };
+        // The tasks of a new job wait, all of them.
+        (!is_own || event.attached) && state.condition(on, dependency.condition) == Some(false)
     });
     broken.map(|dependency| TaskRef { job, task: dependency.task }).collect()
 }

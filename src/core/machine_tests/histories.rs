@@ -1,5 +1,6 @@
 //! Random histories: replay equals live, the audit holds after every command, and everything ends.
 
+use super::open_jobs;
 use super::scene::*;
 use crate::attempt::{Ending, TaskVariant, WorkerReport};
 use crate::audit::audit;
@@ -9,6 +10,7 @@ use crate::idset::IdSet;
 use crate::state::State;
 use crate::task::Condition;
 use crate::time::Span;
+use crate::view::JobState;
 use crate::worker::LostReason;
 
 use proptest::prelude::*;
@@ -22,6 +24,11 @@ enum Step {
     End(usize, usize, u8),
     Return(usize, usize),
     Cancel(u32),
+    Open,
+    Attach(u32, u32, u32, bool),
+    AttachGraph(u32, u32, Vec<(u32, u32, u8)>),
+    Close(u32),
+    Forget(u32),
     Disconnect(usize),
     ComeBack(usize),
     Silent(usize),
@@ -42,6 +49,12 @@ fn step() -> impl Strategy<Value = Step> {
         12 => (0usize..4, 0usize..8, 0u8..8).prop_map(|(w, p, e)| Step::End(w, p, e)),
         2 => (0usize..4, 0usize..8).prop_map(|(w, p)| Step::Return(w, p)),
         1 => (1u32..6).prop_map(Step::Cancel),
+        1 => Just(Step::Open),
+        3 => (0u32..4, 0u32..12, 1u32..5, any::<bool>()).prop_map(|(j, f, n, free)| Step::Attach(j, f, n, free)),
+        1 => (0u32..4, 2u32..5, proptest::collection::vec((0u32..5, 0u32..16, 0u8..3), 0..5))
+            .prop_map(|(j, n, deps)| Step::AttachGraph(j, n, deps)),
+        1 => (1u32..8).prop_map(Step::Close),
+        1 => (1u32..8).prop_map(Step::Forget),
         1 => (0usize..4).prop_map(Step::Disconnect),
         2 => (0usize..4).prop_map(Step::ComeBack),
         1 => (0usize..4).prop_map(Step::Silent),
@@ -103,6 +116,41 @@ fn play_worker(scene: &mut Scene, step: &Step, worker: WorkerId) {
     }
 }
 
+/// The open job at a position; a refusal is as good as a submit, and both are tried.
+fn nth_open(scene: &Scene, position: u32) -> JobId {
+    let open: Vec<JobId> = scene.machine.state().jobs.values().filter(|job| job.is_open).map(|job| job.id).collect();
+    open.get(position as usize).copied().unwrap_or(JobId(position))
+}
+
+fn play_open(scene: &mut Scene, step: &Step) {
+    match step {
+        Step::Open => {
+            open_jobs::open(scene);
+        }
+        Step::Attach(job, first, count, free) => {
+            let request = array(IdSet::range(*first, first + count - 1), 1, 0);
+            let request = open_jobs::into(nth_open(scene, *job), free.then_some(*first), request);
+            scene.run(Command::Submit(request));
+        }
+        Step::AttachGraph(job, count, deps) => {
+            let conditions = [Condition::Ok, Condition::Any, Condition::Failed];
+            // Numbers beyond its own are those of earlier submits, if they are there.
+            let deps = deps.iter().map(|(task, on, c)| (task % count, *on, conditions[*c as usize]));
+            let deps: Vec<(u32, u32, Condition)> = deps.filter(|(task, on, _)| on < task || on >= count).collect();
+            let request = open_jobs::into(nth_open(scene, *job), Some(0), graph(*count, &deps));
+            scene.run(Command::Submit(request));
+        }
+        Step::Close(job) => {
+            scene.run(Command::Close { jobs: vec![JobId(*job)] });
+        }
+        Step::Forget(job) => {
+            let states = vec![JobState::Finished, JobState::Failed, JobState::Canceled, JobState::Aborted];
+            scene.run(Command::Forget { jobs: vec![JobId(*job), JobId(job + 1)], states });
+        }
+        _ => {}
+    }
+}
+
 fn play(scene: &mut Scene, step: &Step) {
     match step {
         Step::Submit(count, cpus, priority) => {
@@ -125,6 +173,9 @@ fn play(scene: &mut Scene, step: &Step) {
         }
         Step::Cancel(job) => {
             scene.run(Command::Cancel { jobs: vec![JobId(*job)], reason: None });
+        }
+        Step::Open | Step::Attach(..) | Step::AttachGraph(..) | Step::Close(_) | Step::Forget(_) => {
+            play_open(scene, step);
         }
         Step::Wait(ms) => {
             scene.now = scene.now.after(Span::from_ms(*ms));
@@ -187,7 +238,7 @@ proptest! {
         }
         for job in scene.machine.state().jobs.values() {
             prop_assert_eq!(job.counts.unfinished(), 0, "job {} of {:?}", job.id, steps);
-            prop_assert!(job.completed.is_some());
+            prop_assert_eq!(job.completed.is_none(), job.is_open);
         }
     }
 }

@@ -6,6 +6,7 @@ mod explains;
 mod gangs;
 mod histories;
 mod leases;
+mod open_jobs;
 mod overviews;
 mod placing;
 mod scene;

@@ -4,10 +4,9 @@
 //! changes nothing, so no journal can stop a server.
 
 use super::State;
-use super::jobs::{ErrorTexts, Job, Submit};
+use super::jobs::{Job, Submit};
 use super::ready::{Level, Run};
-use super::runs::Runs;
-use super::tasks::{Live, Place, TaskTable};
+use super::tasks::{Live, Place};
 use super::workers::{Link, PastWorker, Worker};
 use crate::event::{
     AwayReason, Event, JobSubmitted, ServerStarted, Stamped, WorkerAway, WorkerConnected, WorkerLost, WorkerUnblocked,
@@ -16,7 +15,7 @@ use crate::id::{AttemptId, JobId, TaskId, TaskRef, WorkerId};
 use crate::limits;
 use crate::task::{Condition, SubmitDesc};
 use crate::time::{Span, Time};
-use crate::view::{TaskCounts, TaskState, WorkerEnd};
+use crate::view::{TaskState, WorkerEnd};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -66,10 +65,10 @@ impl State {
             Event::TasksAborted(event) => self.apply_ended(at, event, TaskState::Aborted),
             // For those who listen; it decides nothing.
             Event::TaskNotified(_) => {}
-            Event::JobOpened(_)
-            | Event::JobClosed(_)
-            | Event::JobForgotten(_)
-            | Event::JobModified(_)
+            Event::JobOpened(event) => self.apply_opened(at, event),
+            Event::JobClosed(event) => self.apply_closed(event.job),
+            Event::JobForgotten(event) => self.apply_forgotten(event.job),
+            Event::JobModified(_)
             | Event::JobHeld(_)
             | Event::JobReleased(_)
             | Event::JobRestored(_)
@@ -172,21 +171,12 @@ impl State {
 
     fn apply_submitted(&mut self, at: Time, event: &JobSubmitted) {
         self.last_job = self.last_job.max(event.job);
+        if event.attached && !self.jobs.contains_key(&event.job) {
+            return;
+        }
         let job = self.jobs.entry(event.job).or_insert_with(|| Job {
-            id: event.job,
-            name: event.name.clone(),
-            max_fails: event.max_fails,
-            is_open: false,
-            submitted: at,
-            completed: None,
-            cancel_reason: None,
-            submits: Vec::new(),
-            tasks: TaskTable::default(),
-            counts: TaskCounts::default(),
-            errors: ErrorTexts::default(),
             tags: event.tags.clone(),
-            hold: false,
-            held: Runs::default(),
+            ..Job::new(event.job, event.name.clone(), event.max_fails, at)
         });
         let number = u32::try_from(job.submits.len()).unwrap_or(u32::MAX);
         let base = job.tasks.add(&event.submit.ids, number);

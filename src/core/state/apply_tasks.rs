@@ -3,7 +3,7 @@
 use super::State;
 use super::condition_met;
 use super::done::Done;
-use super::ready::Run;
+use super::ready::{Level, Run};
 use super::tasks::{EndedRun, Live, Place, TaskStatus};
 use crate::event::{
     TaskAdopted, TaskFailed, TasksAssigned, TasksEnded, TasksFinished, TasksReturned, TasksStarted, WorkerUnblocked,
@@ -320,6 +320,7 @@ impl State {
 
     pub(super) fn apply_ended(&mut self, at: Time, event: &TasksEnded, state: TaskState) {
         let mut left = BTreeMap::new();
+        let levels = self.jobs.get(&event.job).map(|job| job.levels()).unwrap_or_default();
         for range in &event.tasks.ranges {
             let Some(job) = self.jobs.get(&event.job) else { break };
             let live: Vec<TaskId> = job
@@ -332,18 +333,18 @@ impl State {
             for id in live {
                 self.finish(TaskRef { job: event.job, task: id }, &End { at, state, error: None }, &mut left);
             }
-            self.end_untouched(at, event.job, range, state);
+            self.end_untouched(at, event.job, range, (&levels, state));
         }
         self.settle_workers(left);
     }
 
     /// Ends the members of a range that wait untouched, without an entry for each.
-    fn end_untouched(&mut self, at: Time, id: JobId, range: &IdRange, state: TaskState) {
+    fn end_untouched(&mut self, at: Time, id: JobId, range: &IdRange, (levels, state): (&[Level], TaskState)) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let mut ended: Vec<Run> = Vec::new();
         for (first, last) in job.tasks.runs_of_ids(range) {
-            for level in job.levels() {
-                ended.extend(self.ready.remove(level, Run { job: id, first, last }));
+            for level in levels {
+                ended.extend(self.ready.remove(*level, Run { job: id, first, last }));
             }
         }
         for run in &ended {

@@ -107,6 +107,26 @@ pub struct Job {
 }
 
 impl Job {
+    /// A closed job without tasks.
+    pub fn new(id: JobId, name: String, max_fails: Option<u32>, submitted: Time) -> Self {
+        Self {
+            id,
+            name,
+            max_fails,
+            is_open: false,
+            submitted,
+            completed: None,
+            cancel_reason: None,
+            submits: Vec::new(),
+            tasks: TaskTable::default(),
+            counts: TaskCounts::default(),
+            errors: ErrorTexts::default(),
+            tags: BTreeMap::new(),
+            hold: false,
+            held: Runs::default(),
+        }
+    }
+
     /// The submit that brought the task with this ordinal.
     pub fn submit_of(&self, ordinal: u32) -> Option<(u32, &Submit)> {
         let number = self.tasks.submit_of(ordinal)?;

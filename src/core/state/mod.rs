@@ -7,6 +7,7 @@
 
 pub mod ahead;
 mod apply;
+mod apply_jobs;
 mod apply_tasks;
 pub mod classes;
 pub mod done;

@@ -9,7 +9,7 @@
 
 use super::done::{Done, DonePages};
 use crate::id::{AttemptId, Fence, TaskId, WorkerId};
-use crate::idset::{IdRange, IdSet};
+use crate::idset::{self, IdRange, IdSet};
 use crate::time::Time;
 use crate::view::TaskState;
 use std::collections::BTreeMap;
@@ -118,8 +118,12 @@ impl Indexed {
 pub struct TaskTable {
     by_base: Vec<Indexed>,
     by_start: BTreeMap<u32, usize>,
-    has_steps: bool,
+    /// Those of `by_start` with a step: only between their ids can others start.
+    stepped: BTreeMap<u32, usize>,
+    /// Longest distance from the first to the last id of a range with a step.
+    widest: u32,
     total: u64,
+    max_id: Option<u32>,
     /// Tasks with an entry of their own.
     pub live: BTreeMap<TaskId, Live>,
     /// Final tasks that were touched.
@@ -150,8 +154,12 @@ impl TaskTable {
         for range in ids.ranges.iter().filter(|range| !range.is_empty()) {
             let base = u32::try_from(self.total).unwrap_or(u32::MAX);
             self.by_start.insert(range.start, self.by_base.len());
+            if range.gap > 0 {
+                self.stepped.insert(range.start, self.by_base.len());
+                self.widest = self.widest.max(range.last() - range.start);
+            }
             self.by_base.push(Indexed { range: *range, base, submit });
-            self.has_steps |= range.gap > 0;
+            self.max_id = self.max_id.max(Some(range.last()));
             self.total += range.len();
         }
         first
@@ -164,21 +172,30 @@ impl TaskTable {
 
     /// The largest id.
     pub fn max_id(&self) -> Option<u32> {
-        self.by_base.iter().map(|indexed| indexed.range.last()).max()
+        self.max_id
     }
 
     fn find(&self, id: TaskId) -> Option<(&Indexed, u32)> {
-        let mut before = self.by_start.range(..=id.0).rev();
-        let mut budget = if self.has_steps { usize::MAX } else { 1 };
-        while budget > 0 {
-            let (_, at) = before.next()?;
+        // No other range starts between the ids of one without a step.
+        let nearest = self.by_start.range(..=id.0).next_back();
+        let stepped = self.stepped.range(id.0.saturating_sub(self.widest)..=id.0).rev();
+        nearest.into_iter().chain(stepped).find_map(|(_, at)| {
             let indexed = self.by_base.get(*at)?;
-            if let Some(position) = indexed.range.position(id.0) {
-                return Some((indexed, indexed.base + position as u32));
-            }
-            budget -= 1;
+            let position = indexed.range.position(id.0)?;
+            Some((indexed, indexed.base + position as u32))
+        })
+    }
+
+    /// Compares `range` with the ranges that may have ids in common with it, each at the cost of one of `budget`; gives
+    /// the smallest common id; none when the budget is spent before.
+    pub fn first_common(&self, range: &IdRange, budget: &mut u64) -> Option<Option<TaskId>> {
+        let mut found: Option<u32> = None;
+        for indexed in self.near(range) {
+            *budget = budget.checked_sub(1)?;
+            let common = idset::first_common(range, &indexed.range);
+            found = [found, common].into_iter().flatten().min();
         }
-        None
+        Some(found.map(TaskId))
     }
 
     /// The ordinal of a task, if the job has it.
@@ -230,10 +247,11 @@ impl TaskTable {
     /// The ranges of ids that may have members in common with `range`.
     fn near(&self, range: &IdRange) -> impl Iterator<Item = &Indexed> {
         // Ranges without steps do not overlap, so all but the one before start inside.
-        let before = if self.has_steps { u32::MIN } else { range.start };
-        let from = self.by_start.range(..=before).next_back().map_or(u32::MIN, |(start, _)| *start);
+        let from = self.by_start.range(..=range.start).next_back().map_or(u32::MIN, |(start, _)| *start);
+        let reach = range.start.saturating_sub(self.widest).min(from);
+        let stepped = self.stepped.range(reach..from);
         let starts = from..=range.last().max(from);
-        self.by_start.range(starts).filter_map(|(_, at)| self.by_base.get(*at))
+        stepped.chain(self.by_start.range(starts)).filter_map(|(_, at)| self.by_base.get(*at))
     }
 
     /// The ordinals of the members of `range` that the job has, as runs `(first, last)`.
@@ -362,6 +380,9 @@ mod tests {
             let from: Vec<u32> = ascending.iter().copied().filter(|id| *id >= probe.0).collect();
             prop_assert_eq!(table.ascending_from(TaskId(probe.0)).map(|id| id.0).collect::<Vec<_>>(), from);
             let probe = IdRange::stepped(probe.0, probe.0 + probe.1, probe.2);
+            let common = probe.iter().find(|id| ids.contains(id)).map(TaskId);
+            prop_assert_eq!(table.first_common(&probe, &mut 100), Some(common));
+            prop_assert_eq!(table.max_id(), ids.iter().copied().max());
             let mut found: Vec<u32> = table
                 .runs_of_ids(&probe)
                 .into_iter()

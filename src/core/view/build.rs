@@ -32,17 +32,12 @@ impl State {
     /// One job with its submits.
     pub fn view_job(&self, id: JobId) -> Option<JobDetail> {
         let job = self.jobs.get(&id)?;
-        let completed = match job.completed {
-            Some(at) => Some(at),
-            None if job.counts.unfinished() == 0 => Some(job.submitted),
-            None => None,
-        };
         let workers = workers_of(job);
         Some(JobDetail {
             summary: summary(job),
             max_fails: job.max_fails,
             submitted: job.submitted,
-            completed,
+            completed: job.completed,
             submits: job.submits.iter().map(|submit| Arc::new(shown_submit(&submit.desc))).collect(),
             server_uid: self.server_uid.clone(),
             failed: first_failed(job),

@@ -123,7 +123,7 @@ int_struct! {
         1 => pub max_fails: Option<u32>,
         /// When it was submitted.
         2 => pub submitted: Time,
-        /// When its last task ended, if nothing is left to do.
+        /// When it was completed; none for an open job, and while something is left to do.
         3 => pub completed: Option<Time>,
         /// The submits; large data removed, long words replaced by their size.
         4 => pub submits: Vec<Arc<SubmitDesc>>,

@@ -1,0 +1,31 @@
+//! What the events of whole jobs do to the state; part of the one interpreter in `apply`.
+
+use super::State;
+use super::jobs::Job;
+use crate::event::JobOpened;
+use crate::id::JobId;
+use crate::time::Time;
+
+impl State {
+    pub(super) fn apply_opened(&mut self, at: Time, event: &JobOpened) {
+        self.last_job = self.last_job.max(event.job);
+        self.jobs.entry(event.job).or_insert_with(|| Job {
+            is_open: true,
+            tags: event.tags.clone(),
+            ..Job::new(event.job, event.name.clone(), event.max_fails, at)
+        });
+    }
+
+    pub(super) fn apply_closed(&mut self, id: JobId) {
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.is_open = false;
+        }
+    }
+
+    /// Nothing refers to a completed job: its tasks are on no worker, in no queue, and nobody waits for them any more.
+    pub(super) fn apply_forgotten(&mut self, id: JobId) {
+        if self.jobs.get(&id).is_some_and(|job| job.completed.is_some()) {
+            self.jobs.remove(&id);
+        }
+    }
+}
