@@ -12,6 +12,7 @@ use crate::client::render::{
     OutputMode, error as error_view, hardware as hardware_view, server as server_view, worker as worker_view,
 };
 use crate::client::{Error as ClientError, console::Console, fail, link};
+use crate::grammar::detection::Detection;
 use crate::platform::daemon;
 use crate::platform::signal::{BrokenPipe, set_broken_pipe};
 use crate::platform::{hardware, host};
@@ -162,6 +163,10 @@ fn run_worker(global: &GlobalOptions, args: &WorkerStartArgs) -> Result<u8, Erro
     options.cpus.clone_from(&args.cpus);
     options.resources.clone_from(&args.resource);
     options.detect = args.detect_resources;
+    if args.no_detect_resources {
+        log::warn!("`--no-detect-resources` is an older form of `--detect-resources=none`; use the new one");
+        options.detect = Detection::NONE;
+    }
     options.coupling.clone_from(&args.coupling);
     options.no_hyper_threading = args.no_hyper_threading;
     options.manager = match args.manager {

@@ -6,7 +6,7 @@
 
 use clap::Parser;
 use hyperqueue::client::arguments::{Cli, Command, GlobalOptions, ServerCommand, WorkerCommand};
-use hyperqueue::client::render::log;
+use hyperqueue::client::render::{OutputMode, log};
 use hyperqueue::{client, launch};
 use std::process::ExitCode;
 
@@ -15,7 +15,8 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => error.exit(),
     };
-    log::init(&log::LogOptions::from_env(cli.global.debug));
+    let quiet = cli.global.output_mode == OutputMode::Quiet && !cli.command.is_service();
+    log::init(&log::LogOptions::from_env(cli.global.debug, quiet));
     match client::run(&cli.global, &cli.command) {
         Some(code) => code,
         None => start(&cli.global, &cli.command),

@@ -2,7 +2,8 @@
 //!
 //! Scripts parse this stream, so each command says what it prints in which mode, and nothing else gets here.
 //!
-//! Holds: in JSON mode there is exactly one value, `{}` when the command had none; only `cli` output is coloured.
+//! Holds: in JSON mode there is exactly one value: `{}` when the command had none, the error when it failed before it had
+//! one; only `cli` output is coloured.
 
 use super::error::Error;
 use super::render::OutputMode;
@@ -20,7 +21,8 @@ pub struct Console {
     mode: OutputMode,
     palette: Palette,
     out: BufWriter<Stdout>,
-    has_value: bool,
+    has_printed: bool,
+    wants_value: bool,
 }
 
 impl Console {
@@ -31,7 +33,7 @@ impl Console {
             OutputMode::Json | OutputMode::Quiet => Palette::OFF,
         };
         let out = BufWriter::with_capacity(BUFFER_BYTES, io::stdout());
-        Self { mode, palette, out, has_value: false }
+        Self { mode, palette, out, has_printed: false, wants_value: mode == OutputMode::Json }
     }
 
     /// The mode.
@@ -57,6 +59,7 @@ impl Console {
     /// # Errors
     /// [`Error::Output`].
     pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.has_printed |= !bytes.is_empty();
         self.out.write_all(bytes).map_err(Error::Output)
     }
 
@@ -65,7 +68,7 @@ impl Console {
     /// # Errors
     /// [`Error::Output`].
     pub fn json(&mut self, value: &Value) -> Result<(), Error> {
-        self.has_value = true;
+        (self.has_printed, self.wants_value) = (true, false);
         json::write(&mut self.out, value).map_err(Error::Output)
     }
 
@@ -74,13 +77,19 @@ impl Console {
     /// # Errors
     /// [`Error::Output`].
     pub fn json_tree(&mut self, tree: &json::Tree<'_>) -> Result<(), Error> {
-        self.has_value = true;
+        (self.has_printed, self.wants_value) = (true, false);
         json::write_tree(&mut self.out, tree).map_err(Error::Output)
     }
 
     /// Says that what the command prints is not a JSON value, and that none shall follow it.
     pub fn is_raw(&mut self) {
-        self.has_value = true;
+        self.wants_value = false;
+    }
+
+    /// The mode in which an error is told: where something stands on the standard output already, text beside it, since
+    /// a second value would make the first one unreadable too.
+    pub fn error_mode(&self) -> OutputMode {
+        if self.has_printed { OutputMode::Quiet } else { self.mode }
     }
 
     /// Hands everything printed so far to the system.
@@ -96,7 +105,7 @@ impl Console {
     /// # Errors
     /// [`Error::Output`].
     pub fn finish(&mut self) -> Result<(), Error> {
-        if self.mode == OutputMode::Json && !self.has_value {
+        if self.wants_value {
             self.json(&Value::Object(Map::new()))?;
         }
         self.flush()

@@ -70,6 +70,9 @@ pub enum Command {
     Server(ServerGroup),
     /// Submit, watch and cancel jobs
     Job(JobGroup),
+    /// An older form of `hq job list`
+    #[command(hide = true)]
+    Jobs(JobListArgs),
     /// Submit a job: a program, or an array of programs (the same command as `hq job submit`)
     Submit(Box<SubmitArgs>),
     /// Show the tasks of jobs
@@ -86,6 +89,17 @@ pub enum Command {
     GenerateCompletion(CompletionArgs),
     /// Write manual pages for `man`, one for each command; needs no server
     GenerateMan(ManArgs),
+}
+
+impl Command {
+    /// Whether the command starts a server or a worker, which has a log of its own.
+    pub fn is_service(&self) -> bool {
+        match self {
+            Self::Server(group) => matches!(group.command, ServerCommand::Start(_)),
+            Self::Worker(group) => matches!(group.command, WorkerCommand::Start(_)),
+            _ => false,
+        }
+    }
 }
 
 /// `hq server ...`

@@ -94,6 +94,7 @@ fn wrong_values_are_usage_errors() {
         &["worker", "start", "--heartbeat=100ms"],
         &["worker", "start", "--heartbeat=2h"],
         &["worker", "start", "--heartbeat=x"],
+        &["worker", "start", "--detect-resources=cpus", "--no-detect-resources"],
         &["server", "start", "--journal=a", "--no-journal"],
         &["server", "start", "--client-port=65536"],
         &["--server-dir=", "job", "list"],

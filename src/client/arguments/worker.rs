@@ -173,6 +173,9 @@ pub struct WorkerStartArgs {
     /// What to look for on this machine: `all`, `none`, or a list of cpus, mem, gpus/nvidia, gpus/amd
     #[arg(long, value_name = "LIST", value_parser = detection::parse, default_value = "all")]
     pub detect_resources: Detection,
+    /// An older form of `--detect-resources=none`
+    #[arg(long, hide = true, conflicts_with = "detect_resources")]
+    pub no_detect_resources: bool,
     /// Groups that are good to use together, for example `cpus[0]:gpus/nvidia[0],cpus[1]:gpus/nvidia[1]=512`
     ///
     /// The number is the weight, 256 when it is missing; `none` keeps GPUs without groups and uncoupled.

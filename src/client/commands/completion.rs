@@ -7,7 +7,6 @@
 use crate::client::arguments::{Cli, CompletionArgs};
 use crate::client::console::Console;
 use crate::client::error::Error;
-use crate::client::render::OutputMode;
 use clap::CommandFactory;
 
 /// Runs the command.
@@ -19,12 +18,6 @@ pub fn run(args: &CompletionArgs, console: &mut Console) -> Result<(), Error> {
     clap_complete::generate(args.shell, &mut Cli::command(), "hq", &mut script);
     console.bytes(&script)?;
     console.flush()?;
-    // Who asks for quiet may have joined the two streams into one file.
-    if console.mode() != OutputMode::Quiet {
-        log::info!(
-            "This is the completion for {}; write it into a file that your shell reads at its start",
-            args.shell
-        );
-    }
+    log::info!("This is the completion for {}; write it into a file that your shell reads at its start", args.shell);
     Ok(())
 }

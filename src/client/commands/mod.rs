@@ -25,6 +25,7 @@ mod worker;
 
 use super::arguments::{
     Command, GlobalOptions, JobCommand, JobSelectorArgs, JournalCommand, ServerCommand, TaskCommand, WorkerCommand,
+    WorkerGroup,
 };
 use super::console::Console;
 use super::error::Error;
@@ -39,12 +40,8 @@ use std::process::ExitCode;
 /// Runs a client command and gives its exit code; `None` for the commands that are no client's:
 /// `server start`, `worker start` and `worker hwdetect`.
 pub fn run(global: &GlobalOptions, command: &Command) -> Option<ExitCode> {
-    let is_start = match command {
-        Command::Server(group) => matches!(group.command, ServerCommand::Start(_)),
-        Command::Worker(group) => matches!(group.command, WorkerCommand::Start(_) | WorkerCommand::HwDetect(_)),
-        _ => false,
-    };
-    if is_start {
+    let looks_at_hardware = |group: &WorkerGroup| matches!(group.command, WorkerCommand::HwDetect(_));
+    if command.is_service() || matches!(command, Command::Worker(group) if looks_at_hardware(group)) {
         return None;
     }
     set_broken_pipe(BrokenPipe::Ends);
@@ -55,7 +52,7 @@ pub fn run(global: &GlobalOptions, command: &Command) -> Option<ExitCode> {
         Err(error) => {
             // What was printed before comes first; if that fails too, the first error is the one to tell.
             let _ = console.flush();
-            fail(global.output_mode, &error)
+            fail(console.error_mode(), &error)
         }
     })
 }
@@ -72,6 +69,10 @@ pub fn fail(mode: OutputMode, error: &dyn std::error::Error) -> ExitCode {
 fn dispatch(global: &GlobalOptions, command: &Command, console: &mut Console) -> Result<(), Error> {
     match command {
         Command::Submit(args) => submit::run(global, args, console),
+        Command::Jobs(args) => {
+            log::warn!("`hq jobs` is an older form of `hq job list`; use the new one");
+            job_list::run(&mut Link::open(global)?, args, console)
+        }
         Command::Job(group) => match &group.command {
             JobCommand::List(args) => job_list::run(&mut Link::open(global)?, args, console),
             JobCommand::Info(args) => job_info::run(&mut Link::open(global)?, args, console),

@@ -17,6 +17,8 @@ use std::time::SystemTime;
 pub struct LogOptions {
     /// `--debug`.
     pub debug: bool,
+    /// Whether only errors are told: the mode `quiet`, whose callers often join the two streams into one.
+    pub quiet: bool,
     /// The value of `RUST_LOG`: filters that override the level.
     pub rust_log: Option<String>,
     /// Whether lines are coloured.
@@ -25,7 +27,7 @@ pub struct LogOptions {
 
 impl LogOptions {
     /// What the environment says: `RUST_LOG`, and `RUST_LOG_STYLE` (`always`, `never`, else by the terminal).
-    pub fn from_env(debug: bool) -> Self {
+    pub fn from_env(debug: bool, quiet: bool) -> Self {
         let style = std::env::var("RUST_LOG_STYLE").unwrap_or_default();
         let palette = match style.as_str() {
             "always" => Palette::ON,
@@ -33,7 +35,7 @@ impl LogOptions {
             _ if std::io::stderr().is_terminal() => Palette::ON,
             _ => Palette::OFF,
         };
-        Self { debug, rust_log: std::env::var("RUST_LOG").ok(), palette }
+        Self { debug, quiet, rust_log: std::env::var("RUST_LOG").ok(), palette }
     }
 
     /// Whether lines have the form for debugging.
@@ -43,7 +45,11 @@ impl LogOptions {
 
     /// The level where no filter says otherwise.
     pub fn level(&self) -> LevelFilter {
-        if self.debug { LevelFilter::Debug } else { LevelFilter::Info }
+        match (self.debug, self.quiet) {
+            (true, _) => LevelFilter::Debug,
+            (false, true) => LevelFilter::Error,
+            (false, false) => LevelFilter::Info,
+        }
     }
 }
 
@@ -107,6 +113,9 @@ mod tests {
         let with = |debug, filters: &str| LogOptions { debug, rust_log: Some(filters.into()), ..Default::default() };
         assert_eq!(LogOptions::default().level(), LevelFilter::Info);
         assert!(!LogOptions::default().is_detailed());
+        let quiet = LogOptions { quiet: true, ..Default::default() };
+        assert_eq!((quiet.level(), quiet.is_detailed()), (LevelFilter::Error, false));
+        assert_eq!(LogOptions { debug: true, ..quiet }.level(), LevelFilter::Debug);
         assert!(with(true, "").is_detailed() && with(true, "").level() == LevelFilter::Debug);
         assert!(with(false, "hq=debug").is_detailed());
         assert!(!with(false, "hq=warn").is_detailed());
@@ -123,5 +132,8 @@ mod tests {
         let filtered = LogOptions { rust_log: Some("a=debug,b=error".into()), ..plain };
         assert!(enabled(&filtered, Level::Debug, "a::x") && !enabled(&filtered, Level::Warn, "b"));
         assert!(enabled(&filtered, Level::Info, "c"));
+        let quiet = LogOptions { quiet: true, ..LogOptions::default() };
+        assert!(enabled(&quiet, Level::Error, "a") && !enabled(&quiet, Level::Warn, "a"));
+        assert!(enabled(&LogOptions { rust_log: Some("info".into()), ..quiet }, Level::Info, "a"));
     }
 }
