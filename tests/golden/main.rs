@@ -13,6 +13,7 @@ mod harness;
 mod blessed;
 mod coverage;
 mod reference;
+mod schema;
 mod session;
 mod tables;
 mod volatile;
