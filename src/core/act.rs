@@ -4,6 +4,7 @@
 //! idempotent: what is already as wanted is not touched.
 
 use crate::id::JobId;
+use crate::idset::IdSet;
 use crate::resource::ResourceRequest;
 use crate::task::CrashLimit;
 use crate::time::Span;
@@ -88,5 +89,7 @@ int_struct! {
         3 => pub untouched: u64,
         /// Why nothing could be done, for users; empty otherwise.
         4 => pub refused: String,
+        /// Ids that were asked for and that the job does not have; of a large selection none are told.
+        5 => pub missing: IdSet,
     }
 }

@@ -64,6 +64,11 @@ pub const WORKER_TASKS_MAX: u32 = 65_536;
 pub const PAGE_SCAN_TASKS_MAX: usize = 50_000;
 /// Ranges of a selection of more tasks than are looked at for one page.
 pub const PAGE_RANGES_MAX: usize = 200;
+/// Ranges of ids of one selection of tasks that something is done to, times the ranges of the job where these
+/// interleave.
+pub const ACT_STEPS_MAX: usize = 10_000_000;
+/// Members of stepped ranges of such a selection.
+pub const ACT_STEPPED_TASKS_MAX: u64 = 1_000_000;
 /// Memory that the values of one message may take, beside [`MESSAGE_MEMORY_FACTOR`] times its length.
 pub const MESSAGE_MEMORY_BYTES_MIN: usize = 4 * 1024 * 1024;
 /// How much larger than its bytes a message may become in memory.

@@ -4,6 +4,7 @@
 //! a burst is placed once (`machine/placing.rs`). Nothing in here waits and nothing fails: a command that cannot be
 //! carried out is answered with a refusal and changes nothing.
 
+mod act;
 mod leave;
 mod notice;
 mod open;
@@ -107,9 +108,7 @@ impl Machine {
             Command::Draining { worker } => turn.draining(worker),
             Command::Notify { worker, notice } => turn.notify(worker, notice),
             Command::Tick => turn.tick(),
-            Command::Act { .. } => {
-                turn.output.reply = Reply::Refused("this server cannot do that".to_owned());
-            }
+            Command::Act { jobs, tasks, action, restored } => turn.act(&jobs, tasks.as_ref(), &action, &restored),
         }
         turn.stop_drained();
         turn.complete_jobs();
@@ -250,7 +249,7 @@ impl Turn<'_> {
         let (started, ended) = (started.collect(), registration.outbox.clone());
         let report = WorkerReport { started, ended, ..WorkerReport::default() };
         self.report(worker, &report);
-        self.machine.asked_back.clear();
+        self.forget_asked(worker);
         self.remind(worker);
         self.output.reply = Reply::Registered { worker, drop: reunion.drop };
     }
@@ -344,8 +343,7 @@ impl Turn<'_> {
         let reason = if found.is_leaving() && reason.is_crash() { LostReason::Stopped } else { reason };
         let (lost, failed) = time::loss(self.state(), worker, reason);
         self.emit(lost);
-        // What others were asked for is asked again if it is still wanted; a second question changes nothing.
-        self.machine.asked_back.clear();
+        self.forget_asked(worker);
         for failed in failed {
             self.fail(failed);
         }

@@ -2,9 +2,10 @@
 
 use super::dump;
 use crate::wire::message::{
-    DrainRequest, ExplainRequest, JobCancelResult, Request, Response, Selector, SelectorKind, TaskPageRequest,
-    WorkerStopResult, WorkerStopStatus,
+    ActRequest, DrainRequest, ExplainRequest, JobCancelResult, Request, Response, Selector, SelectorKind,
+    TaskPageRequest, WorkerStopResult, WorkerStopStatus,
 };
+use hq_core::act::Action;
 use hq_core::command::{Command, Reply, WorkerStop};
 use hq_core::id::{JobId, TaskRef, WorkerId};
 use hq_core::idset::IdSet;
@@ -51,8 +52,8 @@ pub fn plan(state: &State, request: Request) -> Plan {
         }
         Request::StopServer(_) => Plan::Stop,
         Request::DebugDump(_) => Plan::Answer(Response::Dumped(ByteBuf::from(dump::state(state)))),
-        Request::Act(_)
-        | Request::OpenJob(_)
+        Request::Act(request) => act(state, request),
+        Request::OpenJob(_)
         | Request::CloseJobs(_)
         | Request::Forget(_)
         | Request::TaskIds(_)
@@ -92,7 +93,8 @@ pub fn response(reply: Reply) -> Response {
                 })
                 .collect(),
         ),
-        Reply::Closed(_) | Reply::Forgotten(..) | Reply::Acted(_) | Reply::None | Reply::Registered { .. } => {
+        Reply::Acted(acted) => Response::Acted(acted),
+        Reply::Closed(_) | Reply::Forgotten(..) | Reply::None | Reply::Registered { .. } => {
             Response::Refused("the server has no answer to this".to_owned())
         }
     }
@@ -152,14 +154,39 @@ fn tasks(state: &State, request: &TaskPageRequest) -> Response {
 }
 
 fn cancel(state: &State, selector: &Selector, reason: Option<String>) -> Plan {
-    if reason.as_ref().is_some_and(|reason| reason.len() > limits::CANCEL_REASON_BYTES_MAX) {
-        let max = limits::CANCEL_REASON_BYTES_MAX;
-        return Plan::Answer(Response::Refused(format!("the reason is too long; at most {max} bytes are allowed")));
+    if let Err(refused) = check_reason(reason.as_deref()) {
+        return Plan::Answer(Response::Refused(refused));
     }
     let unfinished = |state| matches!(state, JobState::Waiting | JobState::Running);
     match jobs(state, selector, unfinished) {
         Ok(jobs) => Plan::Command(Command::Cancel { jobs, reason }),
         Err(reason) => Plan::Answer(Response::Refused(reason)),
+    }
+}
+
+fn check_reason(reason: Option<&str>) -> Result<(), String> {
+    let max = limits::CANCEL_REASON_BYTES_MAX;
+    if reason.is_some_and(|reason| reason.len() > max) {
+        return Err(format!("the reason is too long; at most {max} bytes are allowed"));
+    }
+    Ok(())
+}
+
+/// Acts on tasks; `all` are the jobs in which there may be something to act on.
+fn act(state: &State, request: ActRequest) -> Plan {
+    let ActRequest { selector, tasks, action } = request;
+    let checked = match &action {
+        Action::Cancel(cancel) => check_reason(cancel.reason.as_deref()),
+        Action::Hold(_) | Action::Release(_) | Action::Modify(_) | Action::Retry(_) => Ok(()),
+    };
+    let reruns = matches!(action, Action::Retry(_));
+    let fits = |state| {
+        let unfinished = matches!(state, JobState::Waiting | JobState::Running | JobState::Opened);
+        reruns || unfinished
+    };
+    match checked.and_then(|()| jobs(state, &selector, fits)) {
+        Ok(jobs) => Plan::Command(Command::Act { jobs, tasks, action, restored: Vec::new() }),
+        Err(refused) => Plan::Answer(Response::Refused(refused)),
     }
 }
 

@@ -8,6 +8,7 @@
 mod harness;
 
 mod access;
+mod acts;
 mod directives;
 mod hardware;
 mod job;

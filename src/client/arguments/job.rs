@@ -21,6 +21,12 @@ pub enum JobCommand {
     Info(JobSelectorArgs),
     /// Cancel jobs: running tasks are ended, waiting ones never start
     Cancel(CancelArgs),
+    /// Keep jobs from starting tasks until they are released; running tasks go on
+    ///
+    /// Tasks that are added to an open job later are held as well.
+    Hold(JobSelectorArgs),
+    /// Let held jobs, and all held tasks of jobs, start again
+    Release(JobSelectorArgs),
     /// Print what tasks wrote to their output files
     Cat(CatArgs),
     /// Submit a job: a program, or an array of programs

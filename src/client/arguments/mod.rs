@@ -6,6 +6,7 @@
 //! Holds: a value that reaches a command was read by its one parser in `grammar`; an option that is not listed here
 //! is refused with exit code 2.
 
+mod act;
 mod deploy;
 mod global;
 mod job;
@@ -18,6 +19,7 @@ mod task;
 mod values;
 mod worker;
 
+pub use act::{TaskActArgs, TaskCancelArgs};
 pub use deploy::DeploySshArgs;
 pub use global::GlobalOptions;
 pub use job::{

@@ -2,8 +2,9 @@
 //!
 //! A task is named by its job and its number within the job.
 //!
-//! Holds: none of these commands changes a task.
+//! Holds: ids of tasks are read by the one parser of arrays.
 
+use super::act::{TaskActArgs, TaskCancelArgs};
 use super::job::TaskStateWord;
 use crate::grammar::array;
 use crate::grammar::selector::{self, LastOrId, LastOrIds};
@@ -20,6 +21,12 @@ pub enum TaskCommand {
     Info(TaskInfoArgs),
     /// Say why a task waits
     Explain(TaskExplainArgs),
+    /// Cancel tasks: running ones are ended, waiting ones never start
+    Cancel(TaskCancelArgs),
+    /// Keep waiting tasks from starting until they are released; running ones go on
+    Hold(TaskActArgs),
+    /// Let held tasks start again
+    Release(TaskActArgs),
     /// Within a task: say something to whoever listens to its job
     Notify(TaskNotifyArgs),
 }

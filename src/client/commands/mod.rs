@@ -4,6 +4,7 @@
 //!
 //! Holds: every command that needs a server connects before it reads anything else.
 
+mod act;
 mod completion;
 mod deploy_ssh;
 mod doc;
@@ -77,6 +78,8 @@ fn dispatch(global: &GlobalOptions, command: &Command, console: &mut Console) ->
             JobCommand::List(args) => job_list::run(&mut Link::open(global)?, args, console),
             JobCommand::Info(args) => job_info::run(&mut Link::open(global)?, args, console),
             JobCommand::Cancel(args) => job_cancel::run(&mut Link::open(global)?, args),
+            JobCommand::Hold(args) => act::hold_jobs(&mut Link::open(global)?, args, console),
+            JobCommand::Release(args) => act::release_jobs(&mut Link::open(global)?, args, console),
             JobCommand::Cat(args) => job_cat::run(&mut Link::open(global)?, args, console),
             JobCommand::Submit(args) => submit::run(global, args, console),
             JobCommand::SubmitFile(args) => submit_file::run(global, args, console),
@@ -87,6 +90,9 @@ fn dispatch(global: &GlobalOptions, command: &Command, console: &mut Console) ->
         },
         Command::Task(group) => match &group.command {
             TaskCommand::List(args) => task::list(&mut Link::open(global)?, args, console),
+            TaskCommand::Cancel(args) => act::cancel_tasks(&mut Link::open(global)?, args, console),
+            TaskCommand::Hold(args) => act::hold_tasks(&mut Link::open(global)?, args, console),
+            TaskCommand::Release(args) => act::release_tasks(&mut Link::open(global)?, args, console),
             TaskCommand::Notify(args) => notify::run(args),
             TaskCommand::Info(args) => task::info(&mut Link::open(global)?, args, console),
             TaskCommand::Explain(args) => task::explain(&mut Link::open(global)?, args, console),

@@ -101,6 +101,10 @@ fn internal(event: &Event) -> Option<(&'static str, Value)> {
                 "epoch": e.epoch, "instance": e.attempt, "variant": e.variant
             }),
         ),
+        Event::JobHeld(e) => ("job-held", json!({"job": e.job})),
+        Event::JobReleased(e) => ("job-released", json!({"job": e.job})),
+        Event::TasksHeld(e) => ("tasks-held", json!({"job": e.job, "tasks": id_set(&e.tasks)})),
+        Event::TasksReleased(e) => ("tasks-released", json!({"job": e.job, "tasks": id_set(&e.tasks)})),
         _ => return None,
     })
 }
@@ -162,7 +166,11 @@ fn tasks_ended<E>(
     let mut ids = ended.tasks.iter().peekable();
     while ids.peek().is_some() {
         let tasks: Vec<Value> = ids.by_ref().take(BATCH_TASKS_MAX).map(|task| task_ref(ended.job, task)).collect();
-        emit(envelope(at, kind, json!({"tasks": tasks})))?;
+        let mut body = json!({"tasks": tasks});
+        if let Some(map) = body.as_object_mut().filter(|_| !ended.reason.is_empty()) {
+            map.insert("reason".to_owned(), json!(ended.reason));
+        }
+        emit(envelope(at, kind, body))?;
     }
     Ok(())
 }

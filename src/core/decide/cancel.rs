@@ -2,27 +2,17 @@
 
 use crate::attempt::Attempt;
 use crate::command::Effect;
-use crate::id::{JobId, TaskId, TaskRef, WorkerId};
+use crate::id::{JobId, TaskRef, WorkerId};
 use crate::idset::IdSet;
 use crate::state::State;
 use crate::view::TaskState;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// All unfinished tasks of a job as ranges: those with an entry, and what waits untouched.
+/// All unfinished tasks of a job as ranges, in the order of submission.
 pub fn unfinished(state: &State, id: JobId) -> IdSet {
     let Some(job) = state.job(id) else { return IdSet::default() };
-    let mut set = IdSet::from_sorted(job.tasks.live.keys().map(|task| task.0));
-    for level in job.levels() {
-        for run in state.ready.runs_of(level, id) {
-            for range in job.tasks.ids_of_run(run.first, run.last) {
-                // Tasks that were tried before are queued too, and have an entry already.
-                let tried = job.tasks.live.range(TaskId(range.start)..=TaskId(range.end));
-                set.ranges.extend(range.without(tried.map(|(task, _)| task.0)));
-            }
-        }
-    }
-    // A job of many submits has a range for each.
-    set.joined()
+    let parts = job.last_ordinal().map(|last| job.tasks.unfinished(0, last)).unwrap_or_default();
+    super::act::ids(job, &parts)
 }
 
 /// Tells workers to kill the attempts of these tasks.

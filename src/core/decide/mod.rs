@@ -1,5 +1,6 @@
 //! Decisions: functions of the state that say which events shall happen, or why not. They change nothing.
 
+pub mod act;
 pub mod cancel;
 pub mod depend;
 pub mod open;

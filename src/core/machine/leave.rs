@@ -7,7 +7,7 @@
 
 use super::Turn;
 use crate::command::{Effect, Reply, WorkerStop};
-use crate::decide::time;
+use crate::decide::{act, time};
 use crate::event::{Event, WorkerChanged, WorkerDraining};
 use crate::id::WorkerId;
 use crate::time::Span;
@@ -70,10 +70,7 @@ impl Turn<'_> {
     /// Asks for everything that lies on a worker and has not started.
     fn ask_back_all(&mut self, worker: WorkerId) {
         let attempts = time::not_started(self.state(), worker);
-        if !attempts.is_empty() {
-            self.machine.asked_back.extend(attempts.iter().copied());
-            self.output.effects.push(Effect::Retract { worker, attempts });
-        }
+        self.ask_for(worker, attempts);
     }
 
     /// A worker came back: what it was told before may not have reached it.
@@ -83,6 +80,9 @@ impl Turn<'_> {
             self.output.effects.push(Effect::StopWorker { worker });
         } else if found.draining.is_some() {
             self.ask_back_all(worker);
+        } else {
+            let unwanted = act::unwanted(self.state(), worker);
+            self.ask_for(worker, unwanted);
         }
     }
 

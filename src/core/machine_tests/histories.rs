@@ -2,6 +2,7 @@
 
 use super::open_jobs;
 use super::scene::*;
+use crate::act::{Action, CancelAction, HoldAction, ReleaseAction};
 use crate::attempt::{Ending, TaskVariant, WorkerReport};
 use crate::audit::audit;
 use crate::command::Command;
@@ -29,6 +30,7 @@ enum Step {
     AttachGraph(u32, u32, Vec<(u32, u32, u8)>),
     Close(u32),
     Forget(u32),
+    Act(u32, Option<(u32, u32)>, Action),
     Disconnect(usize),
     ComeBack(usize),
     Silent(usize),
@@ -37,6 +39,14 @@ enum Step {
     Announce(usize),
     Wait(u64),
     Restart,
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    prop_oneof![
+        3 => Just(Action::Hold(HoldAction {})),
+        2 => Just(Action::Release(ReleaseAction {})),
+        1 => Just(Action::Cancel(CancelAction { reason: Some("enough".into()) })),
+    ]
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -55,6 +65,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(j, n, deps)| Step::AttachGraph(j, n, deps)),
         1 => (1u32..8).prop_map(Step::Close),
         1 => (1u32..8).prop_map(Step::Forget),
+        3 => (1u32..6, proptest::option::of((0u32..12, 0u32..6)), action()).prop_map(|(j, t, a)| Step::Act(j, t, a)),
         1 => (0usize..4).prop_map(Step::Disconnect),
         2 => (0usize..4).prop_map(Step::ComeBack),
         1 => (0usize..4).prop_map(Step::Silent),
@@ -177,6 +188,10 @@ fn play(scene: &mut Scene, step: &Step) {
         Step::Open | Step::Attach(..) | Step::AttachGraph(..) | Step::Close(_) | Step::Forget(_) => {
             play_open(scene, step);
         }
+        Step::Act(job, tasks, action) => {
+            let tasks = tasks.map(|(first, more)| IdSet::range(first, first + more));
+            scene.run(Command::Act { jobs: vec![JobId(*job)], tasks, action: action.clone(), restored: vec![] });
+        }
         Step::Wait(ms) => {
             scene.now = scene.now.after(Span::from_ms(*ms));
             scene.run(Command::Tick);
@@ -228,6 +243,8 @@ proptest! {
             scene.run(Command::HeartbeatLost { worker });
             scene.held.remove(&worker);
         }
+        let jobs = scene.machine.state().jobs.keys().copied().collect();
+        scene.run(Command::Act { jobs, tasks: None, action: Action::Release(ReleaseAction {}), restored: vec![] });
         // Three workers, since the largest multi-node tasks take three.
         let workers = [scene.connect(4), scene.connect(4), scene.connect(4)];
         for _ in 0..2_000 {

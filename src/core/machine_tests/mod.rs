@@ -1,6 +1,7 @@
 //! Tests of the machine: scripted ones that read as stories, and random histories under which the state must stay
 //! consistent and equal to its replay.
 
+mod acts;
 mod drains;
 mod explains;
 mod gangs;

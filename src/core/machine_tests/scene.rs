@@ -3,7 +3,7 @@
 use crate::attempt::{Attempt, Ending, HeldAttempt, Outcome, Registration, Started, WorkerReport};
 use crate::audit::audit;
 use crate::command::{Command, Effect, Reply};
-use crate::event::Stamped;
+use crate::event::{Event, Stamped};
 use crate::id::{Epoch, JobId, TaskId, TaskRef, WorkerId};
 use crate::idset::IdSet;
 use crate::limits;
@@ -79,6 +79,7 @@ impl Scene {
         loop {
             let (placed, more) = self.machine.place(self.now);
             self.log.extend(placed.events.iter().cloned());
+            placed.events.iter().for_each(|stamped| self.check_not_held(&stamped.event));
             self.deliver(placed.effects);
             if !more {
                 break;
@@ -86,6 +87,14 @@ impl Scene {
         }
         assert_eq!(audit(self.machine.state()), Ok(()));
         output.reply
+    }
+
+    /// What somebody holds is given to nobody.
+    fn check_not_held(&self, event: &Event) {
+        let Event::TasksAssigned(assigned) = event else { return };
+        let job = self.machine.state().job(assigned.job).unwrap();
+        let held = assigned.tasks.iter().find(|task| job.is_held(job.tasks.ordinal(TaskId(*task)).unwrap()));
+        assert_eq!(held, None, "{assigned:?}");
     }
 
     pub(super) fn deliver(&mut self, effects: Vec<Effect>) {

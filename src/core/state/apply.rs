@@ -63,18 +63,18 @@ impl State {
             Event::TaskFailed(event) => self.apply_failed(at, event),
             Event::TasksCanceled(event) => self.apply_ended(at, event, TaskState::Canceled),
             Event::TasksAborted(event) => self.apply_ended(at, event, TaskState::Aborted),
+            Event::JobHeld(event) => self.apply_job_held(event.job),
+            Event::JobReleased(event) => self.apply_job_released(event.job),
+            Event::TasksHeld(event) => self.apply_tasks_held(event),
+            Event::TasksReleased(event) => self.apply_tasks_released(event),
             // For those who listen; it decides nothing.
             Event::TaskNotified(_) => {}
             Event::JobOpened(event) => self.apply_opened(at, event),
             Event::JobClosed(event) => self.apply_closed(event.job),
             Event::JobForgotten(event) => self.apply_forgotten(event.job),
             Event::JobModified(_)
-            | Event::JobHeld(_)
-            | Event::JobReleased(_)
             | Event::JobRestored(_)
             | Event::TaskRetried(_)
-            | Event::TasksHeld(_)
-            | Event::TasksReleased(_)
             | Event::TasksModified(_)
             | Event::TasksRerun(_)
             | Event::TasksDue(_) => {}
@@ -231,7 +231,6 @@ impl State {
 
     /// Queues the tasks of a submit that have nothing to wait for: all between those that have.
     fn queue_submit(&mut self, id: JobId, base: u32, total: u64, blocked: &[u32]) {
-        let Some(job) = self.jobs.get(&id) else { return };
         let Some(last) = total.checked_sub(1).and_then(|more| u32::try_from(u64::from(base) + more).ok()) else {
             return;
         };
@@ -242,11 +241,7 @@ impl State {
             if let (Some(first), Some(last)) = (next, end)
                 && first <= last
             {
-                let admitted = self.admitted(job, first, last);
-                let stretches = admitted.into_iter().flat_map(|(first, last)| job.stretches(first, last));
-                for (level, first, last) in stretches {
-                    self.ready.push(level, Run { job: id, first, last });
-                }
+                self.queue_run(id, first, last);
             }
             next = restart;
         }

@@ -3,7 +3,7 @@
 use super::State;
 use super::condition_met;
 use super::done::Done;
-use super::ready::{Level, Run};
+use super::ready::Run;
 use super::tasks::{EndedRun, Live, Place, TaskStatus};
 use crate::event::{
     TaskAdopted, TaskFailed, TasksAssigned, TasksEnded, TasksFinished, TasksReturned, TasksStarted, WorkerUnblocked,
@@ -213,6 +213,11 @@ impl State {
             let Place::Assigned { worker, fence, variant, ahead } = live.place else { continue };
             live.place = Place::Running { worker, fence, variant: event.variant, started };
             job.count(TaskState::Waiting, TaskState::Running);
+            if !job.held.is_empty()
+                && let Some(ordinal) = job.tasks.ordinal(*id)
+            {
+                job.drop_hold(ordinal, ordinal);
+            }
             let Some(holder) = self.workers.get_mut(&worker) else { continue };
             holder.running += 1;
             holder.last_started = Some(LastStarted { task, at: started });
@@ -263,6 +268,7 @@ impl State {
         let done = pack_done(job.submitted, live, end, error);
         job.tasks.done.set(ordinal, &done);
         job.count(was, end.state);
+        job.drop_hold(ordinal, ordinal);
         let level = job.level_of(ordinal);
         if let Some((worker, place)) = live.and_then(|live| Some((live.on_worker()?.0, live.place))) {
             if let Place::Running { started, .. } = place
@@ -320,7 +326,6 @@ impl State {
 
     pub(super) fn apply_ended(&mut self, at: Time, event: &TasksEnded, state: TaskState) {
         let mut left = BTreeMap::new();
-        let levels = self.jobs.get(&event.job).map(|job| job.levels()).unwrap_or_default();
         for range in &event.tasks.ranges {
             let Some(job) = self.jobs.get(&event.job) else { break };
             let live: Vec<TaskId> = job
@@ -333,32 +338,32 @@ impl State {
             for id in live {
                 self.finish(TaskRef { job: event.job, task: id }, &End { at, state, error: None }, &mut left);
             }
-            self.end_untouched(at, event.job, range, (&levels, state));
+            self.end_untouched(at, event.job, range, state);
         }
         self.settle_workers(left);
     }
 
     /// Ends the members of a range that wait untouched, without an entry for each.
-    fn end_untouched(&mut self, at: Time, id: JobId, range: &IdRange, (levels, state): (&[Level], TaskState)) {
+    fn end_untouched(&mut self, at: Time, id: JobId, range: &IdRange, state: TaskState) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
-        let mut ended: Vec<Run> = Vec::new();
-        for (first, last) in job.tasks.runs_of_ids(range) {
-            for level in levels {
-                ended.extend(self.ready.remove(*level, Run { job: id, first, last }));
+        let runs = job.tasks.runs_of_ids(range).into_iter();
+        let mut ended: Vec<(u32, u32)> = runs.flat_map(|(first, last)| job.tasks.untouched(first, last)).collect();
+        for (first, last) in &ended {
+            for (level, first, last) in job.stretches(*first, *last) {
+                self.ready.remove(level, Run { job: id, first, last });
             }
-        }
-        for run in &ended {
-            job.tasks.ended.insert(run.first, EndedRun { last: run.last, state, at });
-            let count = i64::try_from(run.len()).unwrap_or(i64::MAX);
+            job.drop_hold(*first, *last);
+            job.tasks.ended.insert(*first, EndedRun { last: *last, state, at });
+            let count = i64::from(*last) - i64::from(*first) + 1;
             job.add(TaskState::Waiting, -count);
             job.add(state, count);
         }
-        ended.sort_unstable_by_key(|run| run.first);
+        ended.sort_unstable();
         let tasks = &job.tasks;
         let has_ended = |task: TaskId| {
             let Some(ordinal) = tasks.ordinal(task) else { return false };
-            let after = ended.partition_point(|run| run.first <= ordinal);
-            after.checked_sub(1).and_then(|at| ended.get(at)).is_some_and(|run| run.last >= ordinal)
+            let after = ended.partition_point(|(first, _)| *first <= ordinal);
+            after.checked_sub(1).and_then(|at| ended.get(at)).is_some_and(|(_, last)| *last >= ordinal)
         };
         let waited_for: Vec<TaskRef> = self
             .consumers

@@ -156,6 +156,17 @@ impl DonePages {
         self.pages.get(at)?.slots.get((ordinal % PAGE_TASKS) as usize)?.unpack()
     }
 
+    /// The ordinals of the final tasks of `first..=last`, ascending.
+    pub fn within(&self, first: u32, last: u32) -> impl Iterator<Item = u32> + '_ {
+        let from = self.pages.partition_point(|page| page.number < first / PAGE_TASKS);
+        let pages = self.pages.iter().skip(from).take_while(move |page| page.number <= last / PAGE_TASKS);
+        let ordinals = pages.flat_map(|page| {
+            let base = page.number * PAGE_TASKS;
+            page.slots.iter().zip(0u32..).filter(|(slot, _)| **slot != Packed::EMPTY).map(move |(_, at)| base + at)
+        });
+        ordinals.filter(move |ordinal| (first..=last).contains(ordinal))
+    }
+
     /// All final tasks with their ordinals, ascending.
     pub fn iter(&self) -> impl Iterator<Item = (u32, Done)> + '_ {
         self.pages.iter().flat_map(|page| {
@@ -206,6 +217,8 @@ mod tests {
             for ordinal in 0..2_000 {
                 prop_assert_eq!(pages.get(ordinal), entries.get(&ordinal).copied());
             }
+            let within: Vec<u32> = pages.within(300, 1_400).collect();
+            prop_assert_eq!(within, entries.range(300..=1_400).map(|(ordinal, _)| *ordinal).collect::<Vec<_>>());
             prop_assert_eq!(pages.iter().collect::<Vec<_>>(), entries.into_iter().collect::<Vec<_>>());
         }
     }

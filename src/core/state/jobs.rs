@@ -100,9 +100,9 @@ pub struct Job {
     pub errors: ErrorTexts,
     /// Words by which the job can be found.
     pub tags: BTreeMap<String, String>,
-    /// Whether nothing of it starts, what is added later included.
+    /// Whether nothing of it starts, what is added later included, but for the exceptions in `held`.
     pub hold: bool,
-    /// Ordinals of tasks that do not start until they are released.
+    /// Ordinals of tasks that do not start until they are released; with `hold`: of those that were released.
     pub held: Runs,
 }
 
@@ -198,6 +198,11 @@ impl Job {
             TaskState::Aborted => &mut self.counts.aborted,
         };
         *counter = counter.saturating_add_signed(by);
+    }
+
+    /// The ordinal of the last task; none without tasks.
+    pub fn last_ordinal(&self) -> Option<u32> {
+        u32::try_from(self.tasks.total().checked_sub(1)?).ok()
     }
 
     /// The id that the next task of an open job gets.

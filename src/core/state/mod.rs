@@ -7,6 +7,7 @@
 
 pub mod ahead;
 mod apply;
+mod apply_acts;
 mod apply_jobs;
 mod apply_tasks;
 pub mod classes;
@@ -20,6 +21,7 @@ pub mod ready;
 mod rebuild;
 pub mod runs;
 pub mod tasks;
+mod waiting;
 mod withhold;
 pub mod workers;
 

@@ -6,7 +6,6 @@
 
 use super::State;
 use super::jobs::Job;
-use super::ready::Run;
 use super::tasks::{Live, Place};
 use crate::id::{JobId, TaskRef, WorkerId};
 use crate::view::{TaskCounts, TaskState};
@@ -56,10 +55,11 @@ impl State {
                 self.rebuild_gang(TaskRef { job: id, task: *task }, nodes);
             }
         }
-        if counts.waiting > 0 {
-            self.rebuild_queues(&job);
-        }
+        let last = job.last_ordinal().filter(|_| counts.waiting > 0);
         self.jobs.insert(id, job);
+        if let Some(last) = last {
+            self.queue_waiting(id, 0, last);
+        }
         self.rebuild_consumers(id);
     }
 
@@ -84,46 +84,6 @@ impl State {
             if let Some(worker) = self.workers.get_mut(id) {
                 worker.gang = Some(task);
             }
-        }
-    }
-
-    /// Queues what waits: all ordinals that are neither final, nor live elsewhere.
-    fn rebuild_queues(&mut self, job: &Job) {
-        let mut taken: Vec<(u32, u32)> = job.tasks.ended.iter().map(|(first, run)| (*first, run.last)).collect();
-        for (ordinal, _) in job.tasks.done.iter() {
-            match taken.last_mut() {
-                Some((_, last)) if last.checked_add(1) == Some(ordinal) => *last = ordinal,
-                _ => taken.push((ordinal, ordinal)),
-            }
-        }
-        let elsewhere = job.tasks.live.iter().filter(|(_, live)| live.place != Place::Ready);
-        taken.extend(elsewhere.filter_map(|(id, _)| job.tasks.ordinal(*id)).map(|ordinal| (ordinal, ordinal)));
-        taken.sort_unstable();
-        for submit in &job.submits {
-            let len = submit.desc.ids.len();
-            if len == 0 {
-                continue;
-            }
-            let last = submit.base + (len - 1) as u32;
-            let mut next = Some(submit.base);
-            // Runs that ended may reach over the border of two submits.
-            let from = taken.partition_point(|(_, last_taken)| *last_taken < submit.base);
-            for (first_taken, last_taken) in taken.iter().skip(from).copied().take_while(|(first, _)| *first <= last) {
-                if let Some(first) = next.filter(|first| *first < first_taken) {
-                    self.queue_run(job, first, first_taken - 1);
-                }
-                next = last_taken.checked_add(1);
-            }
-            if let Some(first) = next.filter(|first| *first <= last) {
-                self.queue_run(job, first, last);
-            }
-        }
-    }
-
-    fn queue_run(&mut self, job: &Job, first: u32, last: u32) {
-        let admitted = self.admitted(job, first, last);
-        for (level, first, last) in admitted.into_iter().flat_map(|(first, last)| job.stretches(first, last)) {
-            self.ready.push(level, Run { job: job.id, first, last });
         }
     }
 

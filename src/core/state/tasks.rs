@@ -170,6 +170,11 @@ impl TaskTable {
         self.total
     }
 
+    /// Ranges of ids that a look for one id may have to go through.
+    pub fn range_steps(&self) -> usize {
+        1 + self.stepped.len()
+    }
+
     /// The largest id.
     pub fn max_id(&self) -> Option<u32> {
         self.max_id
