@@ -6,6 +6,7 @@
 
 use super::arguments::{DirectivesWord, JobOptions, SubmitArgs};
 use super::error::Error;
+use super::render::escape;
 use crate::grammar::directive::{self, Header};
 use clap::Parser;
 use std::fs::File;
@@ -38,8 +39,8 @@ pub fn apply(args: &SubmitArgs, stdin: Option<&[u8]>) -> Result<Directed, Error>
     let script = args.command.first().map(Path::new).unwrap_or(Path::new(""));
     let is_shell_script = args.command.first().is_some_and(|word| word.ends_with(".sh"));
     let (header, source) = match (args.directives, stdin) {
-        (DirectivesWord::Auto, _) if is_shell_script => (read(script)?, script.display().to_string()),
-        (DirectivesWord::File, _) => (read(script)?, script.display().to_string()),
+        (DirectivesWord::Auto, _) if is_shell_script => (read(script)?, escape::path(script)),
+        (DirectivesWord::File, _) => (read(script)?, escape::path(script)),
         (DirectivesWord::Stdin, Some(bytes)) => (parse(bytes, "the standard input")?, "the standard input".to_owned()),
         (DirectivesWord::Stdin, None) => {
             return Err(Error::Invalid("You have to use `--stdin` when you specify `--directives=stdin`".to_owned()));
@@ -61,7 +62,7 @@ fn read(path: &Path) -> Result<Header, Error> {
     // One byte more shows whether the last line is whole.
     let file = File::open(path).map_err(unreadable)?;
     file.take(directive::SCAN_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    parse(&bytes, &path.display().to_string())
+    parse(&bytes, &escape::path(path))
 }
 
 fn parse(bytes: &[u8], source: &str) -> Result<Header, Error> {

@@ -6,7 +6,7 @@
 //! the file is its task's id.
 
 use super::error::Error;
-use super::render::json;
+use super::render::{escape, json};
 use hq_core::idset::{IdRange, IdSet};
 use hq_core::limits;
 use hq_core::task::Entries;
@@ -74,14 +74,14 @@ pub fn read_json(path: &Path, filter: Option<&IdSet>) -> Result<Chosen, Error> {
         (Ok(()), None) => Ok(collector.finish()),
         (Err(None), None) => Err(Error::Invalid(format!(
             "The top element of the provided JSON file has to be an array ({})",
-            path.display()
+            escape::path(path)
         ))),
-        (Err(Some(error)), None) => Err(Error::Invalid(format!("Cannot read {} as JSON: {error}", path.display()))),
+        (Err(Some(error)), None) => Err(Error::Invalid(format!("Cannot read {} as JSON: {error}", escape::path(path)))),
     }
 }
 
 fn open(path: &Path) -> Result<BufReader<File>, Error> {
-    log::info!("Reading file: {}", path.display());
+    log::info!("Reading file: {}", escape::path(path));
     let file = File::open(path).map_err(|source| unreadable(path, source))?;
     let bytes = file.metadata().map_err(|source| unreadable(path, source))?.len();
     if bytes > LARGE_FILE_BYTES {
@@ -191,7 +191,7 @@ impl<'a> Collector<'a> {
     }
 
     fn refuse(&self, reason: &str) -> Error {
-        Error::Invalid(format!("{} cannot be used: {reason}", self.path.display()))
+        Error::Invalid(format!("{} cannot be used: {reason}", escape::path(self.path)))
     }
 
     fn finish(self) -> Chosen {

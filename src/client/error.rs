@@ -4,6 +4,7 @@
 //!
 //! Holds: each of these gives exit code 1; a wrong command line (exit code 2) never gets here.
 
+use super::render::escape;
 use crate::access;
 use crate::wire::{self, DialError};
 use std::fmt;
@@ -82,12 +83,12 @@ impl fmt::Display for Error {
             ),
             Self::Refused(text) => write!(f, "Error: {text}"),
             Self::Invalid(text) | Self::Stream(text) => f.write_str(text),
-            Self::File { doing, path, .. } => write!(f, "Cannot {doing} {}", path.display()),
+            Self::File { doing, path, .. } => write!(f, "Cannot {doing} {}", escape::path(path)),
             Self::Input(_) => f.write_str("Cannot read the standard input"),
             Self::Output(_) => f.write_str("Cannot write to the standard output"),
             Self::System { doing, .. } => write!(f, "Cannot {doing}"),
             Self::Journal { path, reason } => {
-                write!(f, "Cannot open event log file at `{}`: {reason}", path.display())
+                write!(f, "Cannot open event log file at `{}`: {reason}", escape::path(path))
             }
         }
     }

@@ -21,4 +21,5 @@ mod resources;
 mod server;
 mod submit;
 mod task;
+mod terminal;
 mod worker;

@@ -13,7 +13,7 @@ use hyperqueue::wire::message::{CancelRequest, Request, Selector, SelectorKind, 
 use unicode_width::UnicodeWidthStr;
 
 /// Texts that would do something to a terminal, or are hard to align.
-const NASTY: [&str; 9] = [
+const NASTY: [&str; 10] = [
     "esc\u{1b}[2J\u{1b}]0;owned\u{7}",
     "return\roverwritten",
     "bell\u{7}back\u{8}\u{8}\u{7f}",
@@ -23,6 +23,7 @@ const NASTY: [&str; 9] = [
     "line\u{2028}para\u{2029}",
     "e\u{301}\u{200d}👩\u{200d}🔬",
     "| a | b |\u{b}\u{c}",
+    "un\u{200b}seen\u{ad}\u{2060}\u{e0041}",
 ];
 
 /// Fails where the standard output is no well-formed set of tables, or anything could reach a terminal.
@@ -32,6 +33,7 @@ fn harmless(done: &Done) {
         let bad = text.chars().find(|c| {
             (c.is_control() && *c != '\n')
                 || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202e}' | '\u{2066}' | '\u{200f}')
+                || matches!(c, '\u{200b}' | '\u{ad}' | '\u{2060}' | '\u{e0041}')
         });
         assert_eq!(bad, None, "{done}");
     }
@@ -90,11 +92,14 @@ fn tables_stay_tables() {
     for words in [
         vec!["job", "list", "--all"],
         vec!["job", "info", "all"],
+        vec!["task", "explain", "1", "0"],
         vec!["job", "cancel", "all"],
         vec!["task", "list", "1"],
         vec!["task", "info", "1", "0"],
         vec!["worker", "list", "--all"],
         vec!["worker", "info", "1"],
+        vec!["worker", "address", "1"],
+        vec!["--output-mode=quiet", "worker", "address", "2"],
         vec!["server", "info"],
         vec!["--output-mode=quiet", "job", "list", "--all"],
         vec!["--output-mode=quiet", "worker", "list", "--all"],

@@ -9,7 +9,7 @@ use crate::client::console::Console;
 use crate::client::error::Error;
 use crate::client::link::{Link, selector};
 use crate::client::paths::{self, Output};
-use crate::client::render::OutputMode;
+use crate::client::render::{OutputMode, escape};
 use hq_core::view::{JobDetail, TaskState, TaskView};
 use std::fs::File;
 use std::io::{self, Read};
@@ -65,7 +65,7 @@ fn cat_task(args: &CatArgs, job: &JobDetail, task: &TaskView, console: &mut Cons
     let mut file = match File::open(&path) {
         Ok(file) => file,
         Err(error) => {
-            log::warn!("File `{path}` cannot be opened: {error}");
+            log::warn!("File `{}` cannot be opened: {error}", escape::line(&path));
             return Ok(());
         }
     };
@@ -76,7 +76,7 @@ fn cat_task(args: &CatArgs, job: &JobDetail, task: &TaskView, console: &mut Cons
             Ok(read) => console.bytes(buffer.get(..read).unwrap_or_default())?,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => {
-                log::warn!("File `{path}` cannot be read: {error}");
+                log::warn!("File `{}` cannot be read: {error}", escape::line(&path));
                 return Ok(());
             }
         }

@@ -6,6 +6,7 @@
 
 use crate::client::arguments::{Cli, ManArgs};
 use crate::client::error::Error;
+use crate::client::render::escape;
 use clap::{Arg, Command, CommandFactory};
 use clap_mangen::Man;
 use std::io;
@@ -22,7 +23,7 @@ pub fn run(args: &ManArgs) -> Result<(), Error> {
     let mut root = Cli::command().name("hq").mut_args(explained);
     root.build();
     let count = write(&root, &args.dir).map_err(failed)?;
-    log::info!("{count} manual pages are in {}", args.dir.display());
+    log::info!("{count} manual pages are in {}", escape::path(&args.dir));
     Ok(())
 }
 

@@ -8,7 +8,8 @@ use crate::client::arguments::{OutputLogArgs, OutputLogCommand, StreamCatArgs, S
 use crate::client::console::Console;
 use crate::client::error::Error;
 use crate::client::render::color::{Color, Palette, Style};
-use crate::client::render::{OutputMode, size, table::Table};
+use crate::client::render::{OutputMode, escape, size, table::Table};
+use crate::platform::terminal;
 use hq_core::idset::IdSet;
 use hq_journal::reading::RealDisk;
 use hq_journal::stream::{CHANNEL_STDERR, CHANNEL_STDOUT, Chunk, Instance, StreamDir, StreamError, Summary};
@@ -135,9 +136,13 @@ fn show(dir: &mut StreamDir, args: &StreamShowArgs, console: &mut Console) -> Re
     drop(newest);
     lines.sort_by_key(|line| line.chunk.time_us);
     let widths = (digits(job_max), digits(task_max));
+    // In a file or pipe the data are what the task wrote; on a terminal they must not overwrite what says whose they are.
+    let is_terminal = terminal::stdout_is_terminal();
     for line in lines {
         let bytes = dir.chunk_bytes(&line.chunk).map_err(broken)?;
-        console.text(&shown_chunk(&line, &bytes, widths, console.palette()))?;
+        let data = String::from_utf8_lossy(&bytes);
+        let data = if is_terminal { escape::output(&data) } else { data.as_ref().into() };
+        console.text(&shown_chunk(&line, &data, widths, console.palette()))?;
     }
     Ok(())
 }
@@ -146,12 +151,12 @@ fn digits(number: u32) -> usize {
     number.to_string().len()
 }
 
-fn shown_chunk(line: &Line, bytes: &[u8], (job_width, task_width): (usize, usize), palette: Palette) -> String {
+fn shown_chunk(line: &Line, data: &str, (job_width, task_width): (usize, usize), palette: Palette) -> String {
     let prefix = format!("{:0job_width$}.{:0task_width$}:{}>", line.job, line.task, line.channel);
     let background = BACKGROUNDS.get(line.task as usize % BACKGROUNDS.len()).copied();
     let prefix = palette.paint(Style { background, ..Style::PLAIN }, &prefix);
-    let newline = if bytes.ends_with(b"\n") { "" } else { "\n" };
-    format!("{prefix} {}{newline}", String::from_utf8_lossy(bytes))
+    let newline = if data.ends_with('\n') { "" } else { "\n" };
+    format!("{prefix} {data}{newline}")
 }
 
 fn cat(dir: &mut StreamDir, args: &StreamCatArgs, console: &mut Console) -> Result<(), Error> {
@@ -229,11 +234,10 @@ mod tests {
 
     #[test]
     fn chunks_are_prefixed_and_end_with_a_newline() {
-        let shown = |line: &Line, bytes: &[u8]| shown_chunk(line, bytes, (1, 2), Palette::OFF);
-        assert_eq!(shown(&line(6, 8, 0), b"hello"), "6.08:0> hello\n");
-        assert_eq!(shown(&line(6, 12, 1), b"oops\nx\n"), "6.12:1> oops\nx\n");
-        assert_eq!(shown(&line(6, 0, 0), b"\xff"), "6.00:0> \u{fffd}\n");
-        let colored = shown_chunk(&line(6, 8, 0), b"hello", (1, 2), Palette::ON);
+        let shown = |line: &Line, data: &str| shown_chunk(line, data, (1, 2), Palette::OFF);
+        assert_eq!(shown(&line(6, 8, 0), "hello"), "6.08:0> hello\n");
+        assert_eq!(shown(&line(6, 12, 1), "oops\nx\n"), "6.12:1> oops\nx\n");
+        let colored = shown_chunk(&line(6, 8, 0), "hello", (1, 2), Palette::ON);
         assert_eq!(colored, "\u{1b}[43m6.08:0>\u{1b}[0m hello\n");
     }
 

@@ -9,7 +9,7 @@ use crate::client::arguments::{DebugDumpArgs, GenerateAccessArgs, GlobalOptions,
 use crate::client::console::Console;
 use crate::client::error::Error;
 use crate::client::link::{self, Link};
-use crate::client::render::{OutputMode, server};
+use crate::client::render::{OutputMode, escape, server};
 use crate::grammar::duration;
 use crate::platform::host;
 use crate::wire::ServerUid;
@@ -72,7 +72,7 @@ pub fn wait(global: &GlobalOptions, args: &ServerWaitArgs) -> Result<(), Error> 
             let dir = link::server_dir(global)?;
             return Err(Error::Invalid(format!(
                 "Timeout after {shown}: Could not connect to server at `{}`. Make sure that the server is running.",
-                dir.display()
+                escape::path(&dir)
             )));
         }
         std::thread::sleep(RETRY_SPAN.min(left));

@@ -9,6 +9,7 @@ use crate::client::commands::submit;
 use crate::client::console::Console;
 use crate::client::error::Error;
 use crate::client::link::Link;
+use crate::client::render::escape;
 use crate::grammar::jobfile;
 use hq_core::limits;
 use std::fs::File;
@@ -22,7 +23,7 @@ use std::path::Path;
 pub fn run(global: &GlobalOptions, args: &SubmitFileArgs, console: &mut Console) -> Result<(), Error> {
     let mut link = Link::open(global)?;
     let text = read(&args.path)?;
-    let shown = args.path.display();
+    let shown = escape::path(&args.path);
     let job = jobfile::parse(&text, submit::current_dir()?)
         .map_err(|error| Error::Invalid(format!("Deserialization error: {shown}, {error}")))?;
     // The text and what it became need not both be kept.
@@ -40,13 +41,13 @@ fn read(path: &Path) -> Result<String, Error> {
     let mut bytes = Vec::new();
     File::open(path).map_err(unreadable)?.take(max as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() > max {
-        let shown = path.display();
+        let shown = escape::path(path);
         return Err(Error::Invalid(format!(
             "Cannot read {shown}: a job file has at most {max} bytes; submit it in parts"
         )));
     }
     String::from_utf8(bytes).map_err(|error| {
-        let (shown, at) = (path.display(), error.utf8_error().valid_up_to());
+        let (shown, at) = (escape::path(path), error.utf8_error().valid_up_to());
         Error::Invalid(format!("Deserialization error: {shown} is not UTF-8: byte {at} is wrong"))
     })
 }

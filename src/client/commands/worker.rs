@@ -10,7 +10,7 @@ use crate::client::arguments::{
 use crate::client::console::Console;
 use crate::client::error::Error;
 use crate::client::link::{Link, selector};
-use crate::client::render::{OutputMode, worker};
+use crate::client::render::{OutputMode, escape, worker};
 use crate::grammar::selector::Selector;
 use crate::wire::message::{DrainRequest, Request, Response, WorkerStopResult, WorkerStopStatus};
 use hq_core::id::WorkerId;
@@ -90,7 +90,7 @@ pub fn address(link: &mut Link, args: WorkerAddressArgs, console: &mut Console) 
     };
     match console.mode() {
         OutputMode::Json => console.json(&Value::from(found.config.hostname.as_str())),
-        OutputMode::Cli | OutputMode::Quiet => console.text(&format!("{}\n", found.config.hostname)),
+        OutputMode::Cli | OutputMode::Quiet => console.text(&format!("{}\n", escape::line(&found.config.hostname))),
     }
 }
 

@@ -62,6 +62,22 @@ fn boundary_from(text: &str, start: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use unicode_width::UnicodeWidthStr;
+
+    proptest! {
+        #[test]
+        fn nothing_is_longer_than_its_limit(text in "\\PC{0,60}|[aé日👩\u{301}\u{200d}]{0,60}", columns in 2_usize..9) {
+            prop_assert!(name(&text).len() <= NAME_BYTES_MAX);
+            let (cut, is_cut) = end(&text, ERROR_BYTES_CUT);
+            prop_assert!(cut.len() <= ERROR_BYTES_CUT + 3 && is_cut == (text.len() >= ERROR_BYTES_CUT));
+            prop_assert!(text.starts_with(cut.trim_end_matches("...")) || !is_cut);
+            let wrapped = wrap(&text, columns);
+            prop_assert_eq!(wrapped.replace('\n', ""), text.clone());
+            let is_within = |line: &str| line.chars().map(|c| c.width().unwrap_or(1)).sum::<usize>() <= columns;
+            prop_assert!(wrapped.lines().all(|line| is_within(line) && line.width() <= columns), "{:?}", wrapped);
+        }
+    }
 
     #[test]
     fn cuts_names_in_the_middle() {
