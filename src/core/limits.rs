@@ -170,8 +170,16 @@ pub const OVERVIEW_CPUS_MAX: usize = 8_192;
 pub const OVERVIEW_GPUS_MAX: usize = 256;
 /// Bytes of the address of a GPU in an overview.
 pub const OVERVIEW_GPU_ID_BYTES_MAX: usize = 128;
-/// Time from the first signal to KILL when a task is ended.
+/// Time from the first signal to KILL when a task is ended that does not say so itself.
 pub const KILL_GRACE_SPAN: Span = Span::from_secs(1);
+/// The longest time that a task can ask for between the first signal and KILL: also what bounds the end of a worker.
+pub const KILL_GRACE_MAX: Span = Span::from_secs(3_600);
+/// The first signal when a task is ended: SIGINT.
+pub const KILL_SIGNAL: i32 = 2;
+/// The largest number of a signal.
+pub const SIGNAL_MAX: i32 = 64;
+/// A task is warned of its end no sooner than this after its start.
+pub const WARNING_DELAY_MIN: Span = Span::from_secs(1);
 /// Crash limit when none is given.
 pub const CRASH_LIMIT_DEFAULT: u32 = 5;
 /// Records of finished workers kept; the oldest is forgotten first.

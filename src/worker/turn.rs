@@ -195,6 +195,7 @@ impl Turn {
             }
             AgentEffect::Spawn(order) => self.launch(&order, now, commands),
             AgentEffect::Kill { attempt, kind } => self.kill(attempt, kind),
+            AgentEffect::Warn { attempt, signal } => self.warn(attempt, signal),
             AgentEffect::Report(mut report) => self.report.append(&mut report),
             AgentEffect::Draining => self.outbound.drain(),
             AgentEffect::Awaits(awaited) => self.awaits(awaited),
@@ -330,12 +331,18 @@ impl Turn {
         if kind == KillKind::Kill {
             memory.iter().for_each(Guarded::kill);
         }
-        child.end(match kind {
-            KillKind::Ask => limits::KILL_GRACE_SPAN.to_duration(),
-            KillKind::Kill => Duration::ZERO,
-        });
+        match kind {
+            KillKind::Ask { signal, grace } => child.end(signal, grace.to_duration()),
+            KillKind::Kill => child.end(limits::KILL_SIGNAL, Duration::ZERO),
+        }
         if let (KillKind::Kill, Some(pump)) = (kind, pump) {
             pump.abandon();
+        }
+    }
+
+    fn warn(&self, attempt: Attempt, signal: i32) {
+        if let Some(Running { child: Some(child), .. }) = self.running.get(&attempt) {
+            child.signal(signal);
         }
     }
 

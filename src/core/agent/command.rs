@@ -107,6 +107,8 @@ pub enum ProcessStatus {
 pub enum Timer {
     /// A task has run as long as it may.
     TimeLimit(Attempt),
+    /// A task shall be warned of its end.
+    Warning(Attempt),
     /// A task that was asked to end has had its time.
     KillGrace(Attempt),
     /// The server was away for as long as running tasks may go on without it. The number tells absences apart.

@@ -25,6 +25,13 @@ pub enum AgentEffect {
         /// How.
         kind: KillKind,
     },
+    /// Send a signal to the process group of an attempt whose spawn succeeded, and nothing else.
+    Warn {
+        /// The attempt.
+        attempt: Attempt,
+        /// Number of the signal.
+        signal: i32,
+    },
     /// Tell the server, if it is there: when it is not, the next registration tells all of it.
     Report(WorkerReport),
     /// Tell the server, on this connection and on each further one, that the worker takes nothing new.
@@ -86,8 +93,13 @@ pub struct SpawnOrder {
 /// How to end a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KillKind {
-    /// SIGINT to the group; what is left of the group when its leader ends is killed.
-    Ask,
+    /// A signal to the group; what is left of the group when its leader ends is killed.
+    Ask {
+        /// Number of the signal.
+        signal: i32,
+        /// When it is killed.
+        grace: Span,
+    },
     /// SIGKILL to the group; output that has not been read may be lost.
     Kill,
 }

@@ -7,7 +7,7 @@
 
 use super::command::{ProcessEnd, ProcessStatus, Timer};
 use super::effect::{AgentEffect, Awaited, KillKind};
-use super::held::{Doom, Held, HeldState};
+use super::held::{Clocks, Doom, Held, HeldState, Terms};
 use super::machine::{Agent, Output};
 use crate::attempt::{Attempt, Ending, Outcome};
 use crate::limits;
@@ -15,8 +15,8 @@ use crate::retry::FailureCause;
 use crate::time::{Span, Time};
 use crate::worker::{LostReason, OnServerLost};
 
-/// How long all tasks together may take to end when the worker ends.
-const SHUTDOWN_SPAN: Span = Span::from_secs(5);
+/// How long what was killed may take to be gone when the worker ends, after the longest grace of its tasks.
+const SHUTDOWN_SPAN: Span = Span::from_secs(4);
 
 /// The agent is about to exit.
 #[derive(Debug, Clone, Copy)]
@@ -49,22 +49,36 @@ impl Agent {
                 }
             }
             HeldState::Starting { doom, .. } => *doom = (*doom).max(Some(why)),
-            HeldState::Running { doom, limited, .. } => {
+            HeldState::Running { doom, clocks, terms, .. } => {
                 let asked = doom.is_some();
                 *doom = (*doom).max(Some(why));
-                if std::mem::take(limited) {
-                    out.effects.push(AgentEffect::DisarmTimer(Timer::TimeLimit(attempt)));
-                }
+                disarm(attempt, clocks, out);
                 if !asked {
-                    Self::ask_to_end(attempt, out);
+                    Self::ask_to_end(attempt, terms, out);
                 }
             }
         }
     }
 
     pub(super) fn time_limit_reached(&mut self, now: Time, attempt: Attempt, out: &mut Output) {
-        if let Some(Held { state: HeldState::Running { limited: true, .. }, .. }) = self.held.get(&attempt) {
+        if let Some(Held { state: HeldState::Running { clocks: Clocks { limit: true, .. }, .. }, .. }) =
+            self.held.get(&attempt)
+        {
             self.doom(now, attempt, Doom::TimeLimit, out);
+        }
+    }
+
+    /// The end is near.
+    pub(super) fn warn(&mut self, attempt: Attempt, out: &mut Output) {
+        let Some(Held { state: HeldState::Running { clocks, terms, started, .. }, .. }) = self.held.get_mut(&attempt)
+        else {
+            return;
+        };
+        if std::mem::take(&mut clocks.warning)
+            && let Some((signal, _)) = terms.warning(*started, self.life_end)
+        {
+            clocks.warned = Some(signal);
+            out.effects.push(AgentEffect::Warn { attempt, signal });
         }
     }
 
@@ -95,7 +109,7 @@ impl Agent {
         if !matches!(self.held.get(&attempt), Some(Held { state: HeldState::Running { .. }, .. })) {
             return;
         }
-        let Some(Held { variant, state: HeldState::Running { allocation, started, limited, doom } }) =
+        let Some(Held { variant, state: HeldState::Running { allocation, started, terms, mut clocks, doom } }) =
             self.held.remove(&attempt)
         else {
             return;
@@ -103,9 +117,7 @@ impl Agent {
         self.started -= 1;
         self.allocator.release(&allocation);
         self.blocks.released(doom.is_some());
-        if limited {
-            out.effects.push(AgentEffect::DisarmTimer(Timer::TimeLimit(attempt)));
-        }
+        disarm(attempt, &mut clocks, out);
         if doom.is_some() {
             out.effects.push(AgentEffect::DisarmTimer(Timer::KillGrace(attempt)));
         }
@@ -115,7 +127,8 @@ impl Agent {
             ProcessStatus::Lost => (None, None),
         };
         let (cpu_us, memory_kib) = (end.cpu_us, end.memory_kib);
-        let Verdict { ending, text, cause } = verdict_of(doom, || judge(end));
+        let warned = clocks.warned.map(|signal| (signal, terms.ends_by_limit(started, self.life_end)));
+        let Verdict { ending, text, cause } = verdict_of(doom, || judge(end, warned));
         let outcome = Outcome {
             number: 0,
             attempt,
@@ -203,8 +216,10 @@ impl Agent {
         let queued = |held: &Held| matches!(held.state, HeldState::Queued { .. });
         let started: Vec<Attempt> = self.held.iter().filter(|(_, h)| !queued(h)).map(|(attempt, _)| *attempt).collect();
         if !at_once && !started.is_empty() {
+            let graces = started.iter().filter_map(|attempt| self.held.get(attempt)?.terms()).map(Terms::grace);
+            let after = Span(graces.max().unwrap_or_default().0.saturating_add(SHUTDOWN_SPAN.0));
             out.effects.push(AgentEffect::Awaits(Awaited::Stopping));
-            out.effects.push(AgentEffect::ArmTimer { after: SHUTDOWN_SPAN, timer: Timer::Shutdown });
+            out.effects.push(AgentEffect::ArmTimer { after, timer: Timer::Shutdown });
         }
         for attempt in started {
             self.doom(now, attempt, Doom::Interrupted, out);
@@ -253,9 +268,10 @@ fn verdict_of(doom: Option<Doom>, own: impl FnOnce() -> Verdict) -> Verdict {
     Verdict { ending, text: text.to_owned(), cause }
 }
 
-/// What a process's end means when nobody asked for it.
-fn judge(end: ProcessEnd) -> Verdict {
-    let ProcessEnd { status, error, note, cause, .. } = end;
+/// What a process's end means when nobody asked for it. With the warning that it got, if any: the signal, and whether
+/// its time limit was the end that it was warned of.
+fn judge(end: ProcessEnd, warned: Option<(i32, bool)>) -> Verdict {
+    let ProcessEnd { status, error, note, mut cause, .. } = end;
     let (usual, usual_cause) = match status {
         ProcessStatus::Code(0) if error.is_none() => {
             return Verdict { ending: Ending::Finished, text: String::new(), cause: FailureCause::Other };
@@ -270,11 +286,33 @@ fn judge(end: ProcessEnd) -> Verdict {
         ProcessStatus::Lost => ("Program terminated, but its exit code is unknown.".to_owned(), FailureCause::Other),
     };
     let mut text = error.unwrap_or(usual);
+    if let (ProcessStatus::Signal(signal, _), Some((warning, is_limit))) = (status, warned)
+        && signal == warning
+    {
+        // Nobody else sent it, as far as is known.
+        let (of, why) = if is_limit {
+            ("its time limit", FailureCause::TimeLimit)
+        } else {
+            ("the end of its worker's life", FailureCause::Other)
+        };
+        text.push_str(&format!("\nIt was warned of {of} by this signal and did not handle it."));
+        cause = cause.or(Some(why));
+    }
     if let Some(note) = note {
         text.push('\n');
         text.push_str(&note);
     }
     Verdict { ending: Ending::Failed, text, cause: cause.unwrap_or(usual_cause) }
+}
+
+/// The timers of a task that ends are not needed any more.
+fn disarm(attempt: Attempt, clocks: &mut Clocks, out: &mut Output) {
+    if std::mem::take(&mut clocks.limit) {
+        out.effects.push(AgentEffect::DisarmTimer(Timer::TimeLimit(attempt)));
+    }
+    if std::mem::take(&mut clocks.warning) {
+        out.effects.push(AgentEffect::DisarmTimer(Timer::Warning(attempt)));
+    }
 }
 
 /// Cuts a text to at most so many bytes, between characters.

@@ -12,6 +12,7 @@ use super::*;
 use crate::attempt::Attempt;
 use crate::resource::{Amount, Policy};
 use crate::retry::FailureCause;
+use crate::task::{StopPlan, Warning};
 use crate::time::Span;
 use crate::worker::LostReason;
 use proptest::prelude::*;
@@ -97,7 +98,9 @@ impl World {
                     assert!(self.open.contains(&order.attempt), "started without an assignment");
                     self.ordered.push(order.attempt);
                 }
-                AgentEffect::Kill { attempt, .. } => assert!(self.running.contains(&attempt)),
+                AgentEffect::Kill { attempt, .. } | AgentEffect::Warn { attempt, .. } => {
+                    assert!(self.running.contains(&attempt));
+                }
                 AgentEffect::Report(report) => {
                     for outcome in report.ended {
                         assert!(self.open.remove(&outcome.attempt), "a second end of {outcome:?}");
@@ -136,8 +139,13 @@ impl World {
             return;
         }
         let shared = self.known.insert(job).then(|| {
-            let limit = (job == 2).then(|| Span::from_ms(1));
+            let limit = (job == 2).then(|| Span::from_secs(2));
             let mut shared = desc(NEEDS[job as usize - 1], limit, job as i32 % 2);
+            if job == 2 {
+                let warning = Some(Warning { signal: 10, before: Span(1) });
+                let stop = StopPlan { warning, signal: 15, grace: Some(Span::from_ms(2)) };
+                Arc::make_mut(&mut shared.desc).stop = Some(Box::new(stop));
+            }
             if job == 3 {
                 // Says nothing where there are no groups.
                 let desc = Arc::make_mut(&mut shared.desc);

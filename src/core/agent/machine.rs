@@ -10,7 +10,7 @@ use super::command::{AgentCommand, Timer};
 use super::desc::Descs;
 use super::effect::{AgentEffect, KillKind, SpawnOrder};
 use super::ending::{Departure, Verdict};
-use super::held::{Doom, Held, HeldState};
+use super::held::{Clocks, Doom, Held, HeldState, Terms};
 use super::outbox::Outbox;
 use super::queue::Queue;
 use crate::attempt::{
@@ -207,6 +207,7 @@ impl Agent {
     fn timer_expired(&mut self, now: Time, timer: Timer, out: &mut Output) {
         match timer {
             Timer::TimeLimit(attempt) => self.time_limit_reached(now, attempt, out),
+            Timer::Warning(attempt) => self.warn(attempt, out),
             Timer::KillGrace(attempt) => self.kill_now(attempt, out),
             Timer::Lease(absence) if self.absence == Some(absence) => self.lease_expired(now, out),
             Timer::Lease(_) => {}
@@ -299,7 +300,7 @@ impl Agent {
             let Some(shared) = self.descs.get(&key).cloned() else { continue };
             let labels = self.allocator.labels(&allocation);
             let memory = self.allocator.sum_of(&allocation, MEM);
-            held.state = HeldState::Starting { allocation, time_limit: shared.desc.time_limit, doom: None };
+            held.state = HeldState::Starting { allocation, terms: Terms::of(&shared.desc), doom: None };
             self.started += 1;
             let order = SpawnOrder { attempt, key, shared, entry, variant, labels, memory, nodes };
             out.effects.push(AgentEffect::Spawn(order));
@@ -311,27 +312,31 @@ impl Agent {
 
     fn spawn_succeeded(&mut self, attempt: Attempt, at: Time, out: &mut Output) {
         let Some(held) = self.held.get_mut(&attempt) else { return };
-        let HeldState::Starting { allocation, time_limit, doom } = &held.state else { return };
-        let (allocation, time_limit, doom) = (allocation.clone(), *time_limit, *doom);
-        let limited = doom.is_none() && time_limit.is_some();
-        held.state = HeldState::Running { allocation, started: at, limited, doom };
+        let HeldState::Starting { allocation, terms, doom } = &held.state else { return };
+        let (allocation, terms, doom) = (allocation.clone(), *terms, *doom);
+        let warning = terms.warning(at, self.life_end).filter(|_| doom.is_none());
+        let limit = terms.time_limit.filter(|_| doom.is_none());
+        let clocks = Clocks { limit: limit.is_some(), warning: warning.is_some(), warned: None };
+        held.state = HeldState::Running { allocation, started: at, terms, clocks, doom };
         if doom != Some(Doom::Dropped) {
             out.report.started.push(Started { attempt, at, variant: held.variant });
         }
-        match (doom, time_limit) {
-            (Some(_), _) => Self::ask_to_end(attempt, out),
-            (None, Some(after)) => {
-                out.effects.push(AgentEffect::ArmTimer { after, timer: Timer::TimeLimit(attempt) });
-            }
-            (None, None) => {}
+        if doom.is_some() {
+            return Self::ask_to_end(attempt, &terms, out);
+        }
+        if let Some((_, after)) = warning {
+            out.effects.push(AgentEffect::ArmTimer { after, timer: Timer::Warning(attempt) });
+        }
+        if let Some(after) = limit {
+            out.effects.push(AgentEffect::ArmTimer { after, timer: Timer::TimeLimit(attempt) });
         }
     }
 
     /// The signal, and the time until it is not a request any more.
-    pub(super) fn ask_to_end(attempt: Attempt, out: &mut Output) {
-        out.effects.push(AgentEffect::Kill { attempt, kind: KillKind::Ask });
-        let timer = Timer::KillGrace(attempt);
-        out.effects.push(AgentEffect::ArmTimer { after: limits::KILL_GRACE_SPAN, timer });
+    pub(super) fn ask_to_end(attempt: Attempt, terms: &Terms, out: &mut Output) {
+        let (signal, grace) = (terms.signal(), terms.grace());
+        out.effects.push(AgentEffect::Kill { attempt, kind: KillKind::Ask { signal, grace } });
+        out.effects.push(AgentEffect::ArmTimer { after: grace, timer: Timer::KillGrace(attempt) });
     }
 
     /// Checks the invariants that no single function can hold.

@@ -73,7 +73,9 @@ pub(super) fn words(effects: &[AgentEffect]) -> Vec<String> {
     for effect in effects {
         match effect {
             AgentEffect::Spawn(order) => words.push(format!("spawn {}", order.attempt.task)),
-            AgentEffect::Kill { attempt, kind } => words.push(format!("{kind:?} {}", attempt.task).to_lowercase()),
+            AgentEffect::Kill { attempt, kind: KillKind::Ask { .. } } => words.push(format!("ask {}", attempt.task)),
+            AgentEffect::Kill { attempt, kind: KillKind::Kill } => words.push(format!("kill {}", attempt.task)),
+            AgentEffect::Warn { attempt, .. } => words.push(format!("warn {}", attempt.task)),
             AgentEffect::Report(report) => {
                 words.extend(report.started.iter().map(|started| format!("started {}", started.attempt.task)));
                 let ended =
@@ -98,6 +100,7 @@ fn timer_word(timer: &Timer) -> &'static str {
     match timer {
         Timer::TimeLimit(_) => "limit",
         Timer::KillGrace(_) => "grace",
+        Timer::Warning(_) => "warning",
         Timer::Lease(_) => "lease",
         Timer::Lifetime => "lifetime",
         Timer::RetractCheck => "check",

@@ -8,7 +8,8 @@ use crate::resource::{Amount, Policy, ResourceRequest, Variant};
 use crate::state::State;
 use crate::state::jobs::Job;
 use crate::state::tasks::TaskTable;
-use crate::task::{SubmitDesc, SubmitRequest, TaskDesc};
+use crate::task::{StopPlan, SubmitDesc, SubmitRequest, TaskDesc, Warning};
+use crate::time::Span;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -119,7 +120,34 @@ fn check_desc(desc: &TaskDesc) -> Result<(), String> {
     {
         return Err("the command or its environment contains a zero byte".to_owned());
     }
+    if let Some(stop) = &desc.stop {
+        check_stop(stop, desc.time_limit)?;
+    }
     check_request(&desc.request)
+}
+
+fn check_stop(stop: &StopPlan, time_limit: Option<Span>) -> Result<(), String> {
+    let StopPlan { warning, signal, grace } = *stop;
+    let signals = warning.map(|warning| warning.signal).into_iter().chain((signal != 0).then_some(signal));
+    if let Some(wrong) = signals.into_iter().find(|signal| !(1..=limits::SIGNAL_MAX).contains(signal)) {
+        return Err(format!("{wrong} is not the number of a signal"));
+    }
+    let seconds = |span: Span| span.0.div_ceil(1_000_000);
+    if let (Some(Warning { before, .. }), Some(limit)) = (warning, time_limit)
+        && before >= limit
+    {
+        let (before, limit) = (seconds(before), seconds(limit));
+        return Err(format!(
+            "the warning would come {before} s before the end, which is more than the time limit, {limit} s"
+        ));
+    }
+    match grace {
+        Some(grace) if grace > limits::KILL_GRACE_MAX => {
+            let (grace, max) = (seconds(grace), seconds(limits::KILL_GRACE_MAX));
+            Err(format!("the grace is {grace} s, at most {max} s are allowed"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_request(request: &ResourceRequest) -> Result<(), String> {

@@ -17,8 +17,6 @@ use super::kin::Kin;
 use super::reap::{self, Ended, Leaders};
 use super::{Child, GIVE_UP, guard, is_subreaper, mark};
 
-/// The signal that asks to end.
-const ASK: i32 = libc::SIGINT;
 /// Shortest and longest pause between two counts.
 const LOOK_MIN: Duration = Duration::from_millis(5);
 const LOOK_MAX: Duration = Duration::from_millis(500);
@@ -30,6 +28,8 @@ struct Hunt {
     child: Child,
     /// Everybody who was ever seen to belong to it.
     known: HashSet<Name>,
+    /// The signal that asks to end.
+    signal: i32,
     asked: bool,
     kill_at: Instant,
     killed: Option<Instant>,
@@ -85,8 +85,9 @@ fn start() {
     });
 }
 
-/// The child shall end: asked now, killed after `grace`. Said again, the earlier time counts.
-pub(super) fn begin(child: Child, grace: Duration) {
+/// The child shall end: asked now by the signal, killed after `grace`. Said again, the first signal and the earlier time
+/// count.
+pub(super) fn begin(child: Child, signal: i32, grace: Duration) {
     start();
     let now = Instant::now();
     let kill_at = now + grace;
@@ -95,6 +96,7 @@ pub(super) fn begin(child: Child, grace: Duration) {
         let hunt = hunts.entry(child.ticket).or_insert_with(|| Hunt {
             child,
             known: HashSet::new(),
+            signal,
             asked: false,
             kill_at,
             killed: None,
@@ -208,7 +210,7 @@ fn act(all: &Hunts, ticket: u64, members: &[Process], leaders: &Leaders) {
     let now = Instant::now();
     let mut hunts = all.lock();
     let Some(hunt) = hunts.get_mut(&ticket) else { return };
-    let child = hunt.child;
+    let (child, signal) = (hunt.child, hunt.signal);
     let asked = std::mem::replace(&mut hunt.asked, true);
     let kills = now >= hunt.kill_at;
     if kills {
@@ -217,7 +219,7 @@ fn act(all: &Hunts, ticket: u64, members: &[Process], leaders: &Leaders) {
     hunt.look_at = hunt.next_look(now);
     drop(hunts);
     if !asked {
-        ask(child, members);
+        ask(child, signal, members);
     }
     if kills {
         // The group of a leader that is not reaped is killed as one.
@@ -230,14 +232,14 @@ fn act(all: &Hunts, ticket: u64, members: &[Process], leaders: &Leaders) {
 }
 
 /// Asks the group to end. What is stopped cannot hear it before it goes on.
-fn ask(child: Child, members: &[Process]) {
-    if reap::kill_group(child, ASK) {
+fn ask(child: Child, signal: i32, members: &[Process]) {
+    if reap::kill_group(child, signal) {
         reap::kill_group(child, libc::SIGCONT);
         return;
     }
     // The leader was gone before.
     for member in members.iter().filter(|member| member.group == child.pid) {
-        census::signal(member, ASK);
+        census::signal(member, signal);
         census::signal(member, libc::SIGCONT);
     }
 }

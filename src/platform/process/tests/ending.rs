@@ -69,7 +69,7 @@ fn nothing_of_a_family_is_left_at_its_end() {
         let (spawned, receiver) = start(&family);
         let pids = read_pids(&file, count);
         assert_eq!(living(&pids), pids, "{name}");
-        spawned.child.end(SHORT);
+        spawned.child.end(libc::SIGINT, SHORT);
         receiver.recv_timeout(DEADLINE).unwrap();
         assert_eq!(living(&pids), [] as [u32; 0], "{name}");
     }
@@ -82,10 +82,10 @@ fn a_grace_that_is_shortened_counts() {
     let (family, file) = family(dir.path(), FAMILIES[2].2);
     let (spawned, receiver) = start(&family);
     let pids = read_pids(&file, 1);
-    spawned.child.end(DEADLINE * 10);
-    spawned.child.end(Duration::ZERO);
+    spawned.child.end(libc::SIGINT, DEADLINE * 10);
+    spawned.child.end(libc::SIGINT, Duration::ZERO);
     assert_eq!(receiver.recv_timeout(DEADLINE).unwrap().status, Status::Signal(libc::SIGKILL));
-    spawned.child.end(DEADLINE * 10);
+    spawned.child.end(libc::SIGINT, DEADLINE * 10);
     assert!(living(&pids).is_empty());
 }
 
@@ -100,7 +100,7 @@ fn who_has_time_to_end_uses_it() {
     let (family, file) = family(dir.path(), script);
     let (spawned, receiver) = start(&family);
     let leader = read_pids(&file, 2)[0];
-    spawned.child.end(DEADLINE * 10);
+    spawned.child.end(libc::SIGINT, DEADLINE * 10);
     wait_until("the leader ends", || is_dead(leader));
     assert_eq!(receiver.recv_timeout(SHORT), Err(std::sync::mpsc::RecvTimeoutError::Timeout));
     fs::write(dir.path().join("go"), "").unwrap();
@@ -121,7 +121,7 @@ fn what_a_leader_left_that_ended_before_is_ended() {
     // It was not asked to end, so that its end is told at once and what it left is left alone.
     assert_eq!(receiver.recv_timeout(DEADLINE).unwrap().status, Status::Code(7));
     assert_eq!(living(&pids), pids);
-    spawned.child.end(Duration::ZERO);
+    spawned.child.end(libc::SIGINT, Duration::ZERO);
     wait_until("what it left ends", || living(&pids).is_empty());
 }
 
@@ -136,7 +136,7 @@ fn a_family_that_grows_while_it_is_killed() {
     let (spawned, receiver) = start(&family);
     let count = || fs::read_to_string(&file).unwrap_or_default().lines().count();
     wait_until("there are some", || count() > 20);
-    spawned.child.end(Duration::ZERO);
+    spawned.child.end(libc::SIGINT, Duration::ZERO);
     receiver.recv_timeout(DEADLINE).unwrap();
     let text = fs::read_to_string(&file).unwrap();
     let pids: Vec<u32> = text.lines().filter_map(|line| line.parse().ok()).collect();
@@ -159,14 +159,14 @@ fn others_are_left_alone() {
     let (first, file) = family(second.path(), FAMILIES[6].2);
     let (first, first_ended) = start(&first);
     let pids = read_pids(&file, 2);
-    first.child.end(Duration::ZERO);
+    first.child.end(libc::SIGINT, Duration::ZERO);
     first_ended.recv_timeout(DEADLINE).unwrap();
     assert!(living(&pids).is_empty());
     assert_eq!(living(&others), others);
     assert!(!is_dead(foreign.id()));
     foreign.kill().unwrap();
     foreign.wait().unwrap();
-    other.child.end(Duration::ZERO);
+    other.child.end(libc::SIGINT, Duration::ZERO);
     other_ended.recv_timeout(DEADLINE).unwrap();
 }
 
@@ -189,7 +189,7 @@ fn a_pool_ends_all_that_its_children_left() {
     owner.end_all(SHORT);
     assert_eq!(living(&pids), [] as [u32; 0]);
     assert!(!is_dead(other.child.pid()));
-    other.child.end(Duration::ZERO);
+    other.child.end(libc::SIGINT, Duration::ZERO);
     other_ended.recv_timeout(DEADLINE).unwrap();
     owner.end_all(SHORT);
 }
