@@ -104,6 +104,9 @@ fn merge(typed: JobOptions, lines: JobOptions) -> JobOptions {
         task_dir: typed.task_dir || lines.task_dir,
         priority: typed.priority.or(lines.priority),
         time_limit: typed.time_limit.or(lines.time_limit),
+        signal: typed.signal.or(lines.signal),
+        kill_signal: typed.kill_signal.or(lines.kill_signal),
+        grace: typed.grace.or(lines.grace),
         max_fails: typed.max_fails.or(lines.max_fails),
         crash_limit: typed.crash_limit.or(lines.crash_limit),
         // From here on the directory has one name; the older one stays only to be told about.

@@ -10,6 +10,7 @@ use super::entries::Chosen;
 use super::error::Error;
 use crate::grammar::placeholder::{self, Place, Placeholder};
 use crate::grammar::request::{self, NamedRequest};
+use crate::grammar::stop::stop_plan;
 use crate::grammar::{environment, free_text, weight};
 use hq_core::idset::IdSet;
 use hq_core::limits;
@@ -160,6 +161,7 @@ pub fn build(
         crash_limit: options.crash_limit.unwrap_or(CrashLimit::Max(limits::CRASH_LIMIT_DEFAULT)),
         pin: options.pin.map(PinWord::mode).unwrap_or_default(),
         task_dir: options.task_dir,
+        stop: stop_plan(options.signal, options.kill_signal, options.grace.map(Span::from_duration)),
         ..TaskDesc::default()
     };
     let submit = SubmitDesc {

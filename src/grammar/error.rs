@@ -51,6 +51,17 @@ impl Error {
         Self::Refused { reason: reason.into(), place: Place { text: text.to_owned(), bytes } }
     }
 
+    /// The same mistake in a text of which the one that was read is a part that begins at `start`.
+    pub(super) fn within(self, whole: &str, start: usize) -> Self {
+        let moved =
+            |place: Place| Place { text: whole.to_owned(), bytes: place.bytes.start + start..place.bytes.end + start };
+        match self {
+            Self::Unexpected { expected, place } => Self::Unexpected { expected, place: moved(place) },
+            Self::Refused { reason, place } => Self::Refused { reason, place: moved(place) },
+            Self::Walltime(cause) => cause.within(whole, start),
+        }
+    }
+
     /// The part of the text that is wrong, as a range of bytes.
     pub fn bytes(&self) -> Range<usize> {
         self.place().bytes.clone()

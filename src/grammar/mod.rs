@@ -26,6 +26,7 @@ pub mod placeholder;
 pub mod pool;
 pub mod request;
 pub mod selector;
+pub mod stop;
 pub mod utilization;
 pub mod weight;
 

@@ -105,6 +105,32 @@ fn an_older_name_of_the_stream_is_understood() {
 }
 
 #[test]
+fn a_script_says_how_its_tasks_are_ended() {
+    let cluster = Cluster::start();
+    cluster.write("long.sh", "#HQ --signal=USR1@5m --kill-signal=INT --grace=30s\n");
+    cluster.hq(&["submit", "--kill-signal=SIGTERM", "long.sh"]).ok();
+    let stop = json!({"warning": {"signal": "USR1", "before": 300.0}, "signal": "TERM", "grace": 30.0});
+    assert_eq!(desc(&cluster, 1)["stop"], stop);
+    let shown = cluster.hq(&["job", "info", "1"]).ok();
+    assert_eq!(shown.cell("Signals"), "warning: USR1@5m");
+    assert!(shown.stdout.contains("first signal: TERM") && shown.stdout.contains("grace: 30s"), "{shown}");
+    cluster.hq(&["submit", "true"]).ok();
+    assert_eq!(desc(&cluster, 2)["stop"], serde_json::Value::Null);
+    assert!(!cluster.hq(&["job", "info", "2"]).ok().stdout.contains("Signals"));
+    for (option, text) in [
+        ("--signal=USR9@5s", "there is no signal of this name"),
+        ("--signal=KILL@5s", "cannot handle it"),
+        ("--signal=USR1@5x", "unexpected token, expected a unit"),
+        ("--grace=2h", "the longest grace is 1h"),
+        ("--kill-signal=0", "signals have the numbers 1 to 64"),
+    ] {
+        cluster.hq(&["submit", option, "true"]).code(2).says(text);
+    }
+    let late = "the warning would come 60 s before the end, and the time limit is 60 s";
+    cluster.hq(&["submit", "--signal=USR1", "--time-limit=60s", "true"]).code(1).says(late);
+}
+
+#[test]
 fn wrong_scripts_are_refused() {
     let cluster = Cluster::start();
     for (line, text) in [

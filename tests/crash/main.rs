@@ -20,4 +20,5 @@ mod lock;
 mod replay;
 mod seed;
 mod signals;
+mod stops;
 mod workers;

@@ -7,10 +7,10 @@
 
 use super::values::{self, NonEmpty};
 use crate::grammar::request::{self, NamedRequest, Quantity};
-use crate::grammar::{array, crash_limit, destination, duration, environment, weight};
+use crate::grammar::{array, crash_limit, destination, duration, environment, stop, weight};
 use clap::{Args, ValueEnum};
 use hq_core::idset::IdSet;
-use hq_core::task::{CrashLimit, Destination, PinMode};
+use hq_core::task::{CrashLimit, Destination, PinMode, Warning};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -151,6 +151,23 @@ pub struct JobOptions {
     /// Fail a task that runs longer than this, for example `90` (seconds), `1:30:00` or `1h 30m`
     #[arg(long, value_name = "DURATION", value_parser = duration::parse_clock_or_human)]
     pub time_limit: Option<Duration>,
+
+    /// Warn each task by this signal some time before its time limit or the end of its worker, for example `USR1@120s`
+    ///
+    /// The signal is a name with or without SIG, or a number; the time is that before the end which comes first, 60 s if it
+    /// is left out. It comes one second after the start at the earliest. A task that has no such end gets no warning.
+    #[arg(long, value_name = "SIGNAL@TIME", value_parser = stop::parse_warning)]
+    pub signal: Option<Warning>,
+
+    /// The signal that asks a task to end, for example `TERM` [default: INT]
+    ///
+    /// It is sent when the task is canceled, has reached its time limit, or its worker ends.
+    #[arg(long, value_name = "SIGNAL", value_parser = stop::parse_signal)]
+    pub kill_signal: Option<i32>,
+
+    /// How long after that signal a task is killed that has not ended; at most 1 hour [default: 1 s]
+    #[arg(long, value_name = "DURATION", value_parser = stop::parse_grace)]
+    pub grace: Option<Duration>,
 
     /// When more than this many tasks have failed, abort all that have not ended; 0 aborts at the first failure
     #[arg(long, value_name = "COUNT")]

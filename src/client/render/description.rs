@@ -6,8 +6,8 @@
 
 use super::{resources, shorten, time};
 use crate::client::paths::{Output, Paths};
-use crate::grammar::{crash_limit, duration};
-use hq_core::task::{CrashLimit, PinMode, TaskDesc};
+use crate::grammar::{crash_limit, duration, stop};
+use hq_core::task::{CrashLimit, PinMode, StopPlan, TaskDesc};
 use serde_json::{Value, json};
 
 /// One line a word; longer words are wrapped.
@@ -34,6 +34,23 @@ pub fn pin(mode: PinMode) -> &'static str {
 /// The full duration, or `None`.
 pub fn time_limit(desc: &TaskDesc) -> String {
     desc.time_limit.map_or_else(|| "None".to_owned(), |limit| duration::full(limit.to_duration()))
+}
+
+/// How the task is warned and ended, one line for each setting that was given; none where there is none.
+pub fn stop(desc: &TaskDesc) -> Option<String> {
+    let StopPlan { warning, signal, grace } = **desc.stop.as_ref()?;
+    let warning = warning.map(|warning| format!("warning: {}", stop::print_warning(&warning)));
+    let signal = (signal != 0).then(|| format!("first signal: {}", stop::print_signal(signal)));
+    let grace = grace.map(|grace| format!("grace: {}", duration::full(grace.to_duration())));
+    Some(warning.into_iter().chain(signal).chain(grace).collect::<Vec<_>>().join("\n"))
+}
+
+fn stop_json(plan: &StopPlan) -> Value {
+    let warning = plan
+        .warning
+        .map(|warning| json!({"signal": stop::print_signal(warning.signal), "before": time::seconds(warning.before)}));
+    let signal = (plan.signal != 0).then(|| stop::print_signal(plan.signal));
+    json!({"warning": warning, "signal": signal, "grace": plan.grace.map(time::seconds)})
 }
 
 /// An output in a table.
@@ -65,7 +82,7 @@ pub fn to_json(desc: &TaskDesc, paths: &Paths) -> Value {
         CrashLimit::Max(count) => json!(count),
         other => json!(crash_limit::print(other)),
     };
-    json!({
+    let mut json = json!({
         "program": {
             "args": desc.args,
             "cwd": paths.cwd,
@@ -79,5 +96,9 @@ pub fn to_json(desc: &TaskDesc, paths: &Paths) -> Value {
         "time_limit": desc.time_limit.map(time::seconds),
         "task_dir": desc.task_dir,
         "crash_limit": limit,
-    })
+    });
+    if let (Some(plan), Some(object)) = (&desc.stop, json.as_object_mut()) {
+        object.insert("stop".to_owned(), stop_json(plan));
+    }
+    json
 }

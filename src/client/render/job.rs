@@ -155,6 +155,7 @@ fn array_lines(table: &mut Table, job: &JobDetail, submit: &SubmitDesc) {
     table.line("Working directory", paths.cwd.as_str());
     table.line("Task time limit", description::time_limit(desc));
     table.line("Crash limit", crash_limit::print(desc.crash_limit));
+    description::stop(desc).into_iter().for_each(|text| table.line("Signals", text));
 }
 
 /// The word for one task; for more the bar, then one line for each count that is not zero.

@@ -158,6 +158,7 @@ pub fn info(
     table.line("Pin", of_desc(&|desc| description::pin(desc.pin).to_owned()));
     table.line("Task dir", of_desc(&|desc| if desc.task_dir { "yes" } else { "no" }.to_owned()));
     table.line("Crash limit", of_desc(&|desc| crash_limit::print(desc.crash_limit)));
+    desc.and_then(|desc| description::stop(desc)).into_iter().for_each(|text| table.line("Signals", text));
     table.line("Dependencies", dependencies(job, task));
     let (error, is_cut) = error_cell(task, if verbose { None } else { Some(INFO_ERROR_BYTES) });
     table.line("Error", error);

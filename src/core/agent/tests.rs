@@ -4,13 +4,14 @@
 //!
 //! What holds: the sentences at the top of the module; each has a test here.
 
+use super::held::Terms;
 use super::*;
 use crate::attempt::{AssignedTask, Assignment, Attempt, DescKey, Ending, Outcome, SharedDesc};
 use crate::id::{AttemptId, Epoch, JobId, TaskId};
 use crate::limits;
 use crate::resource::{Amount, Pool, PoolKind, ResourceRequest, WorkerResources};
 use crate::retry::FailureCause;
-use crate::task::TaskDesc;
+use crate::task::{StopPlan, TaskDesc, Warning};
 use crate::time::{Span, Time};
 use crate::worker::{LostReason, OnServerLost};
 use std::sync::Arc;
@@ -380,6 +381,57 @@ fn descriptions_go_when_nobody_needs_them() {
             (assign(1, None, &[(2, 0)]), &["rejected 1@2"]),
         ],
     );
+}
+
+#[test]
+fn a_stop_plan_is_kept() {
+    let limit = Span::from_secs(100);
+    let mut agent = agent(1);
+    let mut shared = desc(10_000, Some(limit), 0);
+    let warning = Some(Warning { signal: 10, before: Span::from_secs(30) });
+    let plan = StopPlan { warning, signal: 15, grace: Some(Span::from_secs(20)) };
+    Arc::make_mut(&mut shared.desc).stop = Some(Box::new(plan));
+    agent.handle(NOW, assign(1, Some(shared), &[(0, 0)]));
+    let arms = |effects: &[AgentEffect]| {
+        let of = |effect: &AgentEffect| match effect {
+            AgentEffect::ArmTimer { after, timer } => Some((*after, *timer)),
+            _ => None,
+        };
+        effects.iter().filter_map(of).collect::<Vec<_>>()
+    };
+    let (first, second) = (Timer::Warning(at(1, 0)), Timer::TimeLimit(at(1, 0)));
+    assert_eq!(arms(&agent.handle(NOW, spawned(at(1, 0)))), [(Span::from_secs(70), first), (limit, second)]);
+    let warned = agent.handle(NOW, AgentCommand::TimerExpired(first));
+    assert_eq!(warned, [AgentEffect::Warn { attempt: at(1, 0), signal: 10 }]);
+    assert_eq!(agent.handle(NOW, AgentCommand::TimerExpired(first)), []);
+    let asked = agent.handle(NOW, AgentCommand::Leave(LostReason::Stopped));
+    let kind = KillKind::Ask { signal: 15, grace: Span::from_secs(20) };
+    assert!(asked.contains(&AgentEffect::Kill { attempt: at(1, 0), kind }), "{asked:?}");
+    let graces = [(Span::from_secs(24), Timer::Shutdown), (Span::from_secs(20), Timer::KillGrace(at(1, 0)))];
+    assert_eq!(arms(&asked), graces);
+}
+
+#[test]
+fn a_warning_comes_before_the_end_that_comes_first() {
+    let terms = |limit: Option<u64>, before: u64| {
+        let warning = Some(Warning { signal: 10, before: Span::from_secs(before) });
+        let stop = Some(Box::new(StopPlan { warning, ..StopPlan::default() }));
+        Terms::of(&TaskDesc { time_limit: limit.map(Span::from_secs), stop, ..TaskDesc::default() })
+    };
+    let life = |secs| Some(NOW.after(Span::from_secs(secs)));
+    for (limit, before, life_end, after) in [
+        (Some(100), 30, None, Some(70)),
+        (None, 30, life(50), Some(20)),
+        (Some(100), 30, life(50), Some(20)),
+        (Some(40), 30, life(50), Some(10)),
+        // Too late for the whole of it: as soon as a program can hear it.
+        (None, 30, life(20), Some(1)),
+        (None, 30, life(1), None),
+        (None, 30, None, None),
+    ] {
+        let warning = terms(limit, before).warning(NOW, life_end);
+        assert_eq!(warning, after.map(|secs| (10, Span::from_secs(secs))), "{limit:?} {before} {life_end:?}");
+    }
 }
 
 #[test]

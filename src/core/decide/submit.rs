@@ -137,9 +137,7 @@ fn check_stop(stop: &StopPlan, time_limit: Option<Span>) -> Result<(), String> {
         && before >= limit
     {
         let (before, limit) = (seconds(before), seconds(limit));
-        return Err(format!(
-            "the warning would come {before} s before the end, which is more than the time limit, {limit} s"
-        ));
+        return Err(format!("the warning would come {before} s before the end, and the time limit is {limit} s"));
     }
     match grace {
         Some(grace) if grace > limits::KILL_GRACE_MAX => {

@@ -8,6 +8,7 @@ use super::error::Mistake;
 use super::item::{Fields, Item};
 use super::notices::Notices;
 use super::request;
+use crate::grammar::stop::{self, stop_plan};
 use crate::grammar::{crash_limit, duration};
 use hq_core::resource::{Amount, ResourceRequest};
 use hq_core::task::{CrashLimit, Destination, DestinationKind, PinMode, TaskDesc};
@@ -22,8 +23,22 @@ pub(super) const TASK_KEYS: &[&str] = &["command", "id", "deps"];
 pub(super) const ARRAY_KEYS: &[&str] = &["command", "ids", "entries"];
 
 /// Further keys of both.
-pub(super) const DESC_KEYS: &[&str] =
-    &["env", "stdin", "stdout", "stderr", "cwd", "pin", "task_dir", "time_limit", "priority", "crash_limit", "request"];
+pub(super) const DESC_KEYS: &[&str] = &[
+    "env",
+    "stdin",
+    "stdout",
+    "stderr",
+    "cwd",
+    "pin",
+    "task_dir",
+    "time_limit",
+    "priority",
+    "crash_limit",
+    "signal",
+    "kill_signal",
+    "grace",
+    "request",
+];
 
 /// Reads the description; outputs without a key go to the stream if `has_stream`. What was understood but is better
 /// written otherwise is added to `notices`.
@@ -31,6 +46,9 @@ pub(super) fn desc(fields: &Fields<'_>, has_stream: bool, notices: &mut Notices)
     let cwd = fields.get("cwd").map(|item| item.text()).transpose()?;
     let stdin = fields.get("stdin").map(|item| item.text()).transpose()?;
     let time_limit = fields.get("time_limit").map(|item| item.parsed(duration::parse_human)).transpose()?;
+    let warning = fields.get("signal").map(|item| item.parsed(stop::parse_warning)).transpose()?;
+    let signal = fields.get("kill_signal").map(|item| item.parsed(stop::parse_signal)).transpose()?;
+    let grace = fields.get("grace").map(|item| item.parsed(stop::parse_grace)).transpose()?;
     Ok(TaskDesc {
         args: fields.need("command")?.texts()?.into_iter().map(str::to_owned).collect(),
         env: fields.get("env").map_or_else(|| Ok(BTreeMap::new()), |item| environment(&item))?,
@@ -47,6 +65,7 @@ pub(super) fn desc(fields: &Fields<'_>, has_stream: bool, notices: &mut Notices)
         crash_limit: fields.get("crash_limit").map_or(Ok(CrashLimit::default()), |item| losses(&item))?,
         pin: fields.get("pin").map_or(Ok(PinMode::None), |item| pin(&item))?,
         task_dir: fields.get("task_dir").map_or(Ok(false), |item| item.flag())?,
+        stop: stop_plan(warning, signal, grace.map(Span::from_duration)),
         ..TaskDesc::default()
     })
 }

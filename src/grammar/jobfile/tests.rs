@@ -4,7 +4,7 @@ use super::*;
 use crate::grammar::request as typed;
 use hq_core::limits;
 use hq_core::resource::{Amount, ResourceRequest};
-use hq_core::task::{CrashLimit, Destination, DestinationKind, PinMode, TaskDesc};
+use hq_core::task::{CrashLimit, Destination, DestinationKind, PinMode, StopPlan, TaskDesc, Warning};
 use hq_core::time::Span;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,6 +64,9 @@ task_dir = true
 time_limit = "1m 10s"
 priority = -3
 crash_limit = "unlimited"
+signal = "USR1@2m"
+kill_signal = "SIGTERM"
+grace = "30s"
 "#;
     let desc = desc(lines);
     let env: Vec<(&str, &str)> = desc.env.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
@@ -74,6 +77,9 @@ crash_limit = "unlimited"
     assert_eq!(desc.stderr, file);
     assert_eq!((desc.pin, desc.task_dir, desc.crash_limit), (PinMode::Omp, true, CrashLimit::Unlimited));
     assert_eq!(desc.time_limit, Some(Span::from_secs(70)));
+    let warning = Some(Warning { signal: 10, before: Span::from_secs(120) });
+    let stop = StopPlan { warning, signal: 15, grace: Some(Span::from_secs(30)) };
+    assert_eq!(desc.stop.as_deref(), Some(&stop));
 }
 
 #[test]
@@ -306,6 +312,12 @@ fn wrong_files_are_refused_with_their_place() {
         ("time_limit = 5", "invalid type: integer, expected a string"),
         ("priority = 2147483648", "a 32-bit integer"),
         ("crash_limit = 0", "Crash limit cannot be 0. Use "),
+        (
+            "signal = \"USR9@1s\"",
+            "`task[0].signal`: there is no signal of this name\n  signal = \"USR9@1s\"\n            ^^^^",
+        ),
+        ("kill_signal = \"STOP\"", "SIGSTOP does not ask"),
+        ("grace = \"2h\"", "the longest grace is 1h"),
         ("crash_limit = 65536", "larger than 65535"),
         ("crash_limit = \"x\"", "`never-restart`, `unlimited` or a number"),
         ("request = { n_nodes = 1 }", "expected an array of tables"),

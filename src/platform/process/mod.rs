@@ -88,9 +88,10 @@ impl Child {
         self.pid.unsigned_abs()
     }
 
-    /// Has it end, and everything that it has started, whatever became of that: its group gets the signal, and what
-    /// is left after `grace` is killed. Its end is reported when nothing is left. To be said as often as is liked; the
-    /// first signal and the earliest end of a grace count. What the child left behind is ended also when the child itself has ended before.
+    /// Has it end, and everything that it has started, whatever became of that: its group gets the signal, and what is
+    /// left after `grace` is killed. Its end is reported when nothing is left. To be said as often as is liked; the first
+    /// signal and the earliest end of a grace count. What the child left behind is ended also when the child itself has
+    /// ended before.
     pub fn end(&self, signal: i32, grace: Duration) {
         hunt::begin(*self, signal, grace);
     }
