@@ -8,6 +8,7 @@ use crate::batch::{Manager, Wanted};
 use crate::client::arguments::{
     GlobalOptions, HwDetectArgs, ManagerWord, MemEnforceWord, ServerStartArgs, WorkerStartArgs,
 };
+use crate::client::render::gauge::Pulse;
 use crate::client::render::{
     OutputMode, error as error_view, hardware as hardware_view, server as server_view, worker as worker_view,
 };
@@ -98,9 +99,14 @@ fn run_server(global: &GlobalOptions, args: &ServerStartArgs) -> Result<(), Erro
     let options = server_options(global, args)?;
     let report =
         Cell::new(if args.in_background { Some(daemon::Report::take().map_err(Error::Daemon)?) } else { None });
-    let ready = |record: &ServerView, dir: &Path| match report.take() {
-        Some(report) => report.ready(&record_text(global.output_mode, record, dir)),
-        None => print_record(global, record, dir),
+    // A long journal takes its time.
+    let pulse = Cell::new(Some(Pulse::new("Starting the server")));
+    let ready = |record: &ServerView, dir: &Path| {
+        drop(pulse.take());
+        match report.take() {
+            Some(report) => report.ready(&record_text(global.output_mode, record, dir)),
+            None => print_record(global, record, dir),
+        }
     };
     let result = server::run(&options, ready).map_err(Error::Server);
     if let (Err(error), Some(report)) = (&result, report.take()) {

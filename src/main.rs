@@ -6,7 +6,7 @@
 
 use clap::Parser;
 use hyperqueue::client::arguments::{Cli, Command, GlobalOptions, ServerCommand, WorkerCommand};
-use hyperqueue::client::render::{OutputMode, escape, log};
+use hyperqueue::client::render::{OutputMode, escape, gauge, log};
 use hyperqueue::{client, launch};
 use std::io::Write;
 use std::process::ExitCode;
@@ -18,6 +18,7 @@ fn main() -> ExitCode {
     };
     let quiet = cli.global.output_mode == OutputMode::Quiet && !cli.command.is_service();
     log::init(&log::LogOptions::from_env(cli.global.debug, quiet));
+    gauge::allow(cli.global.output_mode);
     match client::run(&cli.global, &cli.command) {
         Some(code) => code,
         None => start(&cli.global, &cli.command),

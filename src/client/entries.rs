@@ -6,6 +6,7 @@
 //! the file is its task's id.
 
 use super::error::Error;
+use super::render::gauge::Counted;
 use super::render::{escape, json};
 use hq_core::idset::{IdRange, IdSet};
 use hq_core::limits;
@@ -80,14 +81,16 @@ pub fn read_json(path: &Path, filter: Option<&IdSet>) -> Result<Chosen, Error> {
     }
 }
 
-fn open(path: &Path) -> Result<BufReader<File>, Error> {
+fn open(path: &Path) -> Result<BufReader<Counted<File>>, Error> {
     log::info!("Reading file: {}", escape::path(path));
     let file = File::open(path).map_err(|source| unreadable(path, source))?;
     let bytes = file.metadata().map_err(|source| unreadable(path, source))?.len();
     if bytes > LARGE_FILE_BYTES {
         log::warn!("Reading a file of {} MB; consider a smaller one", bytes / 1_000_000);
     }
-    Ok(BufReader::with_capacity(READ_BYTES, file))
+    // What tells no length, such as a pipe, has none to compare with.
+    let total = (bytes > 0).then_some(bytes);
+    Ok(BufReader::with_capacity(READ_BYTES, Counted::new(file, "Reading entries", total)))
 }
 
 fn unreadable(path: &Path, source: io::Error) -> Error {

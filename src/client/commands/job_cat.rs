@@ -9,6 +9,7 @@ use crate::client::console::Console;
 use crate::client::error::Error;
 use crate::client::link::{Link, selector};
 use crate::client::paths::{self, Output};
+use crate::client::render::gauge::{Gauge, Unit};
 use crate::client::render::{OutputMode, escape};
 use hq_core::view::{JobDetail, TaskState, TaskView};
 use std::fs::File;
@@ -41,12 +42,18 @@ pub fn run(link: &mut Link, args: &CatArgs, console: &mut Console) -> Result<(),
 fn cat_job(link: &mut Link, args: &CatArgs, job: &JobDetail, console: &mut Console) -> Result<(), Error> {
     let states: Vec<TaskState> = args.task_status.iter().map(|word| word.state()).collect();
     let mut any = false;
+    let is_whole = args.tasks.is_none() && states.is_empty();
+    let total = is_whole.then(|| job.summary.counts.total());
+    let mut gauge = Gauge::beside_output("Printing outputs", Unit::Things, total);
     link.tasks(job.summary.id, args.tasks.as_ref(), &states, &mut |page| {
         any |= !page.tasks.is_empty();
         for id in &page.missing {
             log::warn!("Task {id} of job {} not found", job.summary.id);
         }
-        page.tasks.iter().try_for_each(|task| cat_task(args, job, task, console))
+        page.tasks.iter().try_for_each(|task| {
+            gauge.add(1);
+            cat_task(args, job, task, console)
+        })
     })?;
     if !any {
         log::warn!("No tasks of job {} were selected", job.summary.id);

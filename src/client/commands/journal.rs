@@ -9,6 +9,7 @@ use crate::client::arguments::{ExportArgs, GlobalOptions};
 use crate::client::console::Console;
 use crate::client::error::Error;
 use crate::client::link::Link;
+use crate::client::render::gauge::{Gauge, Unit};
 use crate::client::render::{event_json, json};
 use crate::wire::message::{Empty, HistoryRequest, Request, Response};
 use hq_core::event::Event;
@@ -22,7 +23,8 @@ use std::path::Path;
 /// [`Error::Journal`] for a journal that cannot be read, the server's refusal when it is asked.
 pub fn export(global: &GlobalOptions, args: &ExportArgs, console: &mut Console) -> Result<(), Error> {
     console.is_raw();
-    let mut export = Export { all: args.all, console, lines: 0, unknown: 0 };
+    let gauge = Gauge::beside_output("Exporting events", Unit::Things, None);
+    let mut export = Export { all: args.all, console, lines: 0, unknown: 0, gauge };
     if !reading::is_journal(&args.journal) {
         return Err(failed(&args.journal, &no_journal(&args.journal)));
     }
@@ -84,10 +86,12 @@ struct Export<'a> {
     console: &'a mut Console,
     lines: u64,
     unknown: u64,
+    gauge: Gauge,
 }
 
 impl Export<'_> {
     fn record(&mut self, kind: u16, time_us: u64, body: &[u8]) -> Result<(), Error> {
+        self.gauge.add(1);
         let Ok(event) = Event::decode_body(kind, body) else {
             self.unknown += 1;
             return Ok(());

@@ -8,6 +8,7 @@ use crate::client::arguments::{OutputLogArgs, OutputLogCommand, StreamCatArgs, S
 use crate::client::console::Console;
 use crate::client::error::Error;
 use crate::client::render::color::{Color, Palette, Style};
+use crate::client::render::gauge::{Gauge, Pulse, Unit};
 use crate::client::render::{OutputMode, escape, size, table::Table};
 use crate::platform::terminal;
 use hq_core::idset::IdSet;
@@ -24,6 +25,7 @@ const BACKGROUNDS: [Color; 6] = [Color::Red, Color::Green, Color::Yellow, Color:
 /// See [`Error`].
 pub fn run(args: &OutputLogArgs, console: &mut Console) -> Result<(), Error> {
     let server_uid = args.server_uid.as_ref().map(|uid| uid.0.as_str());
+    let pulse = Pulse::new("Reading the streams");
     let opened = StreamDir::open(&RealDisk, &args.path, server_uid);
     let mut dir = opened.map_err(|error| Error::Stream(format!("Error: {error}")))?;
     for skipped in dir.skipped() {
@@ -32,16 +34,27 @@ pub fn run(args: &OutputLogArgs, console: &mut Console) -> Result<(), Error> {
     match &args.command {
         OutputLogCommand::Summary => {
             let summary = dir.summary().map_err(broken)?;
+            drop(pulse);
             print_summary(&args.path.display().to_string(), &summary, console)?;
         }
         OutputLogCommand::Jobs => {
             console.is_raw();
-            for job in dir.jobs().map_err(broken)? {
+            let jobs = dir.jobs().map_err(broken)?;
+            drop(pulse);
+            for job in jobs {
                 console.text(&format!("{job}\n"))?;
             }
         }
-        OutputLogCommand::Show(args) => show(&mut dir, args, console)?,
-        OutputLogCommand::Cat(args) => cat(&mut dir, args, console)?,
+        OutputLogCommand::Show(args) => {
+            let lines = chosen_chunks(&mut dir, args)?;
+            drop(pulse);
+            show(&mut dir, lines, console)?;
+        }
+        OutputLogCommand::Cat(args) => {
+            let chosen = chosen_instances(&mut dir, args)?;
+            drop(pulse);
+            cat(&mut dir, args, &chosen, console)?;
+        }
     }
     for note in dir.notes() {
         log::warn!("{note}");
@@ -105,8 +118,13 @@ struct Line {
     channel: u8,
 }
 
-fn show(dir: &mut StreamDir, args: &StreamShowArgs, console: &mut Console) -> Result<(), Error> {
-    console.is_raw();
+/// What is shown, in the order of time, with the widths of the numbers of jobs and tasks.
+struct Lines {
+    lines: Vec<Line>,
+    widths: (usize, usize),
+}
+
+fn chosen_chunks(dir: &mut StreamDir, args: &StreamShowArgs) -> Result<Lines, Error> {
     let (mut job_max, mut task_max) = (0, 0);
     let mut newest: Vec<Instance> = Vec::new();
     dir.for_each_task(None, &mut |instances| {
@@ -135,10 +153,16 @@ fn show(dir: &mut StreamDir, args: &StreamShowArgs, console: &mut Console) -> Re
     }
     drop(newest);
     lines.sort_by_key(|line| line.chunk.time_us);
-    let widths = (digits(job_max), digits(task_max));
+    Ok(Lines { lines, widths: (digits(job_max), digits(task_max)) })
+}
+
+fn show(dir: &mut StreamDir, Lines { lines, widths }: Lines, console: &mut Console) -> Result<(), Error> {
+    console.is_raw();
+    let mut gauge = Gauge::beside_output("Printing outputs", Unit::Things, Some(lines.len() as u64));
     // In a file or pipe the data are what the task wrote; on a terminal they must not overwrite what says whose they are.
     let is_terminal = terminal::stdout_is_terminal();
     for line in lines {
+        gauge.add(1);
         let bytes = dir.chunk_bytes(&line.chunk).map_err(broken)?;
         let data = String::from_utf8_lossy(&bytes);
         let data = if is_terminal { escape::output(&data) } else { data.as_ref().into() };
@@ -159,16 +183,22 @@ fn shown_chunk(line: &Line, data: &str, (job_width, task_width): (usize, usize),
     format!("{prefix} {data}{newline}")
 }
 
-fn cat(dir: &mut StreamDir, args: &StreamCatArgs, console: &mut Console) -> Result<(), Error> {
-    console.is_raw();
+fn chosen_instances(dir: &mut StreamDir, args: &StreamCatArgs) -> Result<Vec<Instance>, Error> {
     let chosen = match &args.task {
         Some(ids) => chosen_tasks(dir, args.job, ids)?,
         None => all_tasks(dir, args.job)?,
     };
-    if let Some(open) = chosen.iter().find(|instance| !instance.finished && !args.allow_unfinished) {
-        return Err(Error::Stream(format!("Stream for task {} is not finished", open.key.task)));
+    match chosen.iter().find(|instance| !instance.finished && !args.allow_unfinished) {
+        Some(open) => Err(Error::Stream(format!("Stream for task {} is not finished", open.key.task))),
+        None => Ok(chosen),
     }
-    for instance in &chosen {
+}
+
+fn cat(dir: &mut StreamDir, args: &StreamCatArgs, chosen: &[Instance], console: &mut Console) -> Result<(), Error> {
+    console.is_raw();
+    let mut gauge = Gauge::beside_output("Printing outputs", Unit::Things, Some(chosen.len() as u64));
+    for instance in chosen {
+        gauge.add(1);
         let mut failure = None;
         let read = dir.read(instance, args.channel.number(), &mut |_, bytes| {
             console.bytes(bytes).map_err(|error| {

@@ -5,8 +5,8 @@
 //! Holds: parts are separated by exactly one blank; a message cannot contain control characters but newlines.
 
 use super::color::{Color, Palette, Style};
-use super::escape;
 use super::time::log_stamp;
+use super::{escape, gauge};
 use ::log::{Level, LevelFilter};
 use hq_core::time::{Span, Time};
 use std::io::{IsTerminal, Write};
@@ -67,6 +67,7 @@ fn builder(options: &LogOptions) -> env_logger::Builder {
         builder.parse_filters(filters);
     }
     builder.format(move |out, record| {
+        gauge::clear();
         let message = record.args().to_string();
         out.write_all(format_line(now(), record.level(), record.target(), &message, detailed, palette).as_bytes())
     });

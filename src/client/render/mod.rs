@@ -16,6 +16,7 @@ pub mod error;
 pub mod escape;
 pub mod event_json;
 pub mod explain;
+pub mod gauge;
 pub mod hardware;
 pub mod job;
 pub mod json;
