@@ -64,6 +64,12 @@ pub const WORKER_TASKS_MAX: u32 = 65_536;
 pub const PAGE_SCAN_TASKS_MAX: usize = 50_000;
 /// Ranges of a selection of more tasks than are looked at for one page.
 pub const PAGE_RANGES_MAX: usize = 200;
+/// Jobs of one question why they are where they are.
+pub const WHY_JOBS_MAX: usize = 256;
+/// Different reasons for which tasks of one job are aborted at once; if there are more, all get one that says less.
+pub const ABORT_REASONS_MAX: usize = 256;
+/// Distinct reasons of canceled and aborted tasks kept in memory for one job, within those of [`JOB_ERRORS_MAX`].
+pub const JOB_REASONS_MAX: usize = 2_000;
 /// Ranges of ids of one selection of tasks that something is done to, times the ranges of the job where these
 /// interleave.
 pub const ACT_STEPS_MAX: usize = 10_000_000;

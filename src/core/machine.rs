@@ -24,7 +24,7 @@ use crate::place;
 use crate::state::State;
 use crate::state::workers::Link;
 use crate::time::{Span, Time};
-use crate::view::{TaskExplanation, TaskState};
+use crate::view::{TaskExplanation, TaskState, WhyView};
 use crate::worker::LostReason;
 use placing::Memory;
 use serde_bytes::ByteBuf;
@@ -76,6 +76,19 @@ impl Machine {
     /// A sentence for the user when there is no such task, or it has ended.
     pub fn explain(&self, now: Time, task: TaskRef) -> Result<TaskExplanation, String> {
         place::explain(&self.state, now, task)
+    }
+
+    /// Why a task is where it is.
+    ///
+    /// # Errors
+    /// A sentence for the user when there is no such task.
+    pub fn why_task(&self, now: Time, task: TaskRef) -> Result<WhyView, String> {
+        place::why_task(&self.state, now, task)
+    }
+
+    /// Why a job is where it is; none when there is no such job.
+    pub fn why_job(&self, now: Time, job: JobId) -> Option<WhyView> {
+        place::why_job(&self.state, now, job)
     }
 
     /// Carries out a command.
@@ -163,7 +176,7 @@ impl Turn<'_> {
         self.emit(Event::ServerStopped(ServerStopped {}));
     }
 
-    fn abort(&mut self, tasks: impl IntoIterator<Item = TaskRef>) {
+    fn abort(&mut self, tasks: impl IntoIterator<Item = (TaskRef, Arc<str>)>) {
         for event in depend::aborts(tasks) {
             self.touched.extend(event.job());
             self.emit(event);
@@ -184,18 +197,18 @@ impl Turn<'_> {
             results.push(Canceled { job: id, found: true, canceled, already_ended: total - canceled });
             if canceled > 0 {
                 self.emit(Event::JobCanceled(JobCanceled { job: id, reason: reason.map(str::to_owned) }));
-                self.end_job(id, TaskState::Canceled);
+                self.end_job(id, TaskState::Canceled, reason.unwrap_or_default());
             }
         }
         self.output.reply = Reply::Canceled(results);
     }
 
     /// Ends all unfinished tasks of a job.
-    fn end_job(&mut self, id: JobId, state: TaskState) {
+    fn end_job(&mut self, id: JobId, state: TaskState, reason: &str) {
         let on_workers: Vec<TaskRef> = self.state().on_workers(id).collect();
         self.output.effects.extend(cancel::kills(self.state(), on_workers));
         let elsewhere = cancel::broken_by_end(self.state(), id, state);
-        let ended = TasksEnded { job: id, tasks: cancel::unfinished(self.state(), id), ..TasksEnded::default() };
+        let ended = TasksEnded { job: id, tasks: cancel::unfinished(self.state(), id), reason: reason.to_owned() };
         if !ended.tasks.is_empty() {
             self.emit(match state {
                 TaskState::Canceled => Event::TasksCanceled(ended),
@@ -212,11 +225,12 @@ impl Turn<'_> {
         self.abort(broken);
         self.touched.insert(failed.job);
         self.emit(Event::TaskFailed(failed));
-        let over = self.state().job(task.job).is_some_and(|job| {
-            job.counts.unfinished() > 0 && job.max_fails.is_some_and(|max| job.counts.failed > u64::from(max))
+        let over = self.state().job(task.job).and_then(|job| {
+            let max = job.max_fails.filter(|max| job.counts.failed > u64::from(*max))?;
+            (job.counts.unfinished() > 0).then_some(max)
         });
-        if over {
-            self.end_job(task.job, TaskState::Aborted);
+        if let Some(max) = over {
+            self.end_job(task.job, TaskState::Aborted, &format!("more than {max} tasks of the job failed"));
         }
     }
 

@@ -3,15 +3,17 @@
 use super::dump;
 use crate::wire::message::{
     ActRequest, DrainRequest, ExplainRequest, JobCancelResult, Request, Response, Selector, SelectorKind,
-    TaskPageRequest, WorkerStopResult, WorkerStopStatus,
+    TaskPageRequest, WhyRequest, WorkerStopResult, WorkerStopStatus,
 };
 use hq_core::act::Action;
 use hq_core::command::{Command, Reply, WorkerStop};
-use hq_core::id::{JobId, TaskRef, WorkerId};
+use hq_core::id::{JobId, TaskId, TaskRef, WorkerId};
 use hq_core::idset::IdSet;
 use hq_core::limits;
+use hq_core::machine::Machine;
 use hq_core::state::State;
-use hq_core::view::JobState;
+use hq_core::time::Time;
+use hq_core::view::{JobState, WhyView};
 use serde_bytes::ByteBuf;
 use std::collections::BTreeSet;
 
@@ -28,6 +30,8 @@ pub enum Plan {
     Watch(Vec<JobId>, bool),
     /// Explain a task, as placing sees it.
     Explain(TaskRef),
+    /// Say why these jobs, or one task of the only one of them, are where they are.
+    Why(Vec<JobId>, Option<TaskId>),
     /// End the server.
     Stop,
     /// Not for the turn: the session answers it itself.
@@ -45,6 +49,7 @@ pub fn plan(state: &State, request: Request) -> Plan {
         Request::Wait(selector) => watch(state, &selector, false),
         Request::Progress(selector) => watch(state, &selector, true),
         Request::Explain(request) => explain(state, &request),
+        Request::Why(request) => why(state, &request),
         Request::Workers(selector) => Plan::Answer(workers(state, &selector)),
         Request::StopWorkers(selector) => ordered(state, &selector, |workers| Command::StopWorkers { workers }),
         Request::DrainWorkers(DrainRequest { selector, timeout }) => {
@@ -57,7 +62,6 @@ pub fn plan(state: &State, request: Request) -> Plan {
         | Request::CloseJobs(_)
         | Request::Forget(_)
         | Request::TaskIds(_)
-        | Request::Why(_)
         | Request::Attempts(_)
         | Request::Follow(_) => Plan::Answer(Response::Refused("this server cannot do that".to_owned())),
         Request::ServerInfo(_) | Request::History(_) => Plan::Session,
@@ -197,6 +201,33 @@ fn explain(state: &State, request: &ExplainRequest) -> Plan {
             _ => Plan::Answer(Response::Refused("Job not found".to_owned())),
         },
         Err(reason) => Plan::Answer(Response::Refused(reason)),
+    }
+}
+
+fn why(state: &State, request: &WhyRequest) -> Plan {
+    let unfinished = |state| matches!(state, JobState::Waiting | JobState::Running | JobState::Opened);
+    let max = limits::WHY_JOBS_MAX;
+    match jobs(state, &request.selector, unfinished) {
+        Ok(jobs) if jobs.len() > max => Plan::Answer(Response::Refused(format!(
+            "{} jobs are too many to say why they are where they are; at most {max} are allowed",
+            jobs.len()
+        ))),
+        Ok(jobs) => Plan::Why(jobs, request.task),
+        Err(reason) => Plan::Answer(Response::Refused(reason)),
+    }
+}
+
+/// Why jobs, or a task of one job, are where they are; a job that is not there has an empty sentence.
+pub fn say_why(machine: &Machine, now: Time, jobs: &[JobId], task: Option<TaskId>) -> Response {
+    let Some(task) = task else {
+        let missing = |job: JobId| WhyView { job, ..WhyView::default() };
+        let why = |job: &JobId| machine.why_job(now, *job).unwrap_or_else(|| missing(*job));
+        return Response::Why(jobs.iter().map(why).collect());
+    };
+    let [job] = jobs else { return Response::Refused("Job not found".to_owned()) };
+    match machine.why_task(now, TaskRef { job: *job, task }) {
+        Ok(why) => Response::Why(vec![why]),
+        Err(reason) => Response::Refused(reason),
     }
 }
 

@@ -271,6 +271,7 @@ impl Turn {
                 Ok(explanation) => Response::Explained(explanation),
                 Err(reason) => Response::Refused(reason),
             },
+            Plan::Why(jobs, task) => requests::say_why(&self.machine, self.now, &jobs, task),
             Plan::Stop => {
                 self.stop();
                 Response::Stopping(Empty {})

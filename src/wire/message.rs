@@ -368,7 +368,7 @@ int_enum! {
         15 => Forgotten(ForgetResult),
         /// Ascending by id.
         16 => TaskIds(Vec<JobTaskIds>),
-        /// Ascending by job.
+        /// In the order asked for; of a job that is not there the sentence is empty.
         17 => Why(Vec<WhyView>),
         /// Some attempts, in the order in which they ended; none at the end.
         18 => Attempts(Vec<AttemptView>),

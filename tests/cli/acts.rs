@@ -60,6 +60,10 @@ fn single_tasks_are_cancelled() {
     let canceled: Vec<Value> = cluster.tasks(job).into_iter().filter(|task| task["state"] == "canceled").collect();
     let ids: Vec<&Value> = canceled.iter().map(|task| &task["id"]).collect();
     assert_eq!(ids, [&json!(2), &json!(3), &json!(4), &json!(5)]);
+    assert_eq!((&canceled[0]["reason"], &canceled[3]["reason"]), (&json!("not needed"), &Value::Null));
+    let done = cluster.hq(&["task", "info", "1", "2"]).ok();
+    assert_eq!(done.cell("Error"), "");
+    assert_eq!(cluster.hq(&["task", "info", "-v", "1", "2"]).ok().cell("Error"), "not needed");
     assert_eq!(cluster.job_state(job).as_deref(), Some("WAITING"));
     cluster.hq(&["task", "cancel", "1", "0-9"]).ok();
     assert_eq!(cluster.job_state(job).as_deref(), Some("CANCELED"));

@@ -22,4 +22,5 @@ mod server;
 mod submit;
 mod task;
 mod terminal;
+mod why;
 mod worker;

@@ -124,6 +124,7 @@ impl Server {
                 Ok(explanation) => Response::Explained(explanation),
                 Err(reason) => Response::Refused(reason),
             },
+            Plan::Why(jobs, task) => requests::say_why(&self.machine, self.now, &jobs, task),
             Plan::Stop => return "stops".to_owned(),
             Plan::Session => return "is for the session".to_owned(),
         };

@@ -27,6 +27,8 @@ pub enum JobCommand {
     Hold(JobSelectorArgs),
     /// Let held jobs, and all held tasks of jobs, start again
     Release(JobSelectorArgs),
+    /// Say why jobs are where they are: what they wait for, or why they ended
+    Why(JobSelectorArgs),
     /// Print what tasks wrote to their output files
     Cat(CatArgs),
     /// Submit a job: a program, or an array of programs

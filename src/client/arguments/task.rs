@@ -21,6 +21,8 @@ pub enum TaskCommand {
     Info(TaskInfoArgs),
     /// Say why a task waits
     Explain(TaskExplainArgs),
+    /// Say why a task is where it is, whatever its state
+    Why(TaskExplainArgs),
     /// Cancel tasks: running ones are ended, waiting ones never start
     Cancel(TaskCancelArgs),
     /// Keep waiting tasks from starting until they are released; running ones go on

@@ -22,6 +22,7 @@ mod server;
 mod submit;
 mod submit_file;
 mod task;
+mod why;
 mod worker;
 
 use super::arguments::{
@@ -79,6 +80,7 @@ fn dispatch(global: &GlobalOptions, command: &Command, console: &mut Console) ->
             JobCommand::Info(args) => job_info::run(&mut Link::open(global)?, args, console),
             JobCommand::Cancel(args) => job_cancel::run(&mut Link::open(global)?, args),
             JobCommand::Hold(args) => act::hold_jobs(&mut Link::open(global)?, args, console),
+            JobCommand::Why(args) => why::jobs(&mut Link::open(global)?, args, console),
             JobCommand::Release(args) => act::release_jobs(&mut Link::open(global)?, args, console),
             JobCommand::Cat(args) => job_cat::run(&mut Link::open(global)?, args, console),
             JobCommand::Submit(args) => submit::run(global, args, console),
@@ -91,6 +93,7 @@ fn dispatch(global: &GlobalOptions, command: &Command, console: &mut Console) ->
         Command::Task(group) => match &group.command {
             TaskCommand::List(args) => task::list(&mut Link::open(global)?, args, console),
             TaskCommand::Cancel(args) => act::cancel_tasks(&mut Link::open(global)?, args, console),
+            TaskCommand::Why(args) => why::task(&mut Link::open(global)?, args, console),
             TaskCommand::Hold(args) => act::hold_tasks(&mut Link::open(global)?, args, console),
             TaskCommand::Release(args) => act::release_tasks(&mut Link::open(global)?, args, console),
             TaskCommand::Notify(args) => notify::run(args),

@@ -2,7 +2,7 @@
 //!
 //! The JSON of a task is the same in three commands, and it leaves out what is not known yet.
 //!
-//! Holds: a waiting task is exactly its id and its state.
+//! Holds: a waiting task is exactly its id and its state, unless somebody holds it.
 
 use super::color::{Palette, Style};
 use super::json::Tree;
@@ -57,6 +57,12 @@ pub fn to_json(job: &JobDetail, task: &TaskView) -> Value {
     }
     if task.state == TaskState::Failed {
         object.insert("error".into(), json!(task.error.as_deref().unwrap_or_default()));
+    }
+    if let Some(reason) = &task.reason {
+        object.insert("reason".into(), json!(reason));
+    }
+    if task.held {
+        object.insert("held".into(), json!(true));
     }
     Value::Object(object)
 }
@@ -121,7 +127,9 @@ pub fn list(jobs: &[(u32, Vec<TaskView>)], hostnames: &Hostnames, verbose: bool,
 }
 
 fn error_cell(task: &TaskView, bytes: Option<usize>) -> (Cell, bool) {
-    let error = task.error.as_deref().unwrap_or_default();
+    // Why a task was canceled or aborted is shown where everything is.
+    let reason = task.reason.as_deref().filter(|_| bytes.is_none());
+    let error = task.error.as_deref().or(reason).unwrap_or_default();
     let (text, is_cut) = bytes.map_or((error.into(), false), |bytes| shorten::end(error, bytes));
     (Cell::styled(Style::ERROR, text), is_cut)
 }

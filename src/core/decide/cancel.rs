@@ -1,12 +1,14 @@
 //! Ending all unfinished tasks of a job: by a user, or because too many failed.
 
+use super::depend::{Broken, broken_from};
 use crate::attempt::Attempt;
 use crate::command::Effect;
 use crate::id::{JobId, TaskRef, WorkerId};
 use crate::idset::IdSet;
 use crate::state::State;
 use crate::view::TaskState;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// All unfinished tasks of a job as ranges, in the order of submission.
 pub fn unfinished(state: &State, id: JobId) -> IdSet {
@@ -28,7 +30,7 @@ pub fn kills(state: &State, tasks: impl IntoIterator<Item = TaskRef>) -> Vec<Eff
 }
 
 /// What waits, anywhere, for the unfinished tasks of a job and can never run once these have the given state.
-pub fn broken_by_end(state: &State, id: JobId, became: TaskState) -> BTreeSet<TaskRef> {
+pub fn broken_by_end(state: &State, id: JobId, became: TaskState) -> Broken {
     let range = TaskRef::new(id.0, 0)..=TaskRef::new(id.0, u32::MAX);
     let ended: Vec<(TaskRef, TaskState)> = state
         .consumers
@@ -36,5 +38,9 @@ pub fn broken_by_end(state: &State, id: JobId, became: TaskState) -> BTreeSet<Ta
         .filter(|(task, _)| state.task_state(**task).is_some_and(|state| !state.is_final()))
         .map(|(task, _)| (*task, became))
         .collect();
-    super::depend::broken_by(state, &ended).into_iter().filter(|task| task.job != id).collect()
+    // One reason for all, since the tasks may be very many.
+    let reason: Arc<str> = Arc::from(format!("job {id} was {}", became.word()));
+    let mut broken = broken_from(state, &ended, |_, _| Arc::clone(&reason));
+    broken.retain(|task, _| task.job != id);
+    broken
 }

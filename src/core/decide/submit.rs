@@ -1,13 +1,14 @@
 //! Whether a submit is accepted. Everything that could hurt later is refused here, with a sentence that says why.
 
+use super::depend::{Broken, outcome};
 use crate::cycle;
 use crate::event::JobSubmitted;
 use crate::id::{JobId, TaskRef};
 use crate::limits;
 use crate::resource::{Amount, Policy, ResourceRequest, Variant};
-use crate::state::State;
 use crate::state::jobs::Job;
 use crate::state::tasks::TaskTable;
+use crate::state::{State, condition_met};
 use crate::task::{StopPlan, SubmitDesc, SubmitRequest, TaskDesc, Warning};
 use crate::time::Span;
 use std::collections::{BTreeMap, BTreeSet};
@@ -217,15 +218,18 @@ pub(super) fn check_dependencies(state: &State, submit: &SubmitDesc, into: Optio
 }
 
 /// Tasks of a submit that can never run, since a dependency on an earlier task is already broken.
-pub fn broken_dependents(state: &State, event: &JobSubmitted) -> Vec<TaskRef> {
+pub fn broken_dependents(state: &State, event: &JobSubmitted) -> Broken {
     let job = event.job;
-    let broken = event.submit.deps.iter().filter(|dependency| {
+    let broken = event.submit.deps.iter().filter_map(|dependency| {
         let is_own = dependency.on.job.0 == 0;
         let on = TaskRef { job: if is_own { job } else { dependency.on.job }, task: dependency.on.task };
         // The tasks of a new job wait, all of them.
-        (!is_own || event.attached) && state.condition(on, dependency.condition) == Some(false)
+        let can_be = !is_own || event.attached;
+        let became = state.task_state(on).filter(|_| can_be)?;
+        let is_broken = condition_met(dependency.condition, became) == Some(false);
+        is_broken.then(|| (TaskRef { job, task: dependency.task }, Arc::from(outcome(on, became))))
     });
-    broken.map(|dependency| TaskRef { job, task: dependency.task }).collect()
+    broken.collect()
 }
 
 fn at_most(what: &str, count: usize, max: usize) -> Result<(), String> {

@@ -10,7 +10,7 @@ use crate::act::{Acted, Action};
 use crate::attempt::Attempt;
 use crate::command::{Effect, Reply};
 use crate::decide::act::{self, Parts, Selection};
-use crate::decide::depend;
+use crate::decide::depend::{self, Broken};
 use crate::event::{Event, JobChanged, TasksEnded, TasksNamed};
 use crate::id::{JobId, TaskRef, WorkerId};
 use crate::idset::IdSet;
@@ -80,17 +80,18 @@ impl Turn<'_> {
         act::count(&parts)
     }
 
-    fn broken_by_cancel(&self, id: JobId, parts: &[(u32, u32)]) -> Vec<TaskRef> {
-        let Some(job) = self.state().job(id) else { return Vec::new() };
+    fn broken_by_cancel(&self, id: JobId, parts: &[(u32, u32)]) -> Broken {
+        let Some(job) = self.state().job(id) else { return Broken::default() };
         let runs: Runs = parts.iter().copied().collect();
-        let is_ended = |task: TaskRef| {
+        let is_ended = |task: &TaskRef| {
             task.job == id && job.tasks.ordinal(task.task).is_some_and(|ordinal| runs.contains(ordinal))
         };
         let waited_for = self.state().consumers.range(TaskRef::new(id.0, 0)..=TaskRef::new(id.0, u32::MAX));
-        let waited_for = waited_for.map(|(task, _)| *task).filter(|task| is_ended(*task));
+        let waited_for = waited_for.map(|(task, _)| *task).filter(is_ended);
         let ended: Vec<(TaskRef, TaskState)> = waited_for.map(|task| (task, TaskState::Canceled)).collect();
-        let broken = depend::broken_by(self.state(), &ended);
-        broken.into_iter().filter(|task| !is_ended(*task)).collect()
+        let mut broken = depend::broken_by(self.state(), &ended);
+        broken.retain(|task, _| !is_ended(task));
+        broken
     }
 
     fn hold_job(&mut self, id: JobId, selection: &Selection) -> u64 {

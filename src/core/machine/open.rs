@@ -12,6 +12,7 @@ use crate::id::{JobId, TaskRef};
 use crate::task::SubmitRequest;
 use crate::view::{JobState, TaskState};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 impl Turn<'_> {
     pub(super) fn open_job(&mut self, name: &str, max_fails: Option<u32>, tags: &BTreeMap<String, String>) {
@@ -41,8 +42,9 @@ impl Turn<'_> {
         let job = event.job;
         self.emit(Event::JobSubmitted(event.clone()));
         let broken = submit::broken_dependents(self.state(), event);
-        let ended: Vec<(TaskRef, TaskState)> = broken.iter().map(|task| (*task, TaskState::Aborted)).collect();
-        let further = depend::broken_by(self.state(), &ended);
+        let ended: Vec<(TaskRef, TaskState)> = broken.keys().map(|task| (*task, TaskState::Aborted)).collect();
+        let reason = |task: TaskRef, _| broken.get(&task).map_or_else(|| Arc::from(""), Arc::clone);
+        let further = depend::broken_from(self.state(), &ended, reason);
         self.abort(broken.into_iter().chain(further));
         self.touched.insert(job);
         self.output.reply = Reply::Submitted(job);

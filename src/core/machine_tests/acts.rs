@@ -4,10 +4,10 @@ use super::scene::*;
 use crate::act::{Acted, Action, CancelAction, HoldAction, ReleaseAction};
 use crate::attempt::Ending;
 use crate::command::{Command, Reply};
-use crate::id::{JobId, TaskRef};
+use crate::id::{JobId, TaskId, TaskRef};
 use crate::idset::{IdRange, IdSet};
 use crate::state::State;
-use crate::task::Condition;
+use crate::task::{Condition, SubmitRequest};
 use crate::view::TaskState;
 
 pub(super) const HOLD: Action = Action::Hold(HoldAction {});
@@ -132,6 +132,44 @@ fn cancelled_tasks_end_with_those_that_need_them() {
     assert_eq!(touched(&mut scene, job, Some(IdSet::range(2, 4)), cancel()), (3, 0));
     assert_eq!(state_of(&scene, job, 4), Canceled);
     is_same_after_replay(&scene);
+}
+
+fn reason(scene: &Scene, job: JobId, task: u32) -> Option<String> {
+    let page = scene.machine.state().view_tasks(job, Some(&IdSet::single(task)), &[], TaskId(0), 1).unwrap();
+    page.tasks[0].reason.clone()
+}
+
+#[test]
+fn the_ends_of_tasks_have_reasons() {
+    let mut scene = Scene::new();
+    let worker = scene.connect(1);
+    let deps = [(1, 0, Condition::Ok), (2, 1, Condition::Ok), (4, 3, Condition::Failed)];
+    let job = scene.submit(graph(6, &deps));
+    scene.end(worker, 0, Ending::Failed);
+    let failed = Some("task 0 of job 1 failed".to_owned());
+    assert_eq!(
+        (reason(&scene, job, 0), reason(&scene, job, 1), reason(&scene, job, 2)),
+        (None, failed.clone(), failed)
+    );
+    scene.end(worker, 0, Ending::Finished);
+    assert_eq!(reason(&scene, job, 4).as_deref(), Some("task 3 of job 1 did not fail"));
+    touched(&mut scene, job, Some(IdSet::single(5)), cancel());
+    assert_eq!(reason(&scene, job, 5).as_deref(), Some("not needed"));
+    let other = scene.submit(SubmitRequest { max_fails: Some(0), ..array(IdSet::range(0, 9), 1, 0) });
+    scene.end(worker, 0, Ending::Failed);
+    assert_eq!(reason(&scene, other, 9).as_deref(), Some("more than 0 tasks of the job failed"));
+    is_same_after_replay(&scene);
+}
+
+#[test]
+fn very_many_reasons_become_one() {
+    let mut scene = Scene::new();
+    let deps: Vec<_> = (0..400).map(|task| (400 + task, task, Condition::Ok)).collect();
+    let job = scene.submit(graph(800, &deps));
+    let events = scene.log.len();
+    touched(&mut scene, job, Some(IdSet::range(0, 399)), cancel());
+    assert!(scene.log.len() < events + 5);
+    assert_eq!(reason(&scene, job, 799).as_deref(), Some("tasks that it waits for did not end as they have to"));
 }
 
 #[test]

@@ -12,3 +12,4 @@ mod overviews;
 mod placing;
 mod scene;
 mod stories;
+mod whys;

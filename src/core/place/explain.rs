@@ -31,11 +31,13 @@ pub fn explain(state: &State, now: Time, task: TaskRef) -> Result<TaskExplanatio
     let level = job.level_of(ordinal).ok_or("Task not found")?;
     let class = state.classes.get(level.class).ok_or("Task not found")?;
     let (deps, waiting_deps) = dependencies(state, task, ordinal);
-    let is_ready = match status {
-        TaskStatus::Untouched => true,
-        TaskStatus::Live(live) => live.place == Place::Ready,
-        _ => false,
-    };
+    let is_held = job.is_held(ordinal);
+    let is_ready = !is_held
+        && match status {
+            TaskStatus::Untouched => true,
+            TaskStatus::Live(live) => live.place == Place::Ready,
+            _ => false,
+        };
     let draft = is_ready.then(|| reserved(state, now, level));
     let mut workers = Vec::new();
     for worker in state.workers.values() {
@@ -54,6 +56,9 @@ pub fn explain(state: &State, now: Time, task: TaskRef) -> Result<TaskExplanatio
     let mut facts = Vec::new();
     if let TaskStatus::Live(live) = status {
         facts.extend(whereabouts(state, task, live.place));
+    }
+    if is_held {
+        facts.push("The task is held: it does not start until it is released.".to_owned());
     }
     if is_ready {
         facts.extend(standing(state, task, ordinal, level, class));

@@ -13,6 +13,7 @@ mod gang;
 mod order;
 mod pattern;
 mod reserve;
+mod why;
 
 pub use ahead::{Rest, Retraction, ahead, retractions};
 pub use explain::explain;
@@ -20,3 +21,4 @@ pub use fit::{Assign, fit, fit_demanding};
 pub use gang::fit_gang;
 pub use order::{Band, Walk, walk};
 pub use reserve::{Draft, may_reserve};
+pub use why::{why_job, why_task};

@@ -18,7 +18,8 @@ use std::collections::{BTreeMap, BTreeSet};
 struct End<'a> {
     at: Time,
     state: TaskState,
-    error: Option<&'a str>,
+    /// The error of a failed task, the reason of a canceled or aborted one.
+    text: &'a str,
 }
 
 impl State {
@@ -240,15 +241,14 @@ impl State {
     pub(super) fn apply_finished(&mut self, at: Time, event: &TasksFinished) {
         let mut left = BTreeMap::new();
         for (position, id) in event.tasks.iter().enumerate() {
-            let end = End { at: before(at, event.ago_us.get(position)), state: TaskState::Finished, error: None };
+            let end = End { at: before(at, event.ago_us.get(position)), state: TaskState::Finished, text: "" };
             self.finish(TaskRef { job: event.job, task: *id }, &end, &mut left);
         }
         self.settle_workers(left);
     }
 
     pub(super) fn apply_failed(&mut self, at: Time, event: &TaskFailed) {
-        let end =
-            End { at: before(at, Some(&event.ago_us)), state: TaskState::Failed, error: Some(event.error.as_str()) };
+        let end = End { at: before(at, Some(&event.ago_us)), state: TaskState::Failed, text: &event.error };
         let mut left = BTreeMap::new();
         self.finish(TaskRef { job: event.job, task: event.task }, &end, &mut left);
         self.settle_workers(left);
@@ -264,7 +264,10 @@ impl State {
             None if job.tasks.status(task.task) == Some(TaskStatus::Untouched) => TaskState::Waiting,
             None => return,
         };
-        let error = end.error.map_or(0, |text| job.errors.intern(text));
+        let error = match end.state {
+            TaskState::Failed => job.errors.intern(end.text),
+            _ => job.errors.intern_reason(end.text),
+        };
         let done = pack_done(job.submitted, live, end, error);
         job.tasks.done.set(ordinal, &done);
         job.count(was, end.state);
@@ -326,6 +329,7 @@ impl State {
 
     pub(super) fn apply_ended(&mut self, at: Time, event: &TasksEnded, state: TaskState) {
         let mut left = BTreeMap::new();
+        let end = End { at, state, text: &event.reason };
         for range in &event.tasks.ranges {
             let Some(job) = self.jobs.get(&event.job) else { break };
             let live: Vec<TaskId> = job
@@ -336,24 +340,26 @@ impl State {
                 .filter(|id| range.position(id.0).is_some())
                 .collect();
             for id in live {
-                self.finish(TaskRef { job: event.job, task: id }, &End { at, state, error: None }, &mut left);
+                self.finish(TaskRef { job: event.job, task: id }, &end, &mut left);
             }
-            self.end_untouched(at, event.job, range, state);
+            self.end_untouched(event.job, range, &end);
         }
         self.settle_workers(left);
     }
 
     /// Ends the members of a range that wait untouched, without an entry for each.
-    fn end_untouched(&mut self, at: Time, id: JobId, range: &IdRange, state: TaskState) {
+    fn end_untouched(&mut self, id: JobId, range: &IdRange, end: &End<'_>) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
+        let (at, state) = (end.at, end.state);
         let runs = job.tasks.runs_of_ids(range).into_iter();
         let mut ended: Vec<(u32, u32)> = runs.flat_map(|(first, last)| job.tasks.untouched(first, last)).collect();
+        let reason = if ended.is_empty() { 0 } else { job.errors.intern_reason(end.text) };
         for (first, last) in &ended {
             for (level, first, last) in job.stretches(*first, *last) {
                 self.ready.remove(level, Run { job: id, first, last });
             }
             job.drop_hold(*first, *last);
-            job.tasks.ended.insert(*first, EndedRun { last: *last, state, at });
+            job.tasks.ended.insert(*first, EndedRun { last: *last, state, at, reason });
             let count = i64::from(*last) - i64::from(*first) + 1;
             job.add(TaskState::Waiting, -count);
             job.add(state, count);

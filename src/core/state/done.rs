@@ -33,7 +33,7 @@ pub struct Done {
     pub worker: WorkerId,
     /// The last attempt, up to 16,777,215.
     pub attempt: AttemptId,
-    /// Index of the error text plus one, 0 for none.
+    /// Index of the text of the error, or of the reason for which it was canceled or aborted, plus one; 0 for none.
     pub error: u32,
 }
 

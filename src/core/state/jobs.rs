@@ -45,13 +45,35 @@ pub struct ErrorTexts {
 }
 
 impl ErrorTexts {
-    /// The reference of a text.
+    /// The reference of an error.
     pub fn intern(&mut self, text: &str) -> u32 {
-        let text = if self.texts.len() >= limits::JOB_ERRORS_MAX && !self.by_text.contains_key(text) {
-            "(too many distinct errors to keep; the journal has this one)"
-        } else {
-            text
-        };
+        let instead = "(too many distinct errors to keep; the journal has this one)";
+        self.keep(if self.has_room(text, limits::JOB_ERRORS_MAX) { text } else { instead })
+    }
+
+    /// The reference of the reason for which a task was canceled or aborted; 0 for none.
+    pub fn intern_reason(&mut self, text: &str) -> u32 {
+        let instead = "(too many distinct reasons to keep; the journal has this one)";
+        match text {
+            "" => 0,
+            text => self.keep(if self.has_room(text, limits::JOB_REASONS_MAX) { text } else { instead }),
+        }
+    }
+
+    /// The texts of an image, in the order of their references.
+    pub fn from_texts<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut errors = Self::default();
+        for text in texts {
+            errors.keep(text);
+        }
+        errors
+    }
+
+    fn has_room(&self, text: &str, max: usize) -> bool {
+        self.texts.len() < max || self.by_text.contains_key(text)
+    }
+
+    fn keep(&mut self, text: &str) -> u32 {
         if let Some(reference) = self.by_text.get(text) {
             return *reference;
         }

@@ -97,6 +97,8 @@ pub struct EndedRun {
     pub state: TaskState,
     /// When.
     pub at: Time,
+    /// Reference of the reason, 0 for none.
+    pub reason: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -109,7 +109,7 @@ mod tests {
                     0..=4 => { table.live.insert(TaskId(5 + ordinal * step), Live::new(place(*kind))); }
                     5 => table.done.set(ordinal, &done()),
                     6 => {
-                        let run = EndedRun { last: ordinal, state: TaskState::Canceled, at: Time(1) };
+                        let run = EndedRun { last: ordinal, state: TaskState::Canceled, at: Time(1), reason: 0 };
                         table.ended.insert(ordinal, run);
                     }
                     _ => {}

@@ -37,6 +37,11 @@ impl State {
         job.not_held(first, last)
     }
 
+    /// Whether a waiting task may be queued as far as nothing but its own dependencies is concerned.
+    pub fn may_be_queued(&self, job: &Job, ordinal: u32) -> bool {
+        !self.admitted(job, ordinal, ordinal).is_empty()
+    }
+
     /// Queues what may be queued of a run of ordinals, none of which is in a queue.
     pub(super) fn queue_run(&mut self, id: JobId, first: u32, last: u32) {
         let Some(job) = self.jobs.get(&id) else { return };

@@ -76,7 +76,7 @@ impl State {
                 None => {}
                 Some(view) if states.is_empty() || states.contains(&view.state) => {
                     workers.extend(view.workers.iter().copied());
-                    error_bytes += view.error.as_ref().map_or(0, String::len);
+                    error_bytes += [&view.error, &view.reason].into_iter().flatten().map(String::len).sum::<usize>();
                     page.tasks.push(view);
                 }
                 Some(_) => {}
@@ -154,10 +154,13 @@ fn view_task(job: &Job, id: TaskId) -> Option<TaskView> {
     let ordinal = job.tasks.ordinal(id)?;
     let (submit, found) = job.submit_of(ordinal)?;
     let status = job.tasks.status(id)?;
-    let base = TaskView { id, state: status.state(), submit, desc: found.desc_index(ordinal), ..TaskView::default() };
+    let (state, desc) = (status.state(), found.desc_index(ordinal));
+    let held = state == TaskState::Waiting && job.is_held(ordinal);
+    let base = TaskView { id, state, submit, desc, held, ..TaskView::default() };
+    let text = |reference| job.errors.get(reference).map(str::to_owned);
     Some(match status {
         TaskStatus::Untouched => base,
-        TaskStatus::Ended(run) => TaskView { ended: Some(run.at), ..base },
+        TaskStatus::Ended(run) => TaskView { ended: Some(run.at), reason: text(run.reason), ..base },
         TaskStatus::Live(live) => match live.place {
             Place::Running { worker, fence, started, .. } => {
                 let workers = nodes_or(job, id, worker);
@@ -170,7 +173,8 @@ fn view_task(job: &Job, id: TaskId) -> Option<TaskView> {
             workers: done.started.map_or_else(Vec::new, |_| nodes_or(job, id, done.worker)),
             started: done.started_at(job.submitted),
             ended: Some(done.ended_at(job.submitted)),
-            error: job.errors.get(done.error).map(str::to_owned),
+            error: text(done.error).filter(|_| done.state == TaskState::Failed),
+            reason: text(done.error).filter(|_| done.state != TaskState::Failed),
             ..base
         },
     })

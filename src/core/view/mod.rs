@@ -111,6 +111,10 @@ int_struct! {
         7 => pub submit: u32,
         /// Index of its description within the submit.
         8 => pub desc: u32,
+        /// Why it was canceled or aborted, where that is known.
+        9 => pub reason: Option<String>,
+        /// Whether somebody keeps it from starting; only of waiting tasks.
+        10 => pub held: bool,
     }
 }
 

@@ -10,7 +10,7 @@ pub use parts::*;
 
 use super::State;
 use super::jobs::Job;
-use super::tasks::{Live, Place};
+use super::tasks::{EndedRun, Live, Place};
 use super::workers::{Link, PastWorker, Worker};
 use crate::event::AwayReason;
 use crate::id::TaskId;
@@ -97,6 +97,11 @@ fn live_image(task: TaskId, live: &Live) -> ImageLive {
     }
 }
 
+fn ended_image(first: u32, run: &EndedRun) -> ImageEnded {
+    let EndedRun { last, state, at, reason } = *run;
+    ImageEnded { first, last, state, at, reason }
+}
+
 fn job_image(job: &Job) -> ImageJob {
     ImageJob {
         id: job.id,
@@ -108,12 +113,7 @@ fn job_image(job: &Job) -> ImageJob {
         cancel_reason: job.cancel_reason.clone(),
         submits: job.submits.iter().map(|submit| Arc::clone(&submit.desc)).collect(),
         live: job.tasks.live.iter().map(|(task, live)| live_image(*task, live)).collect(),
-        ended: job
-            .tasks
-            .ended
-            .iter()
-            .map(|(first, run)| ImageEnded { first: *first, last: run.last, state: run.state, at: run.at })
-            .collect(),
+        ended: job.tasks.ended.iter().map(|(first, run)| ended_image(*first, run)).collect(),
         errors: job.errors.all().iter().map(|text| text.to_string()).collect(),
         nodes: job
             .tasks

@@ -129,6 +129,8 @@ int_struct! {
         2 => pub state: TaskState,
         /// When.
         3 => pub at: Time,
+        /// Reference of the reason; 0: none.
+        4 => pub reason: u32,
     }
 }
 
@@ -155,7 +157,7 @@ int_struct! {
         8 => pub live: Vec<ImageLive>,
         /// Tasks that ended untouched.
         9 => pub ended: Vec<ImageEnded>,
-        /// Error texts.
+        /// Texts of errors and reasons.
         10 => pub errors: Vec<String>,
         /// Workers of multi-node tasks.
         11 => pub nodes: Vec<ImageNodes>,

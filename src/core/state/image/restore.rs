@@ -1,6 +1,6 @@
 //! From an image back to a state, and everything in it that follows from the parts.
 
-use super::{ImageDone, ImageJob, ImageLive, ImagePart, ImagePlace, ImageWorker};
+use super::{ImageDone, ImageEnded, ImageJob, ImageLive, ImagePart, ImagePlace, ImageWorker};
 use crate::state::State;
 use crate::state::done::Done;
 use crate::state::jobs::{ErrorTexts, Job, Submit};
@@ -79,6 +79,11 @@ fn restore_live(image: &ImageLive) -> Live {
     Live { place, next_attempt, crashes, retries, desc }
 }
 
+fn restore_ended(run: &ImageEnded) -> EndedRun {
+    let ImageEnded { last, state, at, reason, .. } = *run;
+    EndedRun { last, state, at, reason }
+}
+
 fn restore_job(image: ImageJob, state: &mut State) -> Job {
     let mut tasks = TaskTable::default();
     let mut submits = Vec::new();
@@ -90,13 +95,9 @@ fn restore_job(image: ImageJob, state: &mut State) -> Job {
         submits.push(Submit { desc, base, levels });
     }
     tasks.live = image.live.iter().map(|live| (live.task, restore_live(live))).collect();
-    tasks.ended =
-        image.ended.iter().map(|run| (run.first, EndedRun { last: run.last, state: run.state, at: run.at })).collect();
+    tasks.ended = image.ended.iter().map(|run| (run.first, restore_ended(run))).collect();
     tasks.nodes = image.nodes.into_iter().map(|nodes| (nodes.task, nodes.workers.into())).collect();
-    let mut errors = ErrorTexts::default();
-    for text in &image.errors {
-        errors.intern(text);
-    }
+    let errors = ErrorTexts::from_texts(image.errors.iter().map(String::as_str));
     Job {
         id: image.id,
         name: image.name,
