@@ -71,10 +71,11 @@ impl std::error::Error for Error {
 /// Runs `hq server start`.
 pub fn server(global: &GlobalOptions, args: &ServerStartArgs) -> ExitCode {
     set_broken_pipe(BrokenPipe::IsAnError);
-    let done = if args.daemon { in_background(global) } else { run_server(global, args) };
+    let error_mode = Cell::new(global.output_mode);
+    let done = if args.daemon { in_background(global) } else { run_server(global, args, &error_mode) };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(global.output_mode, &error),
+        Err(error) => fail(error_mode.get(), &error),
     }
 }
 
@@ -95,7 +96,8 @@ fn server_options(global: &GlobalOptions, args: &ServerStartArgs) -> Result<Serv
     })
 }
 
-fn run_server(global: &GlobalOptions, args: &ServerStartArgs) -> Result<(), Error> {
+/// Runs until the server ends; what goes wrong after its record was printed is told as text.
+fn run_server(global: &GlobalOptions, args: &ServerStartArgs, error_mode: &Cell<OutputMode>) -> Result<(), Error> {
     let options = server_options(global, args)?;
     let report =
         Cell::new(if args.in_background { Some(daemon::Report::take().map_err(Error::Daemon)?) } else { None });
@@ -105,7 +107,10 @@ fn run_server(global: &GlobalOptions, args: &ServerStartArgs) -> Result<(), Erro
         drop(pulse.take());
         match report.take() {
             Some(report) => report.ready(&record_text(global.output_mode, record, dir)),
-            None => print_record(global, record, dir),
+            None => {
+                print_record(global, record, dir);
+                error_mode.set(OutputMode::Quiet);
+            }
         }
     };
     let result = server::run(&options, ready).map_err(Error::Server);
@@ -155,13 +160,14 @@ fn print_record(global: &GlobalOptions, record: &ServerView, dir: &Path) {
 pub fn worker(global: &GlobalOptions, args: &WorkerStartArgs) -> ExitCode {
     hardware::prepare();
     set_broken_pipe(BrokenPipe::IsAnError);
-    match run_worker(global, args) {
+    let error_mode = Cell::new(global.output_mode);
+    match run_worker(global, args, &error_mode) {
         Ok(code) => ExitCode::from(code),
-        Err(error) => fail(global.output_mode, &error),
+        Err(error) => fail(error_mode.get(), &error),
     }
 }
 
-fn run_worker(global: &GlobalOptions, args: &WorkerStartArgs) -> Result<u8, Error> {
+fn run_worker(global: &GlobalOptions, args: &WorkerStartArgs, error_mode: &Cell<OutputMode>) -> Result<u8, Error> {
     let dir = absolute(link::server_dir(global).map_err(Error::Client)?);
     let mut options = WorkerOptions::new(dir, crate::VERSION);
     options.reverse = args.reverse;
@@ -198,7 +204,11 @@ fn run_worker(global: &GlobalOptions, args: &WorkerStartArgs) -> Result<u8, Erro
     options.retract_check = Span::from_duration(args.retract_check_interval);
     options.work_dir.clone_from(&args.work_dir);
     options.zero = std::env::var_os(ZERO_WORKER_VARIABLE).is_some_and(|value| value == "1");
-    worker::run(&options, &|view| print_worker(global, view)).map_err(Error::Worker)
+    let ready = |view: &WorkerView| {
+        print_worker(global, view);
+        error_mode.set(OutputMode::Quiet);
+    };
+    worker::run(&options, &ready).map_err(Error::Worker)
 }
 
 /// Runs `hq worker hwdetect`.

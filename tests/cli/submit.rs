@@ -130,3 +130,17 @@ fn a_bar_shows_progress() {
     assert!(text.starts_with("Job submitted successfully, job ID: 1\n\r\u{1b}[2K["), "{text:?}");
     assert!(text.ends_with("1/1 jobs, 3/3 tasks 3 FINISHED\n"), "{text:?}");
 }
+
+#[test]
+fn a_quiet_submit_with_progress_prints_the_id_alone() {
+    let cluster = Cluster::with_worker(1);
+    let waits = ["submit", "--progress", "--array=1-3", "--", "sh", "-c", "while ! test -e go; do sleep 0.01; done"];
+    let words = [&["--output-mode=quiet"][..], &waits].concat();
+    let done = std::thread::scope(|scope| {
+        let submit = scope.spawn(|| cluster.hq(&words));
+        cluster.wait_job(1, "RUNNING");
+        cluster.write("go", "");
+        submit.join().unwrap().ok()
+    });
+    assert_eq!((done.stdout.as_str(), done.stderr.as_str()), ("1\n", ""));
+}

@@ -223,6 +223,15 @@ fn find_open(schema: &Value, place: &str, open: &mut Vec<String>) {
 }
 
 #[test]
+fn what_this_machine_has_follows_the_schema() {
+    let cluster = crate::harness::Cluster::offline();
+    for words in [&["worker", "hwdetect"][..], &["worker", "hwdetect", "--topology"]] {
+        let done = cluster.hq(&[words, &["--output-mode=json"]].concat()).ok();
+        check("worker hwdetect", &done.stdout);
+    }
+}
+
+#[test]
 fn every_command_with_a_schema_is_there() {
     for (command, _) in SCHEMAS.iter().chain(LINES).chain(RAW) {
         let words: Vec<String> = command.split(' ').map(str::to_owned).collect();

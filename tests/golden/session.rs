@@ -220,8 +220,9 @@ impl Play {
 
     fn keep(&mut self, prefix: &str, text: &str) {
         let text = match self.mode {
-            "cli" => tables::settle(text, &self.volatile),
-            _ => self.volatile.text(text),
+            // What is coloured is compared as it is; its tables are those without colours.
+            "cli" if !text.contains('\u{1b}') => tables::settle(text, &self.volatile),
+            _ => self.volatile.text(text).replace('\u{1b}', "<ESC>"),
         };
         for line in text.split_inclusive('\n') {
             let end = if line.ends_with('\n') { "" } else { "<no newline>\n" };

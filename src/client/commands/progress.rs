@@ -2,7 +2,8 @@
 //!
 //! The server says what changed; nothing is asked again and again.
 //!
-//! Holds: the bar ends with a newline, also when the connection is lost; in JSON mode it goes to the standard error.
+//! Holds: the bar ends with a newline, also when the connection is lost; in JSON mode it goes to the standard error, in
+//! quiet mode nowhere.
 
 use crate::client::console::Console;
 use crate::client::error::Error;
@@ -58,9 +59,12 @@ fn count(number: u64, noun: &str) -> String {
 }
 
 fn show(console: &mut Console, text: &str) -> Result<(), Error> {
-    if console.mode() == OutputMode::Json {
-        return std::io::stderr().write_all(text.as_bytes()).map_err(Error::Output);
+    match console.mode() {
+        OutputMode::Cli => {
+            console.text(text)?;
+            console.flush()
+        }
+        OutputMode::Json => std::io::stderr().write_all(text.as_bytes()).map_err(Error::Output),
+        OutputMode::Quiet => Ok(()),
     }
-    console.text(text)?;
-    console.flush()
 }
