@@ -3,6 +3,7 @@
 //! Strings are kept as they were given; placeholders are resolved where a task starts and where it is shown.
 //! One [`TaskDesc`] serves a whole array; graphs have several.
 
+use crate::after::AfterRequest;
 use crate::id::{JobId, TaskId, TaskRef};
 use crate::idset::IdSet;
 use crate::resource::ResourceRequest;
@@ -274,5 +275,7 @@ int_struct! {
         4 => pub job: Option<JobId>,
         /// Task ids from this one on were not typed by anybody: in an open job they continue after the tasks it has.
         5 => pub free_ids_from: Option<u32>,
+        /// What tasks of it wait for, as it was typed; the server adds what it means to [`SubmitDesc::after`].
+        6 => pub after: Vec<AfterRequest>,
     }
 }
