@@ -23,7 +23,12 @@ pub fn audit(state: &State) -> Result<(), String> {
     audit_jobs(state, &rebuilt)?;
     audit_queues(state, &rebuilt)?;
     audit_workers(state, &rebuilt)?;
-    audit_consumers(state, &rebuilt)
+    audit_consumers(state, &rebuilt)?;
+    if state.gates == rebuilt.gates {
+        Ok(())
+    } else {
+        Err(format!("gates: kept {:?}, counted {:?}", state.gates, rebuilt.gates))
+    }
 }
 
 fn audit_jobs(state: &State, rebuilt: &State) -> Result<(), String> {

@@ -28,6 +28,16 @@ pub const JOB_FILE_PART_TOKENS_MAX: usize = 4_000_000;
 pub const GRAPH_TASKS_MAX: usize = 1_000_000;
 /// Dependencies of one submit.
 pub const SUBMIT_DEPS_MAX: usize = 4_000_000;
+/// Dependencies of one submit on jobs and sets of tasks.
+pub const SUBMIT_GATES_MAX: usize = 10_000;
+/// Ranges of task ids in all of them.
+pub const GATE_RANGES_MAX: usize = 1_000_000;
+/// Members of stepped ranges that have to be found one by one for a dependency on tasks.
+pub const GATE_STEPPED_TASKS_MAX: u64 = 1_000_000;
+/// Dependencies that wait for one job as a whole.
+pub const JOB_GATES_MAX: usize = 100_000;
+/// Dependencies that wait for tasks of one job; each end of a task there looks at all of them.
+pub const JOB_TASK_GATES_MAX: usize = 1_000;
 /// Words of a command.
 pub const TASK_ARGS_MAX: usize = 100_000;
 /// Bytes of the words and the environment of one task description.

@@ -5,6 +5,7 @@
 //! carried out is answered with a refusal and changes nothing.
 
 mod act;
+mod gates;
 mod leave;
 mod notice;
 mod open;
@@ -12,10 +13,10 @@ mod placing;
 
 use crate::attempt::{AssignedTask, Assignment, Attempt, DescKey, Registration, SharedDesc, WorkerReport};
 use crate::command::{Canceled, Command, Effect, Output, Reply};
-use crate::decide::{cancel, depend, overview, register, report, time};
+use crate::decide::{cancel, depend, gate, overview, register, report, time};
 use crate::event::{
-    AwayReason, Event, JobCanceled, JobChanged, ServerStarted, ServerStopped, Stamped, TaskFailed, TasksAssigned,
-    TasksEnded, WorkerAway, WorkerChanged, WorkerConnected,
+    AwayReason, Event, JobCanceled, ServerStarted, ServerStopped, Stamped, TaskFailed, TasksAssigned, TasksEnded,
+    WorkerAway, WorkerChanged, WorkerConnected,
 };
 use crate::id::{AttemptId, Epoch, JobId, TaskId, TaskRef, WorkerId};
 use crate::idset::IdRange;
@@ -28,7 +29,7 @@ use crate::view::{TaskExplanation, TaskState, WhyView};
 use crate::worker::LostReason;
 use placing::Memory;
 use serde_bytes::ByteBuf;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// See the module's text.
@@ -50,8 +51,10 @@ struct Turn<'a> {
     machine: &'a mut Machine,
     now: Time,
     output: Output,
-    /// Jobs in which a task has ended: they may be completed.
+    /// Jobs in which a task has ended: they may be completed, and gates on them open or break.
     touched: BTreeSet<JobId>,
+    /// Tasks that have ended, of jobs to whose tasks others look.
+    ended: BTreeMap<JobId, Vec<gate::Ended>>,
 }
 
 impl Machine {
@@ -93,7 +96,7 @@ impl Machine {
 
     /// Carries out a command.
     pub fn handle(&mut self, now: Time, command: Command) -> Output {
-        let mut turn = Turn { machine: self, now, output: Output::default(), touched: BTreeSet::new() };
+        let mut turn = Turn::new(self, now);
         match command {
             Command::StartServer { server_uid, epoch, version } => turn.start_server(server_uid, epoch, version),
             Command::StopServer => turn.stop_server(),
@@ -124,7 +127,7 @@ impl Machine {
             Command::Act { jobs, tasks, action, restored } => turn.act(&jobs, tasks.as_ref(), &action, &restored),
         }
         turn.stop_drained();
-        turn.complete_jobs();
+        turn.settle();
         turn.output
     }
 
@@ -151,8 +154,13 @@ impl Machine {
     }
 }
 
-impl Turn<'_> {
+impl<'a> Turn<'a> {
+    fn new(machine: &'a mut Machine, now: Time) -> Self {
+        Self { machine, now, output: Output::default(), touched: BTreeSet::new(), ended: BTreeMap::new() }
+    }
+
     fn emit(&mut self, event: Event) {
+        self.note_ended(&event);
         self.machine.stirred |= placing::matters(self.state(), &event);
         let stamped = Stamped { at: self.now, event };
         self.machine.state.apply(&stamped);
@@ -167,6 +175,7 @@ impl Turn<'_> {
         let known = self.state().server_uid.clone();
         let server_uid = if known.is_empty() { server_uid } else { known };
         self.emit(Event::ServerStarted(ServerStarted { server_uid, epoch, version }));
+        self.settle_leftovers();
         if !self.state().workers.is_empty() {
             self.machine.settle_until = Some(self.now.after(limits::SETTLE_SPAN));
         }
@@ -371,16 +380,6 @@ impl Turn<'_> {
         for worker in time::idle_workers(self.state(), self.now) {
             self.lose(worker, LostReason::IdleTimeout);
             self.output.effects.push(Effect::StopWorker { worker });
-        }
-    }
-
-    fn complete_jobs(&mut self) {
-        for job in std::mem::take(&mut self.touched) {
-            let done = self.state().job(job).is_some_and(|found| found.is_done() && found.completed.is_none());
-            if done {
-                self.emit(Event::JobCompleted(JobChanged { job }));
-                self.output.effects.push(Effect::ForgetJob { job });
-            }
         }
     }
 

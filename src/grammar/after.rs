@@ -139,7 +139,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn print_then_parse_is_identity(text in "(each:)?(ok:|any:|failed:)?([0-9]{1,3}(-1[0-9]{3})?|last|[a-z@:0-9.]{1,6})(@[0-9]{1,2}(,9[0-9]{2})?)?") {
+        fn print_then_parse_is_identity(
+            before in "(each:)?(ok:|any:|failed:)?",
+            jobs in "[0-9]{1,3}(-1[0-9]{3})?|last|[a-z@:0-9.]{1,6}",
+            tasks in "(@[0-9]{1,2}(,9[0-9]{2})?)?",
+        ) {
+            let text = format!("{before}{jobs}{tasks}");
             if let Ok(spec) = parse(&text) {
                 prop_assert_eq!(parse(&spec.to_string()), Ok(spec));
             }

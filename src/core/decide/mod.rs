@@ -1,8 +1,10 @@
 //! Decisions: functions of the state that say which events shall happen, or why not. They change nothing.
 
 pub mod act;
+pub mod after;
 pub mod cancel;
 pub mod depend;
+pub mod gate;
 pub mod open;
 pub mod overview;
 pub mod register;

@@ -3,7 +3,8 @@
 //! The order of the checks is part of what scripts see: an unknown job, then tasks that are there already, then a job
 //! that takes no more.
 
-use super::submit;
+use super::{after, submit};
+use crate::after::AfterRequest;
 use crate::event::{JobOpened, JobSubmitted};
 use crate::id::{JobId, TaskId};
 use crate::idset::IdSet;
@@ -11,7 +12,7 @@ use crate::limits;
 use crate::state::State;
 use crate::state::jobs::Job;
 use crate::state::tasks::TaskTable;
-use crate::task::{After, Dependency, SubmitDesc, SubmitRequest};
+use crate::task::{Dependency, SubmitDesc, SubmitRequest};
 use crate::view::JobState;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,8 +41,8 @@ pub fn attach(state: &State, id: JobId, request: SubmitRequest) -> Result<JobSub
     submit::check_name(&request.name)?;
     submit::check_submit(&request.submit)?;
     let job = state.job(id).ok_or_else(|| format!("Job {id} not found."))?;
-    let SubmitRequest { name, submit, free_ids_from, .. } = request;
-    let submit = numbered(job, submit, free_ids_from)?;
+    let SubmitRequest { name, submit, free_ids_from, mut after, .. } = request;
+    let submit = numbered(job, submit, &mut after, free_ids_from)?;
     check_ids(job, &submit.ids)?;
     if !job.is_open {
         return Err(format!("Job {id} is not opened."));
@@ -51,11 +52,17 @@ pub fn attach(state: &State, id: JobId, request: SubmitRequest) -> Result<JobSub
         return Err(format!("job {id} has {max} submits; more are not possible, open another job"));
     }
     submit::check_dependencies(state, &submit, Some(job))?;
+    let submit = after::resolve(state, submit, &after, Some(id))?;
     Ok(JobSubmitted { job: id, name, submit, attached: true, ..JobSubmitted::default() })
 }
 
 /// The submit with ids that nobody typed moved behind those that the job has.
-fn numbered(job: &Job, submit: Arc<SubmitDesc>, free_from: Option<u32>) -> Result<Arc<SubmitDesc>, String> {
+fn numbered(
+    job: &Job,
+    submit: Arc<SubmitDesc>,
+    after: &mut [AfterRequest],
+    free_from: Option<u32>,
+) -> Result<Arc<SubmitDesc>, String> {
     let Some(from) = free_from else { return Ok(submit) };
     let none_left = || format!("no task id is left in job {}: the largest is {}", job.id, u32::MAX);
     let by = match job.tasks.max_id() {
@@ -79,7 +86,8 @@ fn numbered(job: &Job, submit: Arc<SubmitDesc>, free_from: Option<u32>) -> Resul
             on.task = moved(on.task);
         }
     }
-    for After { tasks, .. } in &mut submit.after {
+    let behind = submit.after.iter_mut().map(|after| &mut after.tasks);
+    for tasks in behind.chain(after.iter_mut().map(|after| &mut after.tasks)) {
         *tasks = tasks.shifted(from, by).ok_or_else(none_left)?;
     }
     Ok(Arc::new(submit))

@@ -1,5 +1,6 @@
 //! Whether a submit is accepted. Everything that could hurt later is refused here, with a sentence that says why.
 
+use super::after;
 use super::depend::{Broken, outcome};
 use crate::cycle;
 use crate::event::JobSubmitted;
@@ -23,11 +24,12 @@ pub fn new_job(state: &State, request: &SubmitRequest) -> Result<JobSubmitted, S
     check_tags(&request.tags)?;
     check_submit(&request.submit)?;
     check_dependencies(state, &request.submit, None)?;
+    let submit = after::resolve(state, Arc::clone(&request.submit), &request.after, None)?;
     Ok(JobSubmitted {
         job: next_job(state)?,
         name: request.name.clone(),
         max_fails: request.max_fails,
-        submit: Arc::clone(&request.submit),
+        submit,
         attached: false,
         tags: request.tags.clone(),
     })

@@ -6,7 +6,7 @@
 
 use super::Turn;
 use crate::command::{JobClose, Reply};
-use crate::decide::{depend, open, submit};
+use crate::decide::{depend, gate, open, submit};
 use crate::event::{Event, JobChanged, JobSubmitted};
 use crate::id::{JobId, TaskRef};
 use crate::task::SubmitRequest;
@@ -41,6 +41,7 @@ impl Turn<'_> {
     fn submitted(&mut self, event: &JobSubmitted) {
         let job = event.job;
         self.emit(Event::JobSubmitted(event.clone()));
+        self.doom(gate::doomed_in(self.state(), job));
         let broken = submit::broken_dependents(self.state(), event);
         let ended: Vec<(TaskRef, TaskState)> = broken.keys().map(|task| (*task, TaskState::Aborted)).collect();
         let reason = |task: TaskRef, _| broken.get(&task).map_or_else(|| Arc::from(""), Arc::clone);

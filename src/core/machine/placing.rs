@@ -59,7 +59,7 @@ impl Machine {
             let with_gangs = |priority: &i64| walk.bands.iter().any(|b| b.priority == *priority && !b.gangs.is_empty());
             self.placed.served.retain(|priority, _| with_gangs(priority));
         }
-        let mut turn = Turn { machine: self, now, output: Output::default(), touched: BTreeSet::new() };
+        let mut turn = Turn::new(self, now);
         let mut placing = Placing {
             turn: &mut turn,
             budget: limits::TURN_ASSIGNMENTS_MAX as u64,
@@ -95,7 +95,8 @@ impl Machine {
 pub(super) fn matters(state: &State, event: &Event) -> bool {
     let started = match event {
         Event::TasksStarted(started) => started,
-        Event::WorkerOverview(_) | Event::JobCompleted(_) => return false,
+        Event::WorkerOverview(_) => return false,
+        Event::JobCompleted(completed) => return state.gates.is_watched(completed.job),
         _ => return true,
     };
     let Some(job) = state.job(started.job) else { return false };

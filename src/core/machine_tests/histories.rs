@@ -1,8 +1,11 @@
 //! Random histories: replay equals live, the audit holds after every command, and everything ends.
 
+use super::after::{each, on_job, on_tasks};
 use super::open_jobs;
+use super::reference::Reference;
 use super::scene::*;
 use crate::act::{Action, CancelAction, HoldAction, ReleaseAction};
+use crate::after::AfterRequest;
 use crate::attempt::{Ending, TaskVariant, WorkerReport};
 use crate::audit::audit;
 use crate::command::Command;
@@ -15,11 +18,16 @@ use crate::view::JobState;
 use crate::worker::LostReason;
 
 use proptest::prelude::*;
+
+const CONDITIONS: [Condition; 3] = [Condition::Ok, Condition::Any, Condition::Failed];
+
 #[derive(Debug, Clone)]
 enum Step {
     Submit(u32, u32, i32),
     Gang(u32, u32, i32),
     Graph(u32, Vec<(u32, u32, u8)>),
+    /// Tasks, a graph of them or not, and what they wait for: job, condition, shape, tasks behind it.
+    Behind(u32, bool, Vec<(u32, u8, u8, Option<u32>)>),
     Connect(u32),
     Begin(usize, usize),
     End(usize, usize, u8),
@@ -54,6 +62,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (1u32..20, 1u32..4, -1i32..2).prop_map(|(n, cpus, priority)| Step::Submit(n, cpus, priority)),
         1 => (1u32..4, 1u32..4, -1i32..2).prop_map(|(n, nodes, priority)| Step::Gang(n, nodes, priority)),
         2 => (2u32..8, proptest::collection::vec((0u32..8, 0u32..8, 0u8..3), 0..8)).prop_map(|(n, d)| Step::Graph(n, d)),
+        3 => (1u32..8, any::<bool>(), proptest::collection::vec(gate(), 1..4)).prop_map(|(n, g, a)| Step::Behind(n, g, a)),
         2 => (1u32..5).prop_map(Step::Connect),
         6 => (0usize..4, 0usize..8).prop_map(|(w, p)| Step::Begin(w, p)),
         12 => (0usize..4, 0usize..8, 0u8..8).prop_map(|(w, p, e)| Step::End(w, p, e)),
@@ -75,6 +84,44 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0u64..5_000).prop_map(Step::Wait),
         1 => Just(Step::Restart),
     ]
+}
+
+fn gate() -> impl Strategy<Value = (u32, u8, u8, Option<u32>)> {
+    (0u32..8, 0u8..3, 0u8..3, proptest::option::of(0u32..8))
+}
+
+/// Submits tasks behind gates on jobs that there are.
+fn submit_behind(scene: &mut Scene, count: u32, is_graph: bool, gates: &[(u32, u8, u8, Option<u32>)]) {
+    let mut request = if is_graph {
+        graph(count, &[(count - 1, 0, Condition::Any)][..usize::from(count > 1)])
+    } else {
+        array(IdSet::range(0, count - 1), 1, 0)
+    };
+    for (back, condition, shape, only) in gates {
+        let state = scene.machine.state();
+        let Some(job) = state.last_job.0.checked_sub(*back).filter(|job| *job > 0).map(JobId) else { continue };
+        let Some(last) = state.job(job).and_then(|job| job.tasks.max_id()) else { continue };
+        let condition = CONDITIONS[*condition as usize];
+        let mut tasks = only.map_or_else(IdSet::default, |only| IdSet::single(only % count));
+        let spec = match shape {
+            0 => on_job(condition, job),
+            1 => on_tasks(condition, job, IdSet::range(0, last.min(3))),
+            _ => {
+                if tasks.is_empty() && last + 1 < count {
+                    tasks = IdSet::range(0, last);
+                }
+                each(condition, job)
+            }
+        };
+        request.after.push(AfterRequest { tasks, spec });
+    }
+    // Half of those that can be are added to an open job.
+    let open = scene.machine.state().jobs.values().rev().find(|job| job.is_open).map(|job| job.id);
+    if let Some(open) = open.filter(|_| count.is_multiple_of(2)) {
+        (request.job, request.free_ids_from) = (Some(open), Some(0));
+    }
+    // What a gate on tasks that are not there makes of it is a refusal.
+    scene.run(Command::Submit(request));
 }
 
 fn nth_worker(scene: &Scene, position: usize) -> Option<WorkerId> {
@@ -171,14 +218,14 @@ fn play(scene: &mut Scene, step: &Step) {
             scene.submit(super::gangs::gang(*count, *nodes, *priority));
         }
         Step::Graph(count, deps) => {
-            let conditions = [Condition::Ok, Condition::Any, Condition::Failed];
             let deps: Vec<(u32, u32, Condition)> = deps
                 .iter()
-                .map(|(a, b, c)| (a % count, b % count, conditions[*c as usize]))
+                .map(|(a, b, c)| (a % count, b % count, CONDITIONS[*c as usize]))
                 .filter(|(a, b, _)| b < a)
                 .collect();
             scene.submit(graph(*count, &deps));
         }
+        Step::Behind(count, is_graph, gates) => submit_behind(scene, *count, *is_graph, gates),
         Step::Connect(cpus) => {
             scene.connect(*cpus);
         }
@@ -213,14 +260,26 @@ fn play(scene: &mut Scene, step: &Step) {
     }
 }
 
+/// Ends whatever is on the workers, until nothing comes any more.
+fn run_all(scene: &mut Scene, workers: &[WorkerId]) {
+    for _ in 0..2_000 {
+        let Some(worker) = workers.iter().find(|id| scene.held.get(*id).is_some_and(|held| !held.is_empty())) else {
+            break;
+        };
+        scene.end(*worker, 0, Ending::Finished);
+    }
+}
+
 proptest! {
     /// Replaying the events gives the state that ran, to the byte, at every point of a random history; so does
     /// the image. The audit runs after every command.
     #[test]
     fn replay_equals_live(steps in proptest::collection::vec(step(), 1..60)) {
         let mut scene = Scene::new();
+        let mut reference = Reference::default();
         for (number, step) in steps.iter().enumerate() {
             play(&mut scene, step);
+            prop_assert_eq!(reference.check(scene.machine.state()), Ok(()));
             if number % 5 == 0 {
                 prop_assert!(scene.replayed().canonical_bytes() == scene.machine.state().canonical_bytes());
             }
@@ -247,15 +306,17 @@ proptest! {
         scene.run(Command::Act { jobs, tasks: None, action: Action::Release(ReleaseAction {}), restored: vec![] });
         // Three workers, since the largest multi-node tasks take three.
         let workers = [scene.connect(4), scene.connect(4), scene.connect(4)];
-        for _ in 0..2_000 {
-            let Some(worker) = workers.iter().find(|id| scene.held.get(*id).is_some_and(|held| !held.is_empty())) else {
-                break;
-            };
-            scene.end(*worker, 0, Ending::Finished);
+        run_all(&mut scene, &workers);
+        for job in scene.machine.state().jobs.values() {
+            prop_assert_eq!(job.completed.is_none(), job.is_open || job.counts.unfinished() > 0);
         }
+        // Until then some may wait for open jobs to be completed.
+        let jobs = scene.machine.state().jobs.keys().copied().collect();
+        scene.run(Command::Close { jobs });
+        run_all(&mut scene, &workers);
         for job in scene.machine.state().jobs.values() {
             prop_assert_eq!(job.counts.unfinished(), 0, "job {} of {:?}", job.id, steps);
-            prop_assert_eq!(job.completed.is_none(), job.is_open);
+            prop_assert!(job.completed.is_some());
         }
     }
 }

@@ -2,6 +2,7 @@
 //! consistent and equal to its replay.
 
 mod acts;
+mod after;
 mod drains;
 mod explains;
 mod gangs;
@@ -10,6 +11,7 @@ mod leases;
 mod open_jobs;
 mod overviews;
 mod placing;
+mod reference;
 mod scene;
 mod stories;
 mod whys;

@@ -189,6 +189,7 @@ impl State {
         job.submits.push(Submit { desc: Arc::clone(&event.submit), base, levels });
         let total = event.submit.ids.len();
         job.add(TaskState::Waiting, i64::try_from(total).unwrap_or(i64::MAX));
+        self.close_gates(event.job, number);
         let blocked = self.block_dependents(event.job, &event.submit);
         self.queue_submit(event.job, base, total, &blocked);
     }
@@ -254,6 +255,7 @@ impl State {
         for submit in &mut job.submits {
             submit.desc = Arc::new(without_bulk(&submit.desc));
         }
+        self.pass_completion(id);
     }
 }
 

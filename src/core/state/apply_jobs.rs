@@ -25,6 +25,7 @@ impl State {
     /// Nothing refers to a completed job: its tasks are on no worker, in no queue, and nobody waits for them any more.
     pub(super) fn apply_forgotten(&mut self, id: JobId) {
         if self.jobs.get(&id).is_some_and(|job| job.completed.is_some()) {
+            self.pass_forgotten(id);
             self.jobs.remove(&id);
         }
     }

@@ -291,6 +291,7 @@ impl State {
             self.ready.remove(level, Run { job: task.job, first: ordinal, last: ordinal });
         }
         self.release_consumers(task, end.state);
+        self.pass_end(task.job, (ordinal, ordinal), end.state);
     }
 
     /// Forgets the workers of a multi-node task that has not run on them, or that will run again.
@@ -379,6 +380,9 @@ impl State {
             .collect();
         for task in waited_for {
             self.release_consumers(task, state);
+        }
+        for run in ended {
+            self.pass_end(id, run, state);
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::limits;
 use crate::task::{SubmitDesc, TaskDesc};
 use crate::time::Time;
 use crate::view::{TaskCounts, TaskState};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::ready::Level;
@@ -126,6 +126,8 @@ pub struct Job {
     pub hold: bool,
     /// Ordinals of tasks that do not start until they are released; with `hold`: of those that were released.
     pub held: Runs,
+    /// Gates that have opened: numbers of submits, and places among their dependencies.
+    pub opened: BTreeSet<(u32, u32)>,
 }
 
 impl Job {
@@ -146,6 +148,7 @@ impl Job {
             tags: BTreeMap::new(),
             hold: false,
             held: Runs::default(),
+            opened: BTreeSet::new(),
         }
     }
 

@@ -8,10 +8,12 @@
 pub mod ahead;
 mod apply;
 mod apply_acts;
+mod apply_gates;
 mod apply_jobs;
 mod apply_tasks;
 pub mod classes;
 pub mod done;
+pub mod gates;
 pub mod groups;
 pub mod image;
 pub mod jobs;
@@ -30,6 +32,7 @@ use crate::task::Condition;
 use crate::time::Time;
 use crate::view::TaskState;
 use classes::Classes;
+use gates::Gates;
 use groups::Groups;
 use jobs::Job;
 use lookahead::Lookahead;
@@ -64,6 +67,8 @@ pub struct State {
     pub ready: Ready,
     /// Tasks that wait for a task, with what they wait for.
     pub consumers: BTreeMap<TaskRef, Vec<(TaskRef, Condition)>>,
+    /// Closed gates.
+    pub gates: Gates,
     /// Workers that drain.
     pub draining: BTreeSet<WorkerId>,
     /// Connected workers that have something free.

@@ -15,6 +15,12 @@ impl State {
     /// Rebuilds everything that follows from jobs and workers.
     pub(in crate::state) fn rebuild(&mut self, ahead: Vec<(WorkerId, Vec<TaskRef>)>) {
         let ids: Vec<JobId> = self.jobs.keys().copied().collect();
+        self.jobs.values_mut().for_each(count);
+        for id in &ids {
+            if self.jobs.get(id).is_some_and(|job| job.completed.is_none()) {
+                self.close_gates_again(*id);
+            }
+        }
         for id in ids {
             self.rebuild_job(id);
         }
@@ -32,21 +38,7 @@ impl State {
     }
 
     fn rebuild_job(&mut self, id: JobId) {
-        let Some(mut job) = self.jobs.remove(&id) else { return };
-        let mut counts = TaskCounts { waiting: job.tasks.total(), ..TaskCounts::default() };
-        for (_, done) in job.tasks.done.iter() {
-            counts.waiting -= 1;
-            *counter(&mut counts, done.state) += 1;
-        }
-        for (first, run) in &job.tasks.ended {
-            let len = u64::from(run.last - first) + 1;
-            counts.waiting -= len;
-            *counter(&mut counts, run.state) += len;
-        }
-        let running = job.tasks.live.values().filter(|live| matches!(live.place, Place::Running { .. })).count() as u64;
-        counts.waiting -= running;
-        counts.running = running;
-        job.counts = counts;
+        let Some(job) = self.jobs.remove(&id) else { return };
         for (task, live) in &job.tasks.live {
             self.rebuild_on_worker(TaskRef { job: id, task: *task }, &job, live);
         }
@@ -55,7 +47,7 @@ impl State {
                 self.rebuild_gang(TaskRef { job: id, task: *task }, nodes);
             }
         }
-        let last = job.last_ordinal().filter(|_| counts.waiting > 0);
+        let last = job.last_ordinal().filter(|_| job.counts.waiting > 0);
         self.jobs.insert(id, job);
         if let Some(last) = last {
             self.queue_waiting(id, 0, last);
@@ -105,6 +97,24 @@ impl State {
             self.consumers.entry(on).or_default().push((consumer, condition));
         }
     }
+}
+
+/// Counts the tasks of a job by their states.
+fn count(job: &mut Job) {
+    let mut counts = TaskCounts { waiting: job.tasks.total(), ..TaskCounts::default() };
+    for (_, done) in job.tasks.done.iter() {
+        counts.waiting -= 1;
+        *counter(&mut counts, done.state) += 1;
+    }
+    for (first, run) in &job.tasks.ended {
+        let len = u64::from(run.last - first) + 1;
+        counts.waiting -= len;
+        *counter(&mut counts, run.state) += len;
+    }
+    let running = job.tasks.live.values().filter(|live| matches!(live.place, Place::Running { .. })).count() as u64;
+    counts.waiting -= running;
+    counts.running = running;
+    job.counts = counts;
 }
 
 fn counter(counts: &mut TaskCounts, state: TaskState) -> &mut u64 {

@@ -23,6 +23,11 @@ impl TaskTable {
         self.parts(first, last, |live| !matches!(live.place, Place::Running { .. }))
     }
 
+    /// The parts of `first..=last` that wait and are on no worker, ascending.
+    pub fn unplaced(&self, first: u32, last: u32) -> Vec<(u32, u32)> {
+        self.parts(first, last, |live| live.on_worker().is_none())
+    }
+
     /// The parts of `first..=last` that are not final, ascending.
     pub fn unfinished(&self, first: u32, last: u32) -> Vec<(u32, u32)> {
         self.parts(first, last, |_| true)
@@ -123,6 +128,7 @@ mod tests {
             prop_assert_eq!(flat(table.untouched(first, until)), expected(&[7, 8]));
             prop_assert_eq!(flat(table.queueable(first, until)), expected(&[0, 7, 8]));
             prop_assert_eq!(flat(table.waiting(first, until)), expected(&[0, 1, 2, 3, 7, 8]));
+            prop_assert_eq!(flat(table.unplaced(first, until)), expected(&[0, 1, 2, 7, 8]));
             prop_assert_eq!(flat(table.unfinished(first, until)), expected(&[0, 1, 2, 3, 4, 7, 8]));
         }
     }

@@ -34,7 +34,8 @@ impl Job {
 impl State {
     /// The parts of a run of ordinals that may be queued as far as nothing but their own dependencies is concerned.
     pub(super) fn admitted(&self, job: &Job, first: u32, last: u32) -> Vec<(u32, u32)> {
-        job.not_held(first, last)
+        let parts = job.not_held(first, last);
+        if self.gates.is_empty() { parts } else { self.past_gates(job, parts) }
     }
 
     /// Whether a waiting task may be queued as far as nothing but its own dependencies is concerned.

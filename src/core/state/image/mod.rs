@@ -124,6 +124,7 @@ fn job_image(job: &Job) -> ImageJob {
         tags: job.tags.clone(),
         hold: job.hold,
         held: IdSet { ranges: job.held.iter().map(|(first, last)| IdRange::new(first, last)).collect() },
+        opened: job.opened.iter().map(|(submit, index)| ImageGate { submit: *submit, index: *index }).collect(),
     }
 }
 

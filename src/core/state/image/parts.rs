@@ -167,6 +167,19 @@ int_struct! {
         13 => pub hold: bool,
         /// Ordinals of held tasks.
         14 => pub held: IdSet,
+        /// Gates that have opened.
+        16 => pub opened: Vec<ImageGate>,
+    }
+}
+
+int_struct! {
+    /// A gate of a job.
+    #[derive(Copy)]
+    pub struct ImageGate {
+        /// Number of the submit behind it.
+        0 => pub submit: u32,
+        /// Its place among the dependencies of that submit.
+        1 => pub index: u32,
     }
 }
 

@@ -113,6 +113,7 @@ fn restore_job(image: ImageJob, state: &mut State) -> Job {
         tags: image.tags,
         hold: image.hold,
         held: image.held.ranges.iter().map(|range| (range.start, range.end)).collect(),
+        opened: image.opened.iter().map(|gate| (gate.submit, gate.index)).collect(),
     }
 }
 
