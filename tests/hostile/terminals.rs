@@ -158,3 +158,35 @@ fn output_is_printed_as_it_was_written() {
     let done = cluster.hq(&["job", "cat", "1", "stdout"]).ok();
     assert_eq!(done.stdout, "a\u{1b}[31mb\r日本\n");
 }
+
+#[test]
+fn a_line_of_a_mebibyte_stays_one_line() {
+    const BYTES: usize = 1 << 20;
+    let cluster = Cluster::with_worker(1);
+    let long = "x".repeat(BYTES);
+    cluster.write("job.toml", &format!("[[task]]\ncommand = [\"./{long}\", \"日本\"]\n"));
+    cluster.hq(&["job", "submit-file", "job.toml"]).ok();
+    cluster.wait_job(1, "FAILED");
+    for words in [
+        &["job", "list", "--all"][..],
+        &["job", "info", "1"],
+        &["task", "list", "1"],
+        &["task", "list", "1", "-v"],
+        &["task", "info", "1", "1"],
+        &["task", "info", "1", "1", "-v"],
+    ] {
+        let done = cluster.hq(words).ok();
+        assert!(done.stdout.len() < 40 * (BYTES / 8), "{words:?} gave {} bytes", done.stdout.len());
+        harmless(&done);
+    }
+    cluster.write("named.toml", &format!("name = \"{long}\"\n[[task]]\ncommand = [\"a\"]\n"));
+    let refused = cluster.hq(&["job", "submit-file", "named.toml"]).code(1);
+    assert!(refused.stderr.len() < 1_000 && refused.stderr.contains("1048576 bytes"), "{}", refused.stderr.len());
+    let prints = ["--", "sh", "-c", "head -c 1048576 /dev/zero | tr '\\0' e"];
+    cluster.hq(&[&["submit", "--wait"][..], &prints].concat()).ok();
+    assert_eq!(cluster.hq(&["job", "cat", "2", "stdout"]).ok().stdout, "e".repeat(BYTES));
+    cluster.hq(&[&["submit", "--wait", "--stream=st"][..], &prints].concat()).ok();
+    assert_eq!(cluster.hq(&["output-log", "st", "cat", "3", "stdout"]).ok().stdout, "e".repeat(BYTES));
+    let shown = cluster.hq(&["output-log", "st", "show"]).ok().stdout;
+    assert!(shown.lines().all(|line| line.starts_with("3.0:0> e")), "{}", shown.lines().count());
+}
