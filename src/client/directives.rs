@@ -85,6 +85,7 @@ fn merge(typed: JobOptions, lines: JobOptions) -> JobOptions {
     let (array, each_line, from_json) = (tasks.array.clone(), tasks.each_line.clone(), tasks.from_json.clone());
     // The last value of a variable counts, so what was typed comes last, and replaces without a warning.
     let is_typed = |key: &String| typed.env.iter().any(|(typed, _)| typed == key);
+    let is_tagged = |key: &String| typed.tag.iter().any(|(typed, _)| typed == key);
     let env = lines.env.into_iter().filter(|(key, _)| !is_typed(key)).chain(typed.env.iter().cloned()).collect();
     JobOptions {
         name: typed.name.or(lines.name),
@@ -109,6 +110,7 @@ fn merge(typed: JobOptions, lines: JobOptions) -> JobOptions {
         grace: typed.grace.or(lines.grace),
         max_fails: typed.max_fails.or(lines.max_fails),
         crash_limit: typed.crash_limit.or(lines.crash_limit),
+        tag: typed.tag.iter().cloned().chain(lines.tag.into_iter().filter(|(key, _)| !is_tagged(key))).collect(),
         // From here on the directory has one name; the older one stays only to be told about.
         stream: typed.stream.or(typed.log.clone()).or(lines.stream).or(lines.log.clone()),
         log: typed.log.or(lines.log),

@@ -8,7 +8,7 @@ use super::arguments::GlobalOptions;
 use super::error::Error;
 use crate::access::{self, PeerAccess};
 use crate::platform::host;
-use crate::wire::message::{Empty, Request, Response, Selector, SelectorKind, TaskPageRequest};
+use crate::wire::message::{Empty, FollowRequest, Request, Response, Selector, SelectorKind, TaskPageRequest};
 use crate::wire::{self, Connection};
 use hq_core::id::{JobId, TaskId};
 use hq_core::idset::IdSet;
@@ -118,12 +118,16 @@ impl Link {
         }
     }
 
-    /// Waits until the selected jobs are completed.
+    /// Waits until the selected jobs are completed; `without_close`: open ones until nothing of them is left to do.
     ///
     /// # Errors
     /// As [`Link::ask`].
-    pub fn wait(&mut self, selector: Selector) -> Result<(), Error> {
-        match self.ask(&Request::Wait(selector))? {
+    pub fn wait(&mut self, selector: Selector, without_close: bool) -> Result<(), Error> {
+        let request = match without_close {
+            true => Request::Follow(FollowRequest { selector, without_close, ..FollowRequest::default() }),
+            false => Request::Wait(selector),
+        };
+        match self.ask(&request)? {
             Response::Waited(Empty {}) => Ok(()),
             _ => Err(Error::Unexpected),
         }

@@ -81,7 +81,7 @@ fn refusals_and_lost_connections_are_errors() {
 fn answers_to_something_else_are_errors() {
     let server = Scripted::start(|_| Some(vec![Response::Stopping(Empty {})]));
     let mut link = server.link();
-    assert!(matches!(link.wait(one_job(JobId(1))), Err(Error::Unexpected)));
+    assert!(matches!(link.wait(one_job(JobId(1)), false), Err(Error::Unexpected)));
     assert!(matches!(link.job_details(one_job(JobId(1))), Err(Error::Unexpected)));
 }
 

@@ -17,6 +17,7 @@ use hq_core::limits;
 use hq_core::resource::{ResourceRequest, Variant};
 use hq_core::task::{CrashLimit, Destination, DestinationKind, SubmitDesc, SubmitRequest, TaskDesc};
 use hq_core::time::Span;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Files that a job may create without a warning.
@@ -172,7 +173,49 @@ pub fn build(
         stream: options.stream.as_ref().map(|stream| stream.0.clone()),
         ..SubmitDesc::default()
     };
-    Ok(SubmitRequest { name, max_fails: options.max_fails, submit: Arc::new(submit), ..SubmitRequest::default() })
+    let tags = tags(&options.tag)?;
+    Ok(SubmitRequest { name, max_fails: options.max_fails, submit: Arc::new(submit), tags, ..SubmitRequest::default() })
+}
+
+/// The tags of a job.
+///
+/// # Errors
+/// [`Error::Invalid`] for a key that is given twice, and for too many.
+pub fn tags(given: &[(String, String)]) -> Result<BTreeMap<String, String>, Error> {
+    let mut tags = BTreeMap::new();
+    for (key, value) in given {
+        if tags.insert(key.clone(), value.clone()).is_some() {
+            return Err(Error::Invalid(format!("The tag `{key}` is given more than once; each key has one value")));
+        }
+    }
+    if tags.len() > limits::JOB_TAGS_MAX {
+        let (count, max) = (tags.len(), limits::JOB_TAGS_MAX);
+        return Err(Error::Invalid(format!("{count} tags are too many, a job has at most {max}")));
+    }
+    Ok(tags)
+}
+
+/// Checks options for tasks that are added to an open job: what it has as a whole was said when it was opened.
+///
+/// # Errors
+/// [`Error::Invalid`] for options of the whole job.
+pub fn check_attached(options: &JobOptions) -> Result<(), Error> {
+    let refused = [
+        ("--name", options.name.is_some()),
+        ("--max-fails", options.max_fails.is_some()),
+        ("--tag", !options.tag.is_empty()),
+    ];
+    match refused.iter().find(|(_, given)| *given) {
+        Some((name, _)) => {
+            Err(Error::Invalid(format!("Parameter {name} is not allowed when submitting to an open job.")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The first id that nobody typed: without `--array` all of them are counted.
+pub fn free_ids_from(options: &JobOptions) -> Option<u32> {
+    options.array.is_none().then_some(0)
 }
 
 /// An output without an option goes to the stream if there is one, else to its default file.
@@ -278,6 +321,27 @@ mod tests {
         assert!(both.contains("--cpus and --resource cpus=... cannot be combined"), "{both}");
         let long = "x".repeat(limits::TASK_ARGS_BYTES_MAX + 1);
         assert!(text(&["x", &long]).contains("at most 2097152 are allowed"));
+    }
+
+    #[test]
+    fn what_an_open_job_has_as_a_whole_is_not_said_again() {
+        let checked = |line: &[&str]| check_attached(&args(line).options).map_err(|error| error.to_string());
+        assert_eq!(checked(&["--array=1-3", "x"]), Ok(()));
+        for (option, name) in [("--name=a", "--name"), ("--max-fails=1", "--max-fails"), ("--tag=a=b", "--tag")] {
+            let expected = format!("Parameter {name} is not allowed when submitting to an open job.");
+            assert_eq!(checked(&[option, "x"]), Err(expected));
+        }
+        assert_eq!(free_ids_from(&args(&["--array=1-3", "x"]).options), None);
+        assert_eq!(free_ids_from(&args(&["--each-line=f", "x"]).options), Some(0));
+    }
+
+    #[test]
+    fn tags_of_a_job() {
+        let request = built(&["--tag=b=1", "--tag", "a=x=y", "x"]).unwrap();
+        let expected = [("a", "x=y"), ("b", "1")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+        assert_eq!(request.tags, expected.into());
+        let twice = built(&["--tag=a=1", "--tag=a=2", "x"]).unwrap_err().to_string();
+        assert!(twice.contains("The tag `a` is given more than once"), "{twice}");
     }
 
     #[test]

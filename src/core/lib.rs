@@ -20,6 +20,7 @@ pub mod command;
 pub mod cycle;
 pub mod decide;
 pub mod event;
+pub mod glob;
 pub mod id;
 pub mod idset;
 pub mod limits;

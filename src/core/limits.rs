@@ -16,6 +16,8 @@ pub const JOB_SUBMITS_MAX: usize = 100_000;
 pub const ATTACH_PAIRS_MAX: u64 = 4_000_000;
 /// Tags of one job.
 pub const JOB_TAGS_MAX: usize = 64;
+/// Bytes of a pattern for the names of jobs.
+pub const JOB_PATTERN_BYTES_MAX: usize = 1_024;
 /// Bytes of the key of a tag.
 pub const TAG_KEY_BYTES_MAX: usize = 64;
 /// Bytes of the value of a tag.

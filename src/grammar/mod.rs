@@ -22,12 +22,15 @@ pub mod duration;
 pub mod environment;
 mod error;
 pub mod free_text;
+pub mod job_filter;
 pub mod jobfile;
+pub mod moment;
 pub mod placeholder;
 pub mod pool;
 pub mod request;
 pub mod selector;
 pub mod stop;
+pub mod tag;
 pub mod utilization;
 pub mod weight;
 

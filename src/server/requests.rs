@@ -1,8 +1,10 @@
 //! What clients ask, answered from the state or turned into commands.
 
+mod jobs;
+
 use super::dump;
 use crate::wire::message::{
-    ActRequest, DrainRequest, ExplainRequest, JobCancelResult, Request, Response, Selector, SelectorKind,
+    ActRequest, DrainRequest, ExplainRequest, ForgetResult, JobCancelResult, Request, Response, Selector, SelectorKind,
     TaskPageRequest, WhyRequest, WorkerStopResult, WorkerStopStatus,
 };
 use hq_core::act::Action;
@@ -26,8 +28,8 @@ pub enum Plan {
     Answer(Response),
     /// A command for the machine.
     Command(Command),
-    /// Wait for these jobs; with progress or without.
-    Watch(Vec<JobId>, bool),
+    /// Wait for these jobs.
+    Watch(Vec<JobId>, Watch),
     /// Explain a task, as placing sees it.
     Explain(TaskRef),
     /// Say why these jobs, or one task of the only one of them, are where they are.
@@ -46,8 +48,14 @@ pub fn plan(state: &State, request: Request) -> Plan {
         Request::JobDetails(selector) => Plan::Answer(job_details(state, &selector)),
         Request::Tasks(request) => Plan::Answer(tasks(state, &request)),
         Request::Cancel(request) => cancel(state, &request.selector, request.reason),
-        Request::Wait(selector) => watch(state, &selector, false),
-        Request::Progress(selector) => watch(state, &selector, true),
+        Request::Wait(selector) => watch(state, &selector, Watch::default()),
+        Request::Progress(selector) => watch(state, &selector, Watch { progress: true, ..Watch::default() }),
+        Request::Follow(request) => jobs::follow(state, &request),
+        Request::FindJobs(query) => Plan::Answer(jobs::find(state, &query)),
+        Request::TaskIds(request) => Plan::Answer(jobs::task_ids(state, &request)),
+        Request::OpenJob(request) => jobs::open(request),
+        Request::CloseJobs(selector) => jobs::close(state, &selector),
+        Request::Forget(request) => jobs::forget(state, request),
         Request::Explain(request) => explain(state, &request),
         Request::Why(request) => why(state, &request),
         Request::Workers(selector) => Plan::Answer(workers(state, &selector)),
@@ -58,12 +66,7 @@ pub fn plan(state: &State, request: Request) -> Plan {
         Request::StopServer(_) => Plan::Stop,
         Request::DebugDump(_) => Plan::Answer(Response::Dumped(ByteBuf::from(dump::state(state)))),
         Request::Act(request) => act(state, request),
-        Request::OpenJob(_)
-        | Request::CloseJobs(_)
-        | Request::Forget(_)
-        | Request::TaskIds(_)
-        | Request::Attempts(_)
-        | Request::Follow(_) => Plan::Answer(Response::Refused("this server cannot do that".to_owned())),
+        Request::Attempts(_) => Plan::Answer(Response::Refused("this server cannot do that".to_owned())),
         Request::ServerInfo(_) | Request::History(_) => Plan::Session,
     }
 }
@@ -98,10 +101,19 @@ pub fn response(reply: Reply) -> Response {
                 .collect(),
         ),
         Reply::Acted(acted) => Response::Acted(acted),
-        Reply::Closed(_) | Reply::Forgotten(..) | Reply::None | Reply::Registered { .. } => {
-            Response::Refused("the server has no answer to this".to_owned())
-        }
+        Reply::Closed(results) => jobs::closed(results),
+        Reply::Forgotten(forgotten, ignored) => Response::Forgotten(ForgetResult { forgotten, ignored }),
+        Reply::None | Reply::Registered { .. } => Response::Refused("the server has no answer to this".to_owned()),
     }
+}
+
+/// What a client that waits for jobs wants.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Watch {
+    /// To be told of each change.
+    pub progress: bool,
+    /// Whether an open job without anything to do counts as done.
+    pub without_close: bool,
 }
 
 /// The jobs that a selector means; `all` are those for which `fits` holds.
@@ -231,9 +243,9 @@ pub fn say_why(machine: &Machine, now: Time, jobs: &[JobId], task: Option<TaskId
     }
 }
 
-fn watch(state: &State, selector: &Selector, progress: bool) -> Plan {
+fn watch(state: &State, selector: &Selector, watch: Watch) -> Plan {
     match jobs(state, selector, |_| true) {
-        Ok(jobs) => Plan::Watch(jobs, progress),
+        Ok(jobs) => Plan::Watch(jobs, watch),
         Err(reason) => Plan::Answer(Response::Refused(reason)),
     }
 }

@@ -263,8 +263,8 @@ impl Turn {
                 )),
                 None => requests::response(self.command(command)),
             },
-            Plan::Watch(jobs, progress) => {
-                self.watchers.add(self.machine.state(), jobs, progress, to, &mut self.group.releases);
+            Plan::Watch(jobs, watch) => {
+                self.watchers.add(self.machine.state(), jobs, watch, to, &mut self.group.releases);
                 return;
             }
             Plan::Explain(task) => match self.machine.explain(self.now, task) {

@@ -4,10 +4,12 @@
 //! the wait. What they are told is a release of the group that holds the events, hence durable.
 
 use super::commit::{Release, Released};
+use super::requests::Watch;
 use crate::wire::message::{Empty, Response};
 use hq_core::event::Stamped;
 use hq_core::id::JobId;
 use hq_core::state::State;
+use hq_core::state::jobs::Job;
 use hq_core::view::ProgressView;
 use std::collections::BTreeSet;
 use tokio::sync::mpsc;
@@ -16,6 +18,8 @@ use tokio::sync::mpsc;
 #[derive(Debug)]
 struct Watcher {
     jobs: Vec<JobId>,
+    /// Whether an open job without anything to do counts as done.
+    without_close: bool,
     open: BTreeSet<JobId>,
     to: mpsc::Sender<Released<Response>>,
     /// The last progress that was told; none for a client that only waits for the end.
@@ -37,12 +41,13 @@ impl Watchers {
         &mut self,
         state: &State,
         jobs: Vec<JobId>,
-        progress: bool,
+        watch: Watch,
         to: mpsc::Sender<Released<Response>>,
         releases: &mut Vec<Release>,
     ) {
-        let open: BTreeSet<JobId> = jobs.iter().copied().filter(|job| is_open(state, *job)).collect();
-        let mut watcher = Watcher { jobs, open, to, told: None };
+        let Watch { progress, without_close } = watch;
+        let open: BTreeSet<JobId> = jobs.iter().copied().filter(|job| is_open(state, *job, without_close)).collect();
+        let mut watcher = Watcher { jobs, without_close, open, to, told: None };
         if progress {
             let view = state.view_progress(&watcher.jobs);
             watcher.told = Some(view);
@@ -72,7 +77,8 @@ impl Watchers {
             if !watcher.jobs.iter().any(|job| touched.contains(job)) {
                 return true;
             }
-            watcher.open.retain(|job| is_open(state, *job));
+            let without_close = watcher.without_close;
+            watcher.open.retain(|job| is_open(state, *job, without_close));
             let ends = watcher.open.is_empty();
             if let Some(told) = watcher.told
                 && (ends || watcher.to.capacity() >= ROOM_MIN)
@@ -94,6 +100,7 @@ impl Watchers {
 }
 
 /// Whether the job exists and is not completed.
-fn is_open(state: &State, job: JobId) -> bool {
-    state.job(job).is_some_and(|job| !job.is_done())
+fn is_open(state: &State, job: JobId, without_close: bool) -> bool {
+    let is_idle = |job: &Job| without_close && job.counts.unfinished() == 0;
+    state.job(job).is_some_and(|job| !job.is_done() && !is_idle(job))
 }

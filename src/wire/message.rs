@@ -11,8 +11,8 @@ use hq_core::overview::HardwareUse;
 use hq_core::task::SubmitRequest;
 use hq_core::time::Span;
 use hq_core::view::{
-    AttemptView, JobDetail, JobState, JobSummary, ProgressView, ServerView, TaskExplanation, TaskPage, TaskState,
-    WhyView, WorkerView,
+    AttemptView, FoundJobs, JobDetail, JobQuery, JobState, JobSummary, ProgressView, ServerView, TaskExplanation,
+    TaskPage, TaskState, WhyView, WorkerView,
 };
 use hq_core::{int_choice, int_enum, int_struct};
 use serde_bytes::ByteBuf;
@@ -220,6 +220,8 @@ int_enum! {
         12 => DrainWorkers(DrainRequest),
         /// The server's record: [`Response::Server`].
         20 => ServerInfo(Empty),
+        /// Jobs of a kind: [`Response::FoundJobs`].
+        23 => FindJobs(JobQuery),
         /// End the server: [`Response::Stopping`].
         21 => StopServer(Empty),
         /// Have the server write its state to this file: [`Response::Dumped`].
@@ -362,6 +364,8 @@ int_enum! {
         10 => Workers((Vec<WorkerView>, Vec<WorkerId>)),
         /// Ascending by id.
         11 => WorkersStopped(Vec<WorkerStopResult>),
+        /// The wanted jobs.
+        12 => FoundJobs(FoundJobs),
         /// Ascending by id.
         14 => Closed(Vec<JobCloseResult>),
         /// How many.

@@ -17,6 +17,7 @@ mod kills;
 mod ledger;
 mod load;
 mod lock;
+mod open_jobs;
 mod replay;
 mod seed;
 mod signals;

@@ -4,12 +4,14 @@
 //!
 //! Holds: selectors keep the order that was typed.
 
+use super::find::JobListArgs;
+use super::open::{ForgetArgs, OpenArgs, TaskIdsArgs, WaitArgs};
 use super::submit::SubmitArgs;
 use crate::grammar::selector::{self, LastOrIds, Selector};
 use crate::grammar::{array, free_text};
 use clap::{Args, Subcommand, ValueEnum};
 use hq_core::idset::IdSet;
-use hq_core::view::{JobState, TaskState};
+use hq_core::view::TaskState;
 use std::path::PathBuf;
 
 /// The second word of `hq job`.
@@ -17,6 +19,8 @@ use std::path::PathBuf;
 pub enum JobCommand {
     /// List jobs; by default those that are not completed
     List(JobListArgs),
+    /// Count jobs by state
+    Summary,
     /// Show jobs in detail
     Info(JobSelectorArgs),
     /// Cancel jobs: running tasks are ended, waiting ones never start
@@ -29,6 +33,8 @@ pub enum JobCommand {
     Release(JobSelectorArgs),
     /// Say why jobs are where they are: what they wait for, or why they ended
     Why(JobSelectorArgs),
+    /// Keep completed jobs no longer: neither they nor their tasks are shown any more
+    Forget(ForgetArgs),
     /// Print what tasks wrote to their output files
     Cat(CatArgs),
     /// Submit a job: a program, or an array of programs
@@ -36,28 +42,15 @@ pub enum JobCommand {
     /// Submit a job that a file describes: different tasks, dependencies, several ways to run
     SubmitFile(SubmitFileArgs),
     /// Wait until jobs are completed; the exit code is 0 also when tasks failed
-    Wait(JobSelectorArgs),
+    Wait(WaitArgs),
     /// Show a progress bar until jobs are completed
     Progress(JobSelectorArgs),
-}
-
-/// State of a job as it is written on the command line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum JobStateWord {
-    /// Something waits and nothing runs
-    Waiting,
-    /// Something runs
-    Running,
-    /// All tasks finished successfully
-    Finished,
-    /// A task failed
-    Failed,
-    /// Canceled by a user
-    Canceled,
-    /// Tasks were aborted by the system
-    Aborted,
-    /// Open, and nothing to do
-    Opened,
+    /// Print the ids of tasks in the form that --array takes
+    TaskIds(TaskIdsArgs),
+    /// Open a job without tasks, to which `hq submit --job` adds some
+    Open(OpenArgs),
+    /// Close open jobs: they take no further tasks, and are completed when those that they have are
+    Close(JobSelectorArgs),
 }
 
 /// State of a task as it is written on the command line.
@@ -115,20 +108,12 @@ pub struct SubmitFileArgs {
     /// The job file
     #[arg(value_name = "PATH")]
     pub path: PathBuf,
-}
-
-/// Options of `hq job list`.
-#[derive(Debug, Clone, Args)]
-pub struct JobListArgs {
-    /// List completed jobs too
-    #[arg(long, conflicts_with = "filter")]
-    pub all: bool,
-    /// List only jobs in one of these states, separated by commas
-    #[arg(long, value_name = "STATES", value_enum, value_delimiter = ',')]
-    pub filter: Vec<JobStateWord>,
-    /// Show also why jobs were cancelled
-    #[arg(long)]
-    pub verbose: bool,
+    /// Add the tasks to this open job
+    ///
+    /// Ids that the file does not give continue after those of the job. `deps` may name tasks that the job has already;
+    /// a number that a task of the file has, also one that it would have in a job of its own, means that task.
+    #[arg(long, value_name = "ID", value_parser = selector::parse_id)]
+    pub job: Option<u32>,
 }
 
 /// Options of `hq job cancel`.
@@ -160,21 +145,6 @@ pub struct CatArgs {
     /// Print the line `# Job J, task T` before the output of each task
     #[arg(long)]
     pub print_task_header: bool,
-}
-
-impl JobStateWord {
-    /// The state that the word means.
-    pub fn state(self) -> JobState {
-        match self {
-            Self::Waiting => JobState::Waiting,
-            Self::Running => JobState::Running,
-            Self::Finished => JobState::Finished,
-            Self::Failed => JobState::Failed,
-            Self::Canceled => JobState::Canceled,
-            Self::Aborted => JobState::Aborted,
-            Self::Opened => JobState::Opened,
-        }
-    }
 }
 
 impl TaskStateWord {

@@ -8,10 +8,12 @@
 
 mod act;
 mod deploy;
+mod find;
 mod global;
 mod job;
 mod journal;
 mod manual;
+mod open;
 mod output_log;
 mod server;
 mod submit;
@@ -21,12 +23,12 @@ mod worker;
 
 pub use act::{TaskActArgs, TaskCancelArgs};
 pub use deploy::DeploySshArgs;
+pub use find::JobListArgs;
 pub use global::GlobalOptions;
-pub use job::{
-    CancelArgs, CatArgs, Channel, JobCommand, JobListArgs, JobSelectorArgs, JobStateWord, SubmitFileArgs, TaskStateWord,
-};
+pub use job::{CancelArgs, CatArgs, Channel, JobCommand, JobSelectorArgs, SubmitFileArgs, TaskStateWord};
 pub use journal::{ExportArgs, JournalCommand};
 pub use manual::{CompletionArgs, DocArgs, ManArgs, TopicWord};
+pub use open::{ForgetArgs, OpenArgs, TaskIdsArgs, WaitArgs};
 pub use output_log::{OutputLogArgs, OutputLogCommand, StreamCatArgs, StreamShowArgs};
 pub use server::{DebugDumpArgs, GenerateAccessArgs, ServerCommand, ServerStartArgs, ServerWaitArgs};
 pub use submit::{DirectivesWord, JobOptions, PinWord, SubmitArgs};

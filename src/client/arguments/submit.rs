@@ -7,7 +7,7 @@
 
 use super::values::{self, NonEmpty};
 use crate::grammar::request::{self, NamedRequest, Quantity};
-use crate::grammar::{array, crash_limit, destination, duration, environment, stop, weight};
+use crate::grammar::{array, crash_limit, destination, duration, environment, selector, stop, tag, weight};
 use clap::{Args, ValueEnum};
 use hq_core::idset::IdSet;
 use hq_core::task::{CrashLimit, Destination, PinMode, Warning};
@@ -38,6 +38,10 @@ pub struct SubmitArgs {
     /// What the job is.
     #[command(flatten)]
     pub options: JobOptions,
+
+    /// Add the tasks to this open job; ids that are not given continue after those it has
+    #[arg(long, value_name = "ID", value_parser = selector::parse_id)]
+    pub job: Option<u32>,
 
     /// Wait until the job is completed; the exit code is 0 also when tasks failed
     #[arg(long, conflicts_with = "progress")]
@@ -179,6 +183,12 @@ pub struct JobOptions {
     /// `never-restart` any end of the worker fails the task. [default: 5]
     #[arg(long, value_name = "LIMIT", value_parser = crash_limit::parse)]
     pub crash_limit: Option<CrashLimit>,
+
+    /// A tag by which the job can be found, for example `project=x`; may be repeated
+    ///
+    /// Jobs are listed by their tags with `hq job list --filter tag=project=x`.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = tag::parse)]
+    pub tag: Vec<(String, String)>,
 
     /// Collect outputs in few files of this directory instead of one file per task; read them by `hq output-log`
     ///

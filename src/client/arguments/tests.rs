@@ -121,7 +121,7 @@ fn wrong_values_are_usage_errors() {
 
 #[test]
 fn what_does_not_exist_is_unknown() {
-    for option in ["--job=1", "--on-notify=x", "--foo"] {
+    for option in ["--on-notify=x", "--foo"] {
         let name = option.split('=').next().unwrap();
         let text = refusal(&["submit", option, "x"]);
         assert!(text.contains(&format!("unexpected argument '{name}' found")), "{text}");
@@ -132,7 +132,11 @@ fn what_does_not_exist_is_unknown() {
         &["progress"],
         &["alloc"],
         &["job", "timeline"],
-        &["job", "open"],
+        &["job", "reopen"],
+        &["job", "forget"],
+        &["submit", "--job=last", "x"],
+        &["submit", "--tag=x", "x"],
+        &["job", "forget", "1", "--filter=running"],
         &["worker", "address", "last"],
         &["server", "restart"],
         &["journal", "prune"],

@@ -11,8 +11,13 @@ mod doc;
 mod doctor;
 mod job_cancel;
 mod job_cat;
+mod job_close;
+mod job_forget;
 mod job_info;
 mod job_list;
+mod job_open;
+mod job_summary;
+mod job_task_ids;
 mod journal;
 mod man;
 mod notify;
@@ -26,8 +31,8 @@ mod why;
 mod worker;
 
 use super::arguments::{
-    Command, GlobalOptions, JobCommand, JobSelectorArgs, JournalCommand, ServerCommand, TaskCommand, WorkerCommand,
-    WorkerGroup,
+    Command, GlobalOptions, JobCommand, JobSelectorArgs, JournalCommand, ServerCommand, TaskCommand, WaitArgs,
+    WorkerCommand, WorkerGroup,
 };
 use super::console::Console;
 use super::error::Error;
@@ -85,7 +90,14 @@ fn dispatch(global: &GlobalOptions, command: &Command, console: &mut Console) ->
             JobCommand::Cat(args) => job_cat::run(&mut Link::open(global)?, args, console),
             JobCommand::Submit(args) => submit::run(global, args, console),
             JobCommand::SubmitFile(args) => submit_file::run(global, args, console),
-            JobCommand::Wait(JobSelectorArgs { jobs }) => Link::open(global)?.wait(link::selector(jobs.clone())),
+            JobCommand::Wait(WaitArgs { jobs, without_close }) => {
+                Link::open(global)?.wait(link::selector(jobs.clone()), *without_close)
+            }
+            JobCommand::Summary => job_summary::run(&mut Link::open(global)?, console),
+            JobCommand::Forget(args) => job_forget::run(&mut Link::open(global)?, args),
+            JobCommand::TaskIds(args) => job_task_ids::run(&mut Link::open(global)?, args, console),
+            JobCommand::Open(args) => job_open::run(&mut Link::open(global)?, args, console),
+            JobCommand::Close(args) => job_close::run(&mut Link::open(global)?, args),
             JobCommand::Progress(JobSelectorArgs { jobs }) => {
                 progress::run(&mut Link::open(global)?, link::selector(jobs.clone()), console)
             }

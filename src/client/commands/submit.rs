@@ -30,15 +30,20 @@ pub fn run(global: &GlobalOptions, args: &SubmitArgs, console: &mut Console) -> 
     let stdin = if args.stdin { Some(read_stdin()?) } else { None };
     let directed = directives::apply(args, stdin.as_deref())?;
     let options = &directed.options;
+    if args.job.is_some() {
+        submission::check_attached(options)?;
+    }
     let resources = submission::resources(options)?;
     let chosen = read_entries(options)?;
     for warning in submission::warnings(options, &submission::task_ids(options, chosen.as_ref())) {
         log::warn!("{warning}");
     }
-    let request = submission::build(&directed, current_dir()?, resources, stdin.unwrap_or_default(), chosen)?;
+    let mut request = submission::build(&directed, current_dir()?, resources, stdin.unwrap_or_default(), chosen)?;
+    request.job = args.job.map(JobId);
+    request.free_ids_from = submission::free_ids_from(options);
     let job = ask(&mut link, request, console)?;
     if args.wait {
-        link.wait(one_job(job))?;
+        link.wait(one_job(job), false)?;
     } else if args.progress {
         progress::run(&mut link, one_job(job), console)?;
     }

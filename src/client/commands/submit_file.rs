@@ -11,6 +11,7 @@ use crate::client::error::Error;
 use crate::client::link::Link;
 use crate::client::render::escape;
 use crate::grammar::jobfile;
+use hq_core::id::JobId;
 use hq_core::limits;
 use std::fs::File;
 use std::io::Read;
@@ -24,13 +25,15 @@ pub fn run(global: &GlobalOptions, args: &SubmitFileArgs, console: &mut Console)
     let mut link = Link::open(global)?;
     let text = read(&args.path)?;
     let shown = escape::path(&args.path);
-    let job = jobfile::parse(&text, submit::current_dir()?)
+    let parse = if args.job.is_some() { jobfile::parse_attached } else { jobfile::parse };
+    let mut job = parse(&text, submit::current_dir()?)
         .map_err(|error| Error::Invalid(format!("Deserialization error: {shown}, {error}")))?;
     // The text and what it became need not both be kept.
     drop(text);
     for notice in &job.notices {
         log::warn!("{notice}");
     }
+    job.request.job = args.job.map(JobId);
     submit::ask(&mut link, job.request, console)?;
     Ok(())
 }

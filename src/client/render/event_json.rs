@@ -18,6 +18,7 @@ use hq_core::task::{CrashLimit, SubmitDesc};
 use hq_core::time::{Span, Time};
 use hq_core::worker::{LostReason, OnServerLost, WorkerConfig};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 /// Task references in one line of a batch.
 const BATCH_TASKS_MAX: usize = 10_000;
@@ -53,6 +54,10 @@ fn known(event: &Event) -> Option<(&'static str, Value)> {
         Event::WorkerLost(e) => ("worker-lost", json!({"id": e.worker, "reason": reason(e.reason)})),
         Event::WorkerOverview(e) => ("worker-overview", overview(e)),
         Event::JobSubmitted(e) => ("job-created", job_created(e)),
+        Event::JobOpened(e) => {
+            ("job-open", tagged(json!({"job_id": e.job, "name": e.name, "max_fails": e.max_fails}), &e.tags))
+        }
+        Event::JobClosed(e) => ("job-close", json!({"job_id": e.job})),
         Event::JobCanceled(e) => {
             ("job-cancel", json!({"job_id": e.job, "reason": e.reason.as_deref().unwrap_or_default()}))
         }
@@ -71,6 +76,7 @@ fn known(event: &Event) -> Option<(&'static str, Value)> {
 /// The events that only this program writes.
 fn internal(event: &Event) -> Option<(&'static str, Value)> {
     Some(match event {
+        Event::JobForgotten(e) => ("job-forgotten", json!({"job_id": e.job})),
         Event::WorkerAway(e) => ("worker-away", json!({"id": e.worker})),
         Event::WorkerReturned(e) => ("worker-returned", json!({"id": e.worker})),
         Event::WorkerStopping(e) => ("worker-stopping", json!({"id": e.worker})),
@@ -183,13 +189,21 @@ fn job_created(created: &JobSubmitted) -> Value {
     json!({
         "job": created.job,
         "closed_job": !created.attached,
-        "job_desc": {"name": created.name, "max_fails": created.max_fails},
+        "job_desc": tagged(json!({"name": created.name, "max_fails": created.max_fails}), &created.tags),
         "submit_desc": {
             "submit_dir": created.submit.submit_dir,
             "stream_path": created.submit.stream,
             "task_desc": task_desc(&created.submit),
         },
     })
+}
+
+/// The object with the tags, if there are any.
+fn tagged(mut value: Value, tags: &BTreeMap<String, String>) -> Value {
+    if let Some(map) = value.as_object_mut().filter(|_| !tags.is_empty()) {
+        map.insert("tags".to_owned(), json!(tags));
+    }
+    value
 }
 
 fn task_desc(submit: &SubmitDesc) -> Value {

@@ -1,7 +1,7 @@
 //! Events as lines of JSON, against the lines that programs read.
 
 use super::*;
-use hq_core::event::{JobChanged, ServerStarted, TasksAssigned, WorkerConnected, WorkerLost};
+use hq_core::event::{JobChanged, JobOpened, ServerStarted, TasksAssigned, WorkerConnected, WorkerLost};
 use hq_core::id::{AttemptId, TaskId, WorkerId};
 use hq_core::idset::IdRange;
 use hq_core::resource::{Amount, Pool};
@@ -36,6 +36,29 @@ fn one_line_each() {
     assert_eq!(
         printed(&Event::JobCompleted(JobChanged { job: JobId(2) }), false),
         [r#"{"event":{"job":2,"type":"job-completed"},"time":"2026-01-02T03:04:05.678Z"}"#]
+    );
+}
+
+#[test]
+fn open_jobs() {
+    let body = |event: &Event, all| -> Vec<Value> {
+        printed(event, all).iter().map(|line| serde_json::from_str::<Value>(line).unwrap()["event"].clone()).collect()
+    };
+    let tags: BTreeMap<String, String> = [("a".to_owned(), "b".to_owned())].into();
+    let opened = JobOpened { job: JobId(4), name: "job".into(), max_fails: None, tags: BTreeMap::new() };
+    let expected = json!({"job_id": 4, "name": "job", "max_fails": null, "type": "job-open"});
+    assert_eq!(body(&Event::JobOpened(opened.clone()), false), [expected]);
+    let tagged = JobOpened { tags, ..opened };
+    assert_eq!(body(&Event::JobOpened(tagged), false)[0]["tags"], json!({"a": "b"}));
+    let changed = JobChanged { job: JobId(4) };
+    assert_eq!(body(&Event::JobClosed(changed.clone()), false), [json!({"job_id": 4, "type": "job-close"})]);
+    assert!(body(&Event::JobForgotten(changed.clone()), false).is_empty());
+    assert_eq!(body(&Event::JobForgotten(changed), true), [json!({"job_id": 4, "type": "job-forgotten"})]);
+    let submitted = JobSubmitted { job: JobId(4), attached: true, name: "date".into(), ..JobSubmitted::default() };
+    let value = &body(&Event::JobSubmitted(submitted), false)[0];
+    assert_eq!(
+        (&value["closed_job"], &value["job_desc"]),
+        (&json!(false), &json!({"name": "date", "max_fails": null}))
     );
 }
 

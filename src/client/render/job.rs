@@ -12,7 +12,7 @@ use super::{description, resources, shorten, task, time};
 use crate::client::paths;
 use crate::grammar::{crash_limit, duration};
 use hq_core::id::WorkerId;
-use hq_core::idset::{IdRange, IdSet};
+use hq_core::idset::IdSet;
 use hq_core::task::SubmitDesc;
 use hq_core::time::Time;
 use hq_core::view::{JobDetail, JobState, JobSummary, TaskState, TaskView};
@@ -22,19 +22,20 @@ use serde_json::{Value, json};
 const FAILED_SHOWN_MAX: usize = 5;
 /// Host names shown in one cell.
 const HOSTNAMES_SHOWN_MAX: usize = 2;
-/// Ids of stepped ranges that are listed one by one when submits are put together.
-const STEPPED_IDS_MAX: u64 = 100_000;
-
 /// The word in upper case.
 pub fn state_word(state: JobState) -> String {
     state.word().to_ascii_uppercase()
 }
 
 /// The table of `job list`, with what is said after it; `total` is the number of jobs that exist.
-pub fn list(jobs: &[JobSummary], total: usize, verbose: bool, palette: Palette) -> String {
+pub fn list(jobs: &[JobSummary], total: u64, verbose: bool, palette: Palette) -> String {
     let mut columns = vec![Column::right("ID"), Column::left("Name"), Column::left("State"), Column::left("Tasks")];
     if verbose {
         columns.push(Column::left("Cancel Reason"));
+    }
+    let tagged = verbose && jobs.iter().any(|job| !job.tags.is_empty());
+    if tagged {
+        columns.push(Column::left("Tags"));
     }
     let mut table = Table::horizontal(columns);
     for job in jobs {
@@ -48,17 +49,25 @@ pub fn list(jobs: &[JobSummary], total: usize, verbose: bool, palette: Palette) 
         if verbose {
             cells.push(Cell::from(job.cancel_reason.as_deref().unwrap_or_default()));
         }
+        if tagged {
+            cells.push(Cell::from(tags_text(job)));
+        }
         table.row(cells);
     }
     let mut text = table.render(palette);
     if jobs.iter().any(|job| job.is_open) {
         text.push_str("* = Open jobs\n");
     }
-    if jobs.len() < total {
+    if (jobs.len() as u64) < total {
         let (verb, noun) = if total == 1 { ("is", "job") } else { ("are", "jobs") };
         text.push_str(&format!("There {verb} {total} {noun} in total. Use `--all` to display all jobs.\n"));
     }
     text
+}
+
+/// The tags, one a line.
+fn tags_text(job: &JobSummary) -> String {
+    job.tags.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join("\n")
 }
 
 /// The lines of `job list` for scripts: `<id> <STATE>`.
@@ -74,6 +83,7 @@ pub fn summary_json(job: &JobSummary) -> Value {
         "task_count": job.counts.total(),
         "is_open": job.is_open,
         "cancel_reason": job.cancel_reason,
+        "tags": job.tags,
         "task_stats": {
             "aborted": job.counts.aborted,
             "canceled": job.counts.canceled,
@@ -125,6 +135,9 @@ pub fn info(job: &JobDetail, now: Time, palette: Palette) -> String {
     table.line("Cancel Reason", summary.cancel_reason.as_deref().unwrap_or_default());
     table.line("Session", if summary.is_open { "open" } else { "closed" });
     table.line("Tasks", tasks_text(job));
+    if !summary.tags.is_empty() {
+        table.line("Tags", tags_text(summary));
+    }
     table.line("Workers", workers_text(job));
     if let [submit] = job.submits.as_slice()
         && !submit.graph
@@ -186,32 +199,12 @@ fn tasks_text(job: &JobDetail) -> String {
     let total = job.summary.counts.total();
     let ids = match job.submits.as_slice() {
         [submit] if !submit.graph => submit.ids.clone(),
-        several => together(several.iter().map(|submit| &submit.ids)),
+        several => {
+            let ranges = several.iter().flat_map(|submit| submit.ids.ranges.iter().copied()).collect();
+            IdSet { ranges }.compressed()
+        }
     };
     if total == 0 || ids.is_empty() { total.to_string() } else { format!("{total}; Ids: {ids}") }
-}
-
-/// Several sets as one, sorted and compressed; long stepped ranges stay as they are.
-fn together<'a>(sets: impl Iterator<Item = &'a IdSet>) -> IdSet {
-    let mut ranges: Vec<IdRange> = Vec::new();
-    for range in sets.flat_map(|set| set.ranges.iter()).filter(|range| !range.is_empty()) {
-        if range.step() == 1 || range.len() > STEPPED_IDS_MAX {
-            ranges.push(*range);
-        } else {
-            ranges.extend(range.iter().map(|id| IdRange::new(id, id)));
-        }
-    }
-    ranges.sort_unstable_by_key(|range| (range.start, range.end));
-    let mut joined: Vec<IdRange> = Vec::new();
-    for range in ranges {
-        match joined.last_mut() {
-            Some(last) if last.gap == 0 && range.gap == 0 && u64::from(range.start) <= u64::from(last.end) + 1 => {
-                last.end = last.end.max(range.end);
-            }
-            _ => joined.push(range),
-        }
-    }
-    IdSet { ranges: joined }
 }
 
 fn workers_text(job: &JobDetail) -> String {

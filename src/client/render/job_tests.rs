@@ -2,6 +2,7 @@
 
 use super::*;
 use hq_core::id::{JobId, TaskId};
+use hq_core::idset::IdRange;
 use hq_core::resource::{Amount, ResourceRequest};
 use hq_core::task::TaskDesc;
 use hq_core::time::Span;
@@ -67,7 +68,7 @@ fn a_job_in_json() {
     assert_eq!(
         super::super::json::compact(&value),
         concat!(
-            r#"{"cancel_reason":null,"id":3,"is_open":false,"name":"date","task_count":4,"#,
+            r#"{"cancel_reason":null,"id":3,"is_open":false,"name":"date","tags":{},"task_count":4,"#,
             r#""task_stats":{"aborted":0,"canceled":0,"failed":0,"finished":4,"running":0,"waiting":0}}"#
         )
     );
@@ -140,11 +141,34 @@ fn several_tasks_have_a_bar_and_failed_ones_a_table() {
 #[test]
 fn ids_of_several_submits_are_put_together() {
     let sets = [IdSet::range(20, 30), IdSet { ranges: vec![IdRange::stepped(2, 6, 2), IdRange::new(7, 7)] }];
-    assert_eq!(together(sets.iter()).to_string(), "2,4,6-7,20-30");
-    let all = [IdSet::range(0, u32::MAX)];
-    assert_eq!(together(all.iter()).to_string(), "0-4294967295");
+    let job = detail(finished(15), sets.into_iter().map(submit).collect());
+    assert_eq!(tasks_text(&job), "15; Ids: 2,4,6-7,20-30");
     let job = detail(finished(0), vec![submit(IdSet::default())]);
     assert_eq!(tasks_text(&job), "0");
+}
+
+#[test]
+fn several_submits_have_no_rows_of_one() {
+    let job = detail(finished(2), vec![submit(IdSet::single(0)), submit(IdSet::single(1))]);
+    let text = info(&job, SUBMITTED, Palette::OFF);
+    for label in ["Resources", "Command", "Stdout", "Working directory", "Submission directory"] {
+        assert!(!text.contains(&format!("| {label} ")), "{text}");
+    }
+    assert!(text.contains("| Submission date "), "{text}");
+}
+
+#[test]
+fn tags_are_shown_where_there_are_any() {
+    let mut job = detail(finished(1), vec![submit(IdSet::single(0))]);
+    assert!(!info(&job, SUBMITTED, Palette::OFF).contains("Tags"));
+    assert!(!list(std::slice::from_ref(&job.summary), 1, true, Palette::OFF).contains("Tags"));
+    job.summary.tags = [("project".to_owned(), "x".to_owned()), ("run".to_owned(), "7".to_owned())].into();
+    let text = info(&job, SUBMITTED, Palette::OFF);
+    assert!(text.contains("| Tags ") && text.contains("| project=x ") && text.contains("| run=7 "), "{text}");
+    let listed = |verbose| list(std::slice::from_ref(&job.summary), 1, verbose, Palette::OFF);
+    assert!(listed(true).contains("| Tags ") && listed(true).contains("| project=x "), "{}", listed(true));
+    assert!(!listed(false).contains("project"));
+    assert_eq!(summary_json(&job.summary)["tags"], json!({"project": "x", "run": "7"}));
 }
 
 fn value(tree: &Tree<'_>) -> Value {

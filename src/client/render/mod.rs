@@ -19,6 +19,7 @@ pub mod explain;
 pub mod gauge;
 pub mod hardware;
 pub mod job;
+pub mod job_summary;
 pub mod json;
 pub mod log;
 mod overview_json;

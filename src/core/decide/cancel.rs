@@ -10,11 +10,11 @@ use crate::view::TaskState;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// All unfinished tasks of a job as ranges, in the order of submission.
+/// All unfinished tasks of a job as ranges, sorted and put together: a job of many submits has a range for each.
 pub fn unfinished(state: &State, id: JobId) -> IdSet {
     let Some(job) = state.job(id) else { return IdSet::default() };
     let parts = job.last_ordinal().map(|last| job.tasks.unfinished(0, last)).unwrap_or_default();
-    super::act::ids(job, &parts)
+    super::act::ids(job, &parts).joined()
 }
 
 /// Tells workers to kill the attempts of these tasks.

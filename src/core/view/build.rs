@@ -140,13 +140,14 @@ fn candidates<'a>(job: &'a Job, ids: Option<&IdSet>, from: TaskId) -> Box<dyn It
     }
 }
 
-fn summary(job: &Job) -> JobSummary {
+pub(super) fn summary(job: &Job) -> JobSummary {
     JobSummary {
         id: job.id,
         name: job.name.clone(),
         is_open: job.is_open,
         cancel_reason: job.cancel_reason.clone(),
         counts: job.counts,
+        tags: job.tags.clone(),
     }
 }
 

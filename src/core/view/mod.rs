@@ -5,6 +5,10 @@
 
 mod build;
 mod explain;
+mod find;
+mod ids;
+
+pub use find::{FoundJobs, JobCounts, JobOrder, JobQuery, TagWanted};
 
 pub use explain::{
     ExplainedItem, ExplainedNodes, ExplainedResource, ExplainedTime, ExplainedVariant, ExplainedWorker, TaskExplanation,
@@ -15,6 +19,7 @@ use crate::retry::{FailureCause, Usage};
 use crate::task::SubmitDesc;
 use crate::time::Time;
 use crate::worker::{Drain, LostReason, WorkerConfig};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 int_choice! {
@@ -87,6 +92,8 @@ int_struct! {
         3 => pub cancel_reason: Option<String>,
         /// Its tasks.
         4 => pub counts: TaskCounts,
+        /// Words by which it can be found.
+        5 => pub tags: BTreeMap<String, String>,
     }
 }
 

@@ -28,6 +28,9 @@ struct Task {
     table: usize,
 }
 
+/// Tasks with their ids.
+type Numbered = Vec<(u32, Task)>;
+
 /// Something wrong with a task, to be pointed at.
 struct Wrong {
     /// Index of its table.
@@ -54,8 +57,13 @@ struct Descriptions {
     encoded: Vec<u8>,
 }
 
-/// Reads the tables into the submit that has the rest already.
-pub(super) fn read(tables: &Tables<'_>, common: SubmitDesc, notices: &mut Notices) -> Result<SubmitDesc, Mistake> {
+/// Reads the tables into the submit that has the rest already; gives also the first of the ids that were not given.
+pub(super) fn read(
+    tables: &Tables<'_>,
+    common: SubmitDesc,
+    attached: bool,
+    notices: &mut Notices,
+) -> Result<(SubmitDesc, Option<u32>), Mistake> {
     let count = tables.len()?;
     if count > limits::GRAPH_TASKS_MAX {
         let max = limits::GRAPH_TASKS_MAX;
@@ -74,7 +82,7 @@ pub(super) fn read(tables: &Tables<'_>, common: SubmitDesc, notices: &mut Notice
         tasks.push(Task { id, deps, desc: descriptions.index(desc), table });
         Ok(())
     })?;
-    let mut tasks = number(tasks).map_err(|wrong| tables.point(wrong))?;
+    let (mut tasks, free_ids_from) = number(tasks).map_err(|wrong| tables.point(wrong))?;
     // Stable, so that of two equal ids the later one is pointed at.
     tasks.sort_by_key(|(id, _)| *id);
     let twice = tasks.iter().zip(tasks.iter().skip(1)).find(|(first, second)| first.0 == second.0);
@@ -85,15 +93,16 @@ pub(super) fn read(tables: &Tables<'_>, common: SubmitDesc, notices: &mut Notice
             reason: format!("Task {id} is defined multiple times"),
         }));
     }
-    check_dependencies(&tasks).map_err(|wrong| tables.point(wrong))?;
-    Ok(SubmitDesc {
+    check_dependencies(&tasks, attached).map_err(|wrong| tables.point(wrong))?;
+    let submit = SubmitDesc {
         ids: IdSet::from_sorted(tasks.iter().map(|(id, _)| *id)),
         desc_of: tasks.iter().map(|(_, task)| task.desc).collect(),
         deps: tasks.iter().flat_map(|(id, task)| task.deps.iter().map(|on| dependency(*id, *on))).collect(),
         descs: descriptions.list,
         graph: true,
         ..common
-    })
+    };
+    Ok((submit, free_ids_from))
 }
 
 fn dependency(task: u32, on: u32) -> Dependency {
@@ -103,9 +112,10 @@ fn dependency(task: u32, on: u32) -> Dependency {
 }
 
 /// Gives ids to the tasks that have none: those after the largest given one, in the order of the file, from 1 on when
-/// none was given.
-fn number(tasks: Vec<Task>) -> Result<Vec<(u32, Task)>, Wrong> {
+/// none was given. Gives also the first of them.
+fn number(tasks: Vec<Task>) -> Result<(Numbered, Option<u32>), Wrong> {
     let largest = tasks.iter().filter_map(|task| task.id).max().unwrap_or(0);
+    let first = largest.checked_add(1).filter(|_| tasks.iter().any(|task| task.id.is_none()));
     let mut next = largest.checked_add(1);
     let numbered = tasks.into_iter().map(|task| {
         let id = task.id.or_else(|| {
@@ -117,11 +127,12 @@ fn number(tasks: Vec<Task>) -> Result<Vec<(u32, Task)>, Wrong> {
         let id = id.ok_or_else(|| Wrong { table: task.table, key: "id", reason: reason.to_owned() })?;
         Ok((id, task))
     });
-    numbered.collect()
+    Ok((numbered.collect::<Result<_, _>>()?, first))
 }
 
-/// Every dependency is on a task of the file, and none goes round. The tasks ascend by id.
-fn check_dependencies(tasks: &[(u32, Task)]) -> Result<(), Wrong> {
+/// Every dependency is on a task of the file, and none goes round. The tasks ascend by id. Of those that are `attached` to
+/// others the server knows for what else they can wait.
+fn check_dependencies(tasks: &[(u32, Task)], attached: bool) -> Result<(), Wrong> {
     let count = tasks.iter().map(|(_, task)| task.deps.len()).sum::<usize>();
     let wrong = |task: &Task, reason| Err(Wrong { table: task.table, key: "deps", reason });
     let find = |id: u32| tasks.binary_search_by_key(&id, |(id, _)| *id);
@@ -131,7 +142,7 @@ fn check_dependencies(tasks: &[(u32, Task)]) -> Result<(), Wrong> {
             let max = limits::SUBMIT_DEPS_MAX;
             return wrong(task, format!("{count} dependencies are too many; at most {max} are allowed"));
         }
-        if let Some(on) = task.deps.iter().find(|on| find(**on).is_err()) {
+        if let Some(on) = task.deps.iter().find(|on| !attached && find(**on).is_err()) {
             let reason =
                 format!("task {id} waits for task {on}, which is not in the file (cycle or invalid dependencies)");
             return wrong(task, reason);

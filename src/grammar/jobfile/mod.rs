@@ -19,7 +19,7 @@ mod tests;
 
 pub use error::Error;
 
-use super::{array, free_text};
+use super::{array, free_text, tag};
 use error::Mistake;
 use graph::Tables;
 use hq_core::idset::{IdRange, IdSet};
@@ -27,10 +27,11 @@ use hq_core::task::{Entries, SubmitDesc, SubmitRequest};
 use item::{Fields, Item};
 use notices::Notices;
 use pieces::Pieces;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Keys of the document.
-const KEYS: &[&str] = &["name", "max_fails", "stream", "stream_log", "task", "array", "data_layer"];
+const KEYS: &[&str] = &["name", "max_fails", "stream", "stream_log", "task", "array", "data_layer", "tags"];
 
 /// What a job file asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,10 +47,18 @@ pub struct JobFile {
 /// # Errors
 /// No TOML, an unknown key, a missing one, a value of another type or out of range, and what cannot be a job.
 pub fn parse(text: &str, submit_dir: String) -> Result<JobFile, Error> {
-    read(text, submit_dir).map_err(|mistake| mistake.locate(text))
+    read(text, submit_dir, false).map_err(|mistake| mistake.locate(text))
 }
 
-fn read(text: &str, submit_dir: String) -> Result<JobFile, Mistake> {
+/// As [`parse`], for tasks that are added to an open job: they may wait for others than those of the file.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_attached(text: &str, submit_dir: String) -> Result<JobFile, Error> {
+    read(text, submit_dir, true).map_err(|mistake| mistake.locate(text))
+}
+
+fn read(text: &str, submit_dir: String, attached: bool) -> Result<JobFile, Mistake> {
     let mut pieces = Pieces::cut(text)?;
     let mut head = pieces.head()?;
     // Who writes the key in quotes as well means one list.
@@ -57,11 +66,11 @@ fn read(text: &str, submit_dir: String) -> Result<JobFile, Mistake> {
         pieces = pieces.whole()?;
         head = pieces.head()?;
     }
-    job(&Item::root(&head), &pieces, submit_dir)
+    job(&Item::root(&head), &pieces, submit_dir, attached)
 }
 
 /// `root` is what stands before the pieces.
-fn job(root: &Item<'_>, pieces: &Pieces<'_>, submit_dir: String) -> Result<JobFile, Mistake> {
+fn job(root: &Item<'_>, pieces: &Pieces<'_>, submit_dir: String, attached: bool) -> Result<JobFile, Mistake> {
     let fields = root.fields(&[KEYS])?;
     let mut notices = Notices::default();
     let name = match fields.get("name") {
@@ -86,18 +95,30 @@ fn job(root: &Item<'_>, pieces: &Pieces<'_>, submit_dir: String) -> Result<JobFi
         _ => None,
     };
     let common = SubmitDesc { submit_dir, stream, file: true, ..SubmitDesc::default() };
-    let submit = match (tasks, fields.get("array")) {
+    let (submit, free_ids_from) = match (tasks, fields.get("array")) {
         (Some(_), Some(array)) => {
             return Err(array.mistake("Definition of array job and individual task cannot be mixed"));
         }
         (None, None) => return Err(fields.mistake("No tasks defined; write `[[task]]` or `[array]`")),
-        (Some(tasks), None) => graph::read(&tasks, common, &mut notices)?,
+        (Some(tasks), None) => graph::read(&tasks, common, attached, &mut notices)?,
         (None, Some(array)) => array_of_tasks(&array, common, &mut notices)?,
     };
+    let tags = fields.get("tags").map_or_else(|| Ok(BTreeMap::new()), |item| tags(&item))?;
+    let submit = Arc::new(submit);
     Ok(JobFile {
-        request: SubmitRequest { name, max_fails, submit: Arc::new(submit), ..SubmitRequest::default() },
+        request: SubmitRequest { name, max_fails, submit, tags, free_ids_from, ..SubmitRequest::default() },
         notices: notices.finish(),
     })
+}
+
+fn tags(item: &Item<'_>) -> Result<BTreeMap<String, String>, Mistake> {
+    let mut tags = BTreeMap::new();
+    for (key, value) in item.table("a table of strings")?.all() {
+        key.checked(tag::check_key)?;
+        let text = value.parsed(|text| tag::check_value(text).map(|()| text.to_owned()))?;
+        tags.insert(key.name.to_owned(), text);
+    }
+    Ok(tags)
 }
 
 fn stream(fields: &Fields<'_>, notices: &mut Notices) -> Result<Option<String>, Mistake> {
@@ -116,11 +137,17 @@ fn stream(fields: &Fields<'_>, notices: &mut Notices) -> Result<Option<String>, 
     }
 }
 
-fn array_of_tasks(item: &Item<'_>, common: SubmitDesc, notices: &mut Notices) -> Result<SubmitDesc, Mistake> {
+/// The array, and the first of its ids if they are counted.
+fn array_of_tasks(
+    item: &Item<'_>,
+    common: SubmitDesc,
+    notices: &mut Notices,
+) -> Result<(SubmitDesc, Option<u32>), Mistake> {
     let fields = item.fields(&[task::ARRAY_KEYS, task::DESC_KEYS])?;
     let desc = task::desc(&fields, common.stream.is_some(), notices)?;
     let ids = fields.get("ids").map(|ids| ids.parsed(array::parse)).transpose()?;
     let entries = fields.get("entries").map(|entries| entries.texts()).transpose()?;
+    let free_ids_from = if ids.is_none() { Some(0) } else { None };
     let ids = match (ids, &entries) {
         (Some(ids), None) => ids,
         (None, Some(entries)) => first_ids(entries.len()),
@@ -132,7 +159,7 @@ fn array_of_tasks(item: &Item<'_>, common: SubmitDesc, notices: &mut Notices) ->
         (None, None) => return Err(fields.mistake("an array needs `ids` or `entries`; neither is there")),
     };
     let entries = Entries::pack(entries.iter().flatten().map(|text| text.as_bytes()));
-    Ok(SubmitDesc { ids, descs: vec![Arc::new(desc)], entries, ..common })
+    Ok((SubmitDesc { ids, descs: vec![Arc::new(desc)], entries, ..common }, free_ids_from))
 }
 
 /// The ids from 0 on.

@@ -334,7 +334,7 @@ fn wrong_files_are_refused_with_their_place() {
 /// The same file, read as one document.
 fn read_whole(text: &str) -> Result<JobFile, Error> {
     let whole = Pieces::cut(text).and_then(Pieces::whole);
-    let job = whole.and_then(|whole| job(&Item::root(&whole.head()?), &whole, "/base".into()));
+    let job = whole.and_then(|whole| job(&Item::root(&whole.head()?), &whole, "/base".into(), false));
     job.map_err(|mistake| mistake.locate(text))
 }
 

@@ -73,7 +73,7 @@ async fn ask(
     context: &ClientContext,
     request: Request,
 ) -> Result<(), Ended> {
-    let streams = matches!(request, Request::Progress(_));
+    let streams = matches!(request, Request::Progress(_) | Request::Follow(_));
     let dump_to = match &request {
         Request::DebugDump(path) => Some(PathBuf::from(path)),
         _ => None,

@@ -9,7 +9,7 @@ mod restore;
 pub use parts::*;
 
 use super::State;
-use super::jobs::Job;
+use super::jobs::{Job, Submit};
 use super::tasks::{EndedRun, Live, Place};
 use super::workers::{Link, PastWorker, Worker};
 use crate::event::AwayReason;
@@ -32,8 +32,10 @@ impl State {
         });
         let workers = self.workers.values().map(|worker| ImagePart::Worker(worker_image(worker)));
         let past = self.past_workers.values().map(|past| ImagePart::PastWorker(past_image(past)));
-        let jobs =
-            self.jobs.values().flat_map(|job| std::iter::once(ImagePart::Job(job_image(job))).chain(done_images(job)));
+        let jobs = self
+            .jobs
+            .values()
+            .flat_map(|job| further_submits(job).chain([ImagePart::Job(job_image(job))]).chain(done_images(job)));
         std::iter::once(server).chain(workers).chain(past).chain(jobs)
     }
 
@@ -111,7 +113,7 @@ fn job_image(job: &Job) -> ImageJob {
         submitted: job.submitted,
         completed: job.completed,
         cancel_reason: job.cancel_reason.clone(),
-        submits: job.submits.iter().map(|submit| Arc::clone(&submit.desc)).collect(),
+        submits: job.submits.iter().take(1).map(|submit| Arc::clone(&submit.desc)).collect(),
         live: job.tasks.live.iter().map(|(task, live)| live_image(*task, live)).collect(),
         ended: job.tasks.ended.iter().map(|(first, run)| ended_image(*first, run)).collect(),
         errors: job.errors.all().iter().map(|text| text.to_string()).collect(),
@@ -126,6 +128,11 @@ fn job_image(job: &Job) -> ImageJob {
         held: IdSet { ranges: job.held.iter().map(|(first, last)| IdRange::new(first, last)).collect() },
         opened: job.opened.iter().map(|(submit, index)| ImageGate { submit: *submit, index: *index }).collect(),
     }
+}
+
+fn further_submits(job: &Job) -> impl Iterator<Item = ImagePart> + '_ {
+    let part = |submit: &Submit| ImagePart::Submit(ImageSubmit { job: job.id, submit: Arc::clone(&submit.desc) });
+    job.submits.iter().skip(1).map(part)
 }
 
 fn done_images(job: &Job) -> impl Iterator<Item = ImagePart> + '_ {

@@ -151,7 +151,7 @@ int_struct! {
         5 => pub completed: Option<Time>,
         /// Why it was cancelled.
         6 => pub cancel_reason: Option<String>,
-        /// Its submits.
+        /// Its first submit; the others stand in parts before.
         7 => pub submits: Vec<Arc<SubmitDesc>>,
         /// Tasks with an entry.
         8 => pub live: Vec<ImageLive>,
@@ -215,6 +215,16 @@ int_struct! {
     }
 }
 
+int_struct! {
+    /// A further submit of an open job, in a part of its own: no part grows with their number.
+    pub struct ImageSubmit {
+        /// The job, whose part follows after the last of them.
+        0 => pub job: JobId,
+        /// The submit.
+        1 => pub submit: Arc<SubmitDesc>,
+    }
+}
+
 int_enum! {
     /// One part of an image; the numbers are kinds of checkpoint records.
     pub enum ImagePart {
@@ -228,5 +238,7 @@ int_enum! {
         203 => Job(ImageJob),
         /// Final tasks of the job before.
         204 => Done(ImageDone),
+        /// A submit of the job after it.
+        205 => Submit(ImageSubmit),
     }
 }

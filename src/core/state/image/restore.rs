@@ -15,6 +15,7 @@ impl State {
     pub fn from_image(parts: impl IntoIterator<Item = ImagePart>) -> Self {
         let mut state = Self::default();
         let mut ahead = Vec::new();
+        let mut further = Vec::new();
         for part in parts {
             match part {
                 ImagePart::Server(server) => {
@@ -39,7 +40,10 @@ impl State {
                     };
                     state.past_workers.insert(past.id, past);
                 }
-                ImagePart::Job(image) => {
+                ImagePart::Submit(image) => further.push(image),
+                ImagePart::Job(mut image) => {
+                    let own = further.drain(..).filter(|part| part.job == image.id);
+                    image.submits.extend(own.map(|part| part.submit));
                     let job = restore_job(image, &mut state);
                     state.jobs.insert(job.id, job);
                 }
