@@ -6,7 +6,7 @@
 use crate::id::JobId;
 use crate::idset::IdSet;
 use crate::resource::ResourceRequest;
-use crate::task::CrashLimit;
+use crate::task::{CrashLimit, TaskDesc};
 use crate::time::Span;
 use crate::view::TaskState;
 
@@ -23,6 +23,49 @@ int_struct! {
         3 => pub crash_limit: Option<CrashLimit>,
         /// Failures above which the rest of the job is aborted.
         4 => pub max_fails: Option<u32>,
+    }
+}
+
+impl TaskChange {
+    /// Whether tasks are changed by it, and not the job alone.
+    pub fn is_of_tasks(&self) -> bool {
+        *self != Self { max_fails: self.max_fails, ..Self::default() }
+    }
+
+    /// This change and then another one, as one change of tasks.
+    pub fn then(&self, later: &Self) -> Self {
+        let request = match (&self.request, &later.request) {
+            (Some(earlier), Some(later)) => Some(earlier.with(later)),
+            (earlier, later) => later.clone().or_else(|| earlier.clone()),
+        };
+        Self {
+            priority: later.priority.or(self.priority),
+            time_limit: later.time_limit.or(self.time_limit),
+            request,
+            crash_limit: later.crash_limit.or(self.crash_limit),
+            max_fails: None,
+        }
+    }
+
+    /// What a task of the description needs after the change.
+    pub fn request_of(&self, desc: &TaskDesc) -> ResourceRequest {
+        self.request.as_ref().map_or_else(|| desc.request.clone(), |request| desc.request.with(request))
+    }
+
+    /// The priority of a task of the description after the change.
+    pub fn priority_of(&self, desc: &TaskDesc) -> i32 {
+        self.priority.unwrap_or(desc.priority)
+    }
+
+    /// The description after the change.
+    pub fn applied_to(&self, desc: &TaskDesc) -> TaskDesc {
+        TaskDesc {
+            priority: self.priority_of(desc),
+            time_limit: self.time_limit.map_or(desc.time_limit, |limit| (limit.0 > 0).then_some(limit)),
+            request: self.request_of(desc),
+            crash_limit: self.crash_limit.unwrap_or(desc.crash_limit),
+            ..desc.clone()
+        }
     }
 }
 

@@ -76,6 +76,8 @@ pub const WORKER_TASKS_MAX: u32 = 65_536;
 pub const PAGE_SCAN_TASKS_MAX: usize = 50_000;
 /// Ranges of a selection of more tasks than are looked at for one page.
 pub const PAGE_RANGES_MAX: usize = 200;
+/// Changed descriptions of one submit, beyond as many as it has descriptions.
+pub const SUBMIT_REVISIONS_MAX: usize = 10_000;
 /// Jobs of one question why they are where they are.
 pub const WHY_JOBS_MAX: usize = 256;
 /// Different reasons for which tasks of one job are aborted at once; if there are more, all get one that says less.

@@ -145,9 +145,10 @@ impl Machine {
 
     /// What a worker needs to know about the tasks of a description.
     pub fn shared_desc(&self, key: &DescKey) -> Option<SharedDesc> {
-        let submit = &self.state.job(key.job)?.submits.get(key.submit as usize)?.desc;
+        let found = self.state.job(key.job)?.submits.get(key.submit as usize)?;
+        let submit = &found.desc;
         Some(SharedDesc {
-            desc: Arc::clone(submit.descs.get(key.index as usize)?),
+            desc: found.desc_at(key.index)?,
             submit_dir: submit.submit_dir.clone(),
             stream: submit.stream.clone(),
         })
@@ -234,12 +235,17 @@ impl<'a> Turn<'a> {
         self.abort(broken);
         self.touched.insert(failed.job);
         self.emit(Event::TaskFailed(failed));
-        let over = self.state().job(task.job).and_then(|job| {
+        self.end_if_failed(task.job);
+    }
+
+    /// Aborts what is left of a job in which too many tasks have failed.
+    fn end_if_failed(&mut self, id: JobId) {
+        let over = self.state().job(id).and_then(|job| {
             let max = job.max_fails.filter(|max| job.counts.failed > u64::from(*max))?;
             (job.counts.unfinished() > 0).then_some(max)
         });
         if let Some(max) = over {
-            self.end_job(task.job, TaskState::Aborted, &format!("more than {max} tasks of the job failed"));
+            self.end_job(id, TaskState::Aborted, &format!("more than {max} tasks of the job failed"));
         }
     }
 

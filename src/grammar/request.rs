@@ -136,17 +136,25 @@ pub fn check_name(name: &str) -> Result<(), Error> {
 /// # Errors
 /// See [`RequestError`].
 pub fn combine(cpus: Option<Quantity>, others: Vec<RequestEntry>) -> Result<Vec<RequestEntry>, RequestError> {
-    let names_cpus = others.iter().any(|entry| entry.resource == CPUS);
-    if cpus.is_some() && names_cpus {
+    let mut entries = given(cpus, others)?;
+    if !entries.iter().any(|entry| entry.resource == CPUS) {
+        let one = Quantity { amount: Amount::units(1), policy: Policy::Compact };
+        entries.insert(0, one.of(CPUS));
+    }
+    Ok(entries)
+}
+
+/// Puts together what `--cpus` and `--resource` asked for, and nothing else.
+///
+/// # Errors
+/// See [`RequestError`].
+pub fn given(cpus: Option<Quantity>, others: Vec<RequestEntry>) -> Result<Vec<RequestEntry>, RequestError> {
+    if cpus.is_some() && others.iter().any(|entry| entry.resource == CPUS) {
         return Err(RequestError::CpusTwice);
     }
-    let mut entries = Vec::with_capacity(others.len() + 1);
-    if !names_cpus {
-        let one = Quantity { amount: Amount::units(1), policy: Policy::Compact };
-        entries.push(cpus.unwrap_or(one).of(CPUS));
-    }
+    let mut entries: Vec<RequestEntry> = cpus.map(|cpus| cpus.of(CPUS)).into_iter().collect();
     for entry in others {
-        if entries.iter().any(|earlier: &RequestEntry| earlier.resource == entry.resource) {
+        if entries.iter().any(|earlier| earlier.resource == entry.resource) {
             return Err(RequestError::Duplicate(entry.resource));
         }
         entries.push(entry);

@@ -73,6 +73,30 @@ fn single_tasks_are_cancelled() {
 }
 
 #[test]
+fn waiting_tasks_are_modified() {
+    let cluster = Cluster::with_worker(2);
+    let job = cluster.submit(&["--cpus=8", "--array=0-3", "sleep", "1000"]);
+    let changed = json!({"jobs": [{"id": 1, "found": true, "touched": 1, "untouched": 0}]});
+    assert_eq!(cluster.json(&["job", "modify", "1", "--tasks=2", "--cpus=2", "--time-limit=1h"]), changed);
+    cluster.wait_job(job, "RUNNING");
+    assert_eq!(states(&cluster, 1), ["waiting", "waiting", "running", "waiting"]);
+    let info = cluster.hq(&["task", "info", "1", "2"]).ok();
+    assert_eq!((info.cell("Resources"), info.cell("Time limit")), ("cpus: 2 compact".into(), "1h".into()));
+    let info = cluster.hq(&["task", "info", "1", "3"]).ok();
+    assert_eq!((info.cell("Resources"), info.cell("Time limit")), ("cpus: 8 compact".into(), "None".into()));
+    let done = cluster.hq(&["job", "modify", "last", "--priority=-3", "--crash-limit=unlimited"]).ok();
+    done.says("INFO Job 1: 3 tasks modified, 1 left as they were");
+    let again = cluster.hq(&["job", "modify", "last", "--priority=-3", "--crash-limit=unlimited"]).ok();
+    again.says("INFO Job 1: 0 tasks modified, 4 left as they were");
+    let info = cluster.hq(&["task", "info", "1", "0"]).ok();
+    assert_eq!((info.cell("Priority"), info.cell("Crash limit")), ("-3".into(), "unlimited".into()));
+    cluster.hq(&["job", "modify", "1"]).code(2);
+    cluster.hq(&["job", "modify", "1", "--cpus=1", "--resource=cpus=2"]).code(1).says("cannot be combined");
+    cluster.submit(&["--nodes=5", "true"]);
+    cluster.hq(&["job", "modify", "2", "--cpus=1"]).code(1).says("Error: job 2: multi-node tasks get whole workers");
+}
+
+#[test]
 fn quiet_is_quiet() {
     let cluster = Cluster::start();
     cluster.submit(&["--array=0-9", "true"]);
@@ -82,6 +106,7 @@ fn quiet_is_quiet() {
         &["job", "hold", "all"],
         &["job", "release", "1"],
         &["task", "cancel", "1", "0"],
+        &["job", "modify", "last", "--priority=4"],
         &["job", "hold", "last"],
     ] {
         let words: Vec<&str> = ["--output-mode=quiet"].iter().chain(words).copied().collect();

@@ -8,6 +8,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod acts;
 mod adoption;
 mod background;
 mod caller;

@@ -18,6 +18,7 @@ const SCHEMAS: &[(&str, &str)] = &[
     ("job open", "submit"),
     ("job submit", "submit"),
     ("job submit-file", "submit"),
+    ("job modify", "acted"),
     ("job release", "acted"),
     ("job summary", "job-summary"),
     ("job task-ids", "job-task-ids"),

@@ -4,6 +4,7 @@
 //!
 //! Holds: selectors keep the order that was typed.
 
+use super::act::ModifyArgs;
 use super::find::JobListArgs;
 use super::open::{ForgetArgs, OpenArgs, TaskIdsArgs, WaitArgs};
 use super::submit::SubmitArgs;
@@ -31,6 +32,8 @@ pub enum JobCommand {
     Hold(JobSelectorArgs),
     /// Let held jobs, and all held tasks of jobs, start again
     Release(JobSelectorArgs),
+    /// Change values of tasks that have not started: priority, limits, resources
+    Modify(ModifyArgs),
     /// Say why jobs are where they are: what they wait for, or why they ended
     Why(JobSelectorArgs),
     /// Keep completed jobs no longer: neither they nor their tasks are shown any more

@@ -21,7 +21,7 @@ mod task;
 mod values;
 mod worker;
 
-pub use act::{TaskActArgs, TaskCancelArgs};
+pub use act::{ChangeArgs, ModifyArgs, TaskActArgs, TaskCancelArgs};
 pub use deploy::DeploySshArgs;
 pub use find::JobListArgs;
 pub use global::GlobalOptions;

@@ -5,15 +5,18 @@
 //!
 //! Holds: a job or a task that is not there is a log line and no failure; a refusal is a failure in every mode.
 
-use crate::client::arguments::{JobSelectorArgs, TaskActArgs, TaskCancelArgs};
+use crate::client::arguments::{ChangeArgs, JobSelectorArgs, ModifyArgs, TaskActArgs, TaskCancelArgs};
 use crate::client::console::Console;
 use crate::client::error::Error;
 use crate::client::link::{Link, selector};
 use crate::client::render::OutputMode;
+use crate::grammar::request::{self, NamedRequest};
 use crate::grammar::selector::{LastOrId, LastOrIds};
 use crate::wire::message::{ActRequest, Request, Response};
-use hq_core::act::{Acted, Action, CancelAction, HoldAction, ReleaseAction};
+use hq_core::act::{Acted, Action, CancelAction, HoldAction, ReleaseAction, TaskChange};
 use hq_core::idset::IdSet;
+use hq_core::resource::{ResourceRequest, Variant};
+use hq_core::time::Span;
 use serde_json::{Map, Value, json};
 
 /// Runs `hq task cancel`.
@@ -54,6 +57,30 @@ pub fn hold_jobs(link: &mut Link, args: &JobSelectorArgs, console: &mut Console)
 /// See [`Error`].
 pub fn release_jobs(link: &mut Link, args: &JobSelectorArgs, console: &mut Console) -> Result<(), Error> {
     run(link, of_jobs(args, Action::Release(ReleaseAction {})), console)
+}
+
+/// Runs `hq job modify`.
+///
+/// # Errors
+/// See [`Error`]; [`Error::Invalid`] for resources that cannot be asked for together.
+pub fn modify(link: &mut Link, args: &ModifyArgs, console: &mut Console) -> Result<(), Error> {
+    args.change.resource.iter().filter_map(NamedRequest::notice).for_each(|notice| log::warn!("{notice}"));
+    let (selector, tasks) = (selector(args.jobs.clone()), args.tasks.clone());
+    run(link, ActRequest { selector, tasks, action: Action::Modify(change(&args.change)?) }, console)
+}
+
+fn change(args: &ChangeArgs) -> Result<TaskChange, Error> {
+    let named = args.resource.iter().map(|named| named.entry.clone()).collect();
+    let entries = request::given(args.cpus, named).map_err(|error| Error::Invalid(error.to_string()))?;
+    let request =
+        (!entries.is_empty()).then(|| ResourceRequest { variants: vec![Variant { entries, ..Variant::default() }] });
+    Ok(TaskChange {
+        priority: args.priority,
+        time_limit: args.time_limit.map(Span::from_duration),
+        request,
+        crash_limit: args.crash_limit,
+        max_fails: args.max_fails,
+    })
 }
 
 fn of_tasks(args: &TaskActArgs, action: Action) -> ActRequest {

@@ -85,6 +85,7 @@ fn dispatch(global: &GlobalOptions, command: &Command, console: &mut Console) ->
             JobCommand::Info(args) => job_info::run(&mut Link::open(global)?, args, console),
             JobCommand::Cancel(args) => job_cancel::run(&mut Link::open(global)?, args),
             JobCommand::Hold(args) => act::hold_jobs(&mut Link::open(global)?, args, console),
+            JobCommand::Modify(args) => act::modify(&mut Link::open(global)?, args, console),
             JobCommand::Why(args) => why::jobs(&mut Link::open(global)?, args, console),
             JobCommand::Release(args) => act::release_jobs(&mut Link::open(global)?, args, console),
             JobCommand::Cat(args) => job_cat::run(&mut Link::open(global)?, args, console),

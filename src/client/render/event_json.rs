@@ -8,8 +8,9 @@
 use super::overview_json::overview;
 use super::time;
 use crate::grammar::utilization;
+use hq_core::act::TaskChange;
 use hq_core::attempt::TaskVariant;
-use hq_core::event::{Event, JobSubmitted, TaskFailed, TasksEnded, TasksFinished, TasksStarted};
+use hq_core::event::{Event, JobSubmitted, TaskFailed, TasksEnded, TasksFinished, TasksModified, TasksStarted};
 use hq_core::id::JobId;
 use hq_core::idset::IdSet;
 use hq_core::limits;
@@ -110,9 +111,23 @@ fn internal(event: &Event) -> Option<(&'static str, Value)> {
         Event::JobHeld(e) => ("job-held", json!({"job": e.job})),
         Event::JobReleased(e) => ("job-released", json!({"job": e.job})),
         Event::TasksHeld(e) => ("tasks-held", json!({"job": e.job, "tasks": id_set(&e.tasks)})),
+        Event::JobModified(e) => ("job-modified", json!({"job": e.job, "max_fails": e.max_fails})),
+        Event::TasksModified(e) => ("tasks-modified", tasks_modified(e)),
         Event::TasksReleased(e) => ("tasks-released", json!({"job": e.job, "tasks": id_set(&e.tasks)})),
         _ => return None,
     })
+}
+
+/// Only what was changed is there.
+fn tasks_modified(event: &TasksModified) -> Value {
+    let TaskChange { priority, time_limit, request, crash_limit: limit, max_fails: _ } = &event.change;
+    let mut change = Map::new();
+    let mut put = |key: &str, value: Option<Value>| change.extend(value.map(|value| (key.to_owned(), value)));
+    put("priority", priority.map(|priority| json!(priority)));
+    put("time_limit", time_limit.map(duration));
+    put("resources", request.as_ref().map(resource_request));
+    put("crash_limit", limit.map(crash_limit));
+    json!({"job": event.job, "tasks": id_set(&event.tasks), "change": change})
 }
 
 fn envelope(at: Time, kind: &'static str, body: Value) -> Value {

@@ -4,13 +4,14 @@
 //! of a waiting range; a selection that would take more is refused.
 
 use super::time;
+use crate::act::TaskChange;
 use crate::attempt::Attempt;
 use crate::command::Effect;
 use crate::id::{TaskRef, WorkerId};
 use crate::idset::{IdRange, IdSet};
 use crate::limits;
 use crate::state::State;
-use crate::state::jobs::Job;
+use crate::state::jobs::{Job, Submit};
 use crate::state::runs::Runs;
 use crate::state::tasks::{Live, Place};
 use std::collections::BTreeMap;
@@ -87,6 +88,59 @@ impl Selection {
     }
 }
 
+/// Those of the tasks that wait and that a change would change.
+///
+/// # Errors
+/// A sentence when the change is not possible for one of them.
+pub fn to_modify(job: &Job, selection: &Selection, change: &TaskChange) -> Result<Parts, String> {
+    let mut parts = Parts::new();
+    // Whether the tasks of a description change, by submit and index.
+    let mut known: BTreeMap<(u32, u32), bool> = BTreeMap::new();
+    for (first, last) in selection.waiting(job) {
+        let mut next = Some(first);
+        while let Some(from) = next.filter(|from| *from <= last) {
+            let Some((number, range_last)) = job.tasks.range_at(from) else { break };
+            let until = range_last.min(last);
+            let Some(submit) = job.submits.get(number as usize) else { break };
+            for (first, last, index) in submit.alike(from, until) {
+                let changes = match known.get(&(number, index)) {
+                    Some(changes) => *changes,
+                    None => {
+                        let changes = check_change(submit, index, change)?;
+                        known.insert((number, index), changes);
+                        changes
+                    }
+                };
+                if changes {
+                    parts.push((first, last));
+                }
+            }
+            next = until.checked_add(1);
+        }
+    }
+    for (number, submit) in (0u32..).zip(&job.submits) {
+        let new = known.range((number, 0)..=(number, u32::MAX)).filter(|(_, changes)| **changes).count();
+        if new > 0 && submit.revisions.len() + new > submit.desc.descs.len() + limits::SUBMIT_REVISIONS_MAX {
+            let max = limits::SUBMIT_REVISIONS_MAX;
+            return Err(format!("its tasks were changed too often; at most {max} different changes are kept"));
+        }
+    }
+    Ok(parts)
+}
+
+/// Whether a change changes the description with this index.
+fn check_change(submit: &Submit, index: u32, change: &TaskChange) -> Result<bool, String> {
+    let Some(before) = submit.desc_at(index) else { return Ok(false) };
+    if change.request.is_some() && before.request.variants.iter().any(|variant| variant.nodes > 0) {
+        return Err("multi-node tasks get whole workers, so their resources cannot be changed".to_owned());
+    }
+    let revision = submit.changed(index, change);
+    let Some(base) = submit.desc.descs.get(revision.of as usize) else { return Ok(false) };
+    let after = revision.change.applied_to(base);
+    super::submit::check_desc(&after)?;
+    Ok(after != *before)
+}
+
 /// How many tasks there are.
 pub fn count(parts: &[(u32, u32)]) -> u64 {
     parts.iter().map(|(first, last)| u64::from(*last) - u64::from(*first) + 1).sum()
@@ -102,11 +156,16 @@ pub fn assigned(job: &Job, parts: &[(u32, u32)]) -> BTreeMap<WorkerId, Vec<Attem
     by_worker(job, parts, |live| matches!(live.place, Place::Assigned { .. }))
 }
 
-/// What lies on a worker, has not started, and shall not start.
+/// What lies on a worker, has not started, and shall not start, or not by the values with which it was given there.
 pub fn unwanted(state: &State, worker: WorkerId) -> Vec<Attempt> {
     let is_unwanted = |attempt: &Attempt| {
         let job = state.job(attempt.task.job);
-        job.is_some_and(|job| job.tasks.ordinal(attempt.task.task).is_some_and(|ordinal| job.is_held(ordinal)))
+        let ordinal = job.and_then(|job| job.tasks.ordinal(attempt.task.task));
+        job.zip(ordinal).is_some_and(|(job, ordinal)| {
+            let given = job.tasks.live.get(&attempt.task.task).map(|live| live.desc);
+            let wanted = job.submit_of(ordinal).map(|(_, submit)| submit.desc_index(ordinal));
+            job.is_held(ordinal) || given != wanted
+        })
     };
     time::not_started(state, worker).into_iter().filter(is_unwanted).collect()
 }

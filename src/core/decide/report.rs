@@ -77,7 +77,7 @@ fn known_variant(state: &State, task: TaskRef, variant: u32) -> u32 {
     if variant == 0 {
         return 0;
     }
-    let class = state.class_of(task).and_then(|class| state.classes.get(class));
+    let class = state.level_given(task).and_then(|level| state.classes.get(level.class));
     let known = class.is_some_and(|class| (variant as usize) < class.variants.len());
     if known { variant } else { 0 }
 }
@@ -177,8 +177,9 @@ pub fn unblocked(state: &State, worker: WorkerId, tasks: &[TaskVariant]) -> Opti
             Some(class) if blocked.contains(&(class, item.variant)) => {
                 kinds.entry((class, item.variant)).or_insert(*item)
             }
-            Some(_) => continue,
-            None => return Some(Event::WorkerUnblocked(WorkerUnblocked { worker, tasks: Vec::new() })),
+            // The worker may have rejected it with other values.
+            Some(_) if !state.job(item.task.job).is_some_and(|job| job.is_revised()) => continue,
+            Some(_) | None => return Some(Event::WorkerUnblocked(WorkerUnblocked { worker, tasks: Vec::new() })),
         };
     }
     let tasks: Vec<TaskVariant> = kinds.into_values().collect();

@@ -99,7 +99,7 @@ pub(super) fn check_submit(submit: &SubmitDesc) -> Result<(), String> {
     submit.descs.iter().try_for_each(|desc| check_desc(desc))
 }
 
-fn check_desc(desc: &TaskDesc) -> Result<(), String> {
+pub(super) fn check_desc(desc: &TaskDesc) -> Result<(), String> {
     for (what, path) in [
         ("bytes in the working directory", &desc.cwd),
         ("bytes in the path for the standard output", &desc.stdout.path),

@@ -6,12 +6,12 @@
 //! What holds: no other task is touched than those selected, but for tasks that wait for one that was cancelled.
 
 use super::{Machine, Turn};
-use crate::act::{Acted, Action};
+use crate::act::{Acted, Action, TaskChange};
 use crate::attempt::Attempt;
 use crate::command::{Effect, Reply};
 use crate::decide::act::{self, Parts, Selection};
 use crate::decide::depend::{self, Broken};
-use crate::event::{Event, JobChanged, TasksEnded, TasksNamed};
+use crate::event::{Event, JobChanged, JobModified, TasksEnded, TasksModified, TasksNamed};
 use crate::id::{JobId, TaskRef, WorkerId};
 use crate::idset::IdSet;
 use crate::state::jobs::Job;
@@ -46,7 +46,8 @@ impl Turn<'_> {
             Action::Hold(_) => Ok(self.hold_tasks(id, &selection)),
             Action::Release(_) if tasks.is_none() => Ok(self.release_job(id, &selection)),
             Action::Release(_) => Ok(self.release_tasks(id, &selection)),
-            Action::Modify(_) | Action::Retry(_) => Err("this server cannot do that".to_owned()),
+            Action::Modify(change) => self.modify(id, &selection, change),
+            Action::Retry(_) => Err("this server cannot do that".to_owned()),
         };
         match touched {
             Ok(touched) => Acted { touched, untouched: selected - touched.min(selected), missing, ..found },
@@ -128,6 +129,29 @@ impl Turn<'_> {
             self.emit(Event::TasksReleased(TasksNamed { job: id, tasks }));
         }
         act::count(&parts)
+    }
+
+    /// Gives tasks that have not started other values, and the job another bound for failures.
+    fn modify(&mut self, id: JobId, selection: &Selection, change: &TaskChange) -> Result<u64, String> {
+        let Some(job) = self.state().job(id) else { return Ok(0) };
+        let parts = act::to_modify(job, selection, change)?;
+        let tasks = act::ids(job, &parts);
+        let is_new = |max: &u32| job.completed.is_none() && job.max_fails != Some(*max);
+        let max_fails = change.max_fails.filter(is_new);
+        let mut touched = act::count(&parts);
+        if max_fails.is_some() {
+            if !change.is_of_tasks() {
+                touched = act::count(&selection.unfinished(job));
+            }
+            self.emit(Event::JobModified(JobModified { job: id, max_fails }));
+        }
+        if !parts.is_empty() {
+            let change = TaskChange { max_fails: None, ..change.clone() };
+            self.emit(Event::TasksModified(TasksModified { job: id, tasks, change }));
+            self.ask_back(id, &parts);
+        }
+        self.end_if_failed(id);
+        Ok(touched)
     }
 
     /// Asks workers for those of the tasks that lie there and have not started.

@@ -1,6 +1,7 @@
 //! Random histories: replay equals live, the audit holds after every command, and everything ends.
 
 use super::after::{each, on_job, on_tasks};
+use super::modifies::modification;
 use super::open_jobs;
 use super::reference::Reference;
 use super::scene::*;
@@ -54,6 +55,8 @@ fn action() -> impl Strategy<Value = Action> {
         3 => Just(Action::Hold(HoldAction {})),
         2 => Just(Action::Release(ReleaseAction {})),
         1 => Just(Action::Cancel(CancelAction { reason: Some("enough".into()) })),
+        3 => (proptest::option::of(-1i32..2), proptest::option::of(1u32..5), proptest::option::of(0u32..6))
+            .prop_map(|(priority, cpus, max_fails)| Action::Modify(modification(priority, cpus, max_fails))),
     ]
 }
 

@@ -8,6 +8,7 @@ mod explains;
 mod gangs;
 mod histories;
 mod leases;
+mod modifies;
 mod open_jobs;
 mod overviews;
 mod placing;

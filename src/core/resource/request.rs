@@ -81,6 +81,24 @@ impl fmt::Display for RequestEntry {
     }
 }
 
+impl ResourceRequest {
+    /// The same request with the entries of the first variant of another one: in each variant they replace those of the
+    /// same names and are added otherwise.
+    pub fn with(&self, other: &Self) -> Self {
+        let changed = other.variants.first().map_or(&[][..], |variant| variant.entries.as_slice());
+        let mut request = self.clone();
+        for variant in &mut request.variants {
+            for entry in changed {
+                match variant.entries.iter_mut().find(|old| old.resource == entry.resource) {
+                    Some(old) => old.clone_from(entry),
+                    None => variant.entries.push(entry.clone()),
+                }
+            }
+        }
+        request
+    }
+}
+
 impl Variant {
     /// The weight in 1/10000, with the default filled in.
     pub fn weight(&self) -> u32 {

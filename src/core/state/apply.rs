@@ -72,12 +72,9 @@ impl State {
             Event::JobOpened(event) => self.apply_opened(at, event),
             Event::JobClosed(event) => self.apply_closed(event.job),
             Event::JobForgotten(event) => self.apply_forgotten(event.job),
-            Event::JobModified(_)
-            | Event::JobRestored(_)
-            | Event::TaskRetried(_)
-            | Event::TasksModified(_)
-            | Event::TasksRerun(_)
-            | Event::TasksDue(_) => {}
+            Event::JobModified(event) => self.apply_job_modified(event),
+            Event::TasksModified(event) => self.apply_tasks_modified(event),
+            Event::JobRestored(_) | Event::TaskRetried(_) | Event::TasksRerun(_) | Event::TasksDue(_) => {}
         }
     }
 
@@ -186,7 +183,7 @@ impl State {
             .iter()
             .map(|desc| Level::new(desc.priority, self.classes.intern(&desc.request)))
             .collect();
-        job.submits.push(Submit { desc: Arc::clone(&event.submit), base, levels });
+        job.submits.push(Submit::new(Arc::clone(&event.submit), base, levels));
         let total = event.submit.ids.len();
         job.add(TaskState::Waiting, i64::try_from(total).unwrap_or(i64::MAX));
         self.close_gates(event.job, number);

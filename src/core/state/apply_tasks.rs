@@ -35,10 +35,12 @@ impl State {
         for (level, first, last) in stretches {
             for run in self.ready.remove(level, Run { job: event.job, first, last }) {
                 let ids = job.tasks.ids_of_run(run.first, run.last);
-                for task in ids.iter().flat_map(IdRange::iter).map(TaskId) {
+                let submit = job.tasks.submit_of(run.first).and_then(|number| job.submits.get(number as usize));
+                for (ordinal, task) in (run.first..=run.last).zip(ids.iter().flat_map(IdRange::iter).map(TaskId)) {
                     let live = job.tasks.live.entry(task).or_insert(Live::new(Place::Ready));
                     let fence = Fence { epoch, attempt: live.next_attempt };
                     live.place = Place::Assigned { worker: id, fence, variant, ahead };
+                    live.desc = submit.map_or(0, |submit| submit.desc_index(ordinal));
                     let task = TaskRef { job: event.job, task };
                     given = Some(task);
                     worker.tasks.insert(task);
@@ -88,7 +90,9 @@ impl State {
         let fence = Fence { epoch: event.epoch, attempt: event.attempt };
         let place = Place::Assigned { worker: event.worker, fence, variant: event.variant, ahead: false };
         let before = job.tasks.live.get(&event.task).copied().unwrap_or(Live::new(place));
-        job.tasks.live.insert(event.task, Live { place, next_attempt: event.attempt, ..before });
+        let ordinal = job.tasks.ordinal(event.task);
+        let desc = ordinal.and_then(|at| Some(job.submit_of(at)?.1.desc_index(at))).unwrap_or(0);
+        job.tasks.live.insert(event.task, Live { place, next_attempt: event.attempt, desc, ..before });
         let class = self.class_of(task);
         if let Some(worker) = self.workers.get_mut(&event.worker) {
             worker.tasks.insert(task);
@@ -110,6 +114,9 @@ impl State {
         for id in event.tasks.iter() {
             let task = TaskRef { job: event.job, task: TaskId(id) };
             let Some(job) = self.jobs.get_mut(&event.job) else { return };
+            let Some(given) = job.tasks.live.get(&task.task).copied() else { continue };
+            let level = job.tasks.ordinal(task.task).and_then(|ordinal| job.level_given(ordinal, &given));
+            let class = level.map(|level| level.class);
             let Some(live) = job.tasks.live.get_mut(&task.task) else { continue };
             let Some((worker, fence)) = live.on_worker() else { continue };
             let place = live.place;
@@ -121,7 +128,6 @@ impl State {
             } else if live.is_fresh() {
                 job.tasks.live.remove(&task.task);
             }
-            let class = self.class_of(task);
             self.leave_worker(task, worker, place, class);
             left.insert(worker, at);
             left.extend(self.disband(task).map(|member| (member, at)));
@@ -207,12 +213,17 @@ impl State {
     pub(super) fn apply_started(&mut self, at: Time, event: &TasksStarted) {
         let Some(job) = self.jobs.get_mut(&event.job) else { return };
         let mut changed = BTreeSet::new();
+        let is_revised = job.is_revised();
         for (position, id) in event.tasks.iter().enumerate() {
             let task = TaskRef { job: event.job, task: *id };
             let started = before(at, event.ago_us.get(position));
             let Some(live) = job.tasks.live.get_mut(id) else { continue };
             let Place::Assigned { worker, fence, variant, ahead } = live.place else { continue };
             live.place = Place::Running { worker, fence, variant: event.variant, started };
+            let given = *live;
+            if is_revised {
+                job.settle(*id, given.desc);
+            }
             job.count(TaskState::Waiting, TaskState::Running);
             if !job.held.is_empty()
                 && let Some(ordinal) = job.tasks.ordinal(*id)
@@ -224,7 +235,7 @@ impl State {
             holder.last_started = Some(LastStarted { task, at: started });
             if ahead || variant != event.variant {
                 let level = if ahead { holder.ahead.remove(task) } else { None };
-                let level = level.or_else(|| job.level_of(job.tasks.ordinal(*id)?));
+                let level = level.or_else(|| job.level_given(job.tasks.ordinal(*id)?, &given));
                 let class = level.and_then(|level| self.classes.get(level.class));
                 if !ahead {
                     holder.give(class, variant);
@@ -272,7 +283,10 @@ impl State {
         job.tasks.done.set(ordinal, &done);
         job.count(was, end.state);
         job.drop_hold(ordinal, ordinal);
-        let level = job.level_of(ordinal);
+        let level = match &live {
+            Some(live) if live.on_worker().is_some() => job.level_given(ordinal, live),
+            _ => job.level_of(ordinal),
+        };
         if let Some((worker, place)) = live.and_then(|live| Some((live.on_worker()?.0, live.place))) {
             if let Place::Running { started, .. } = place
                 && let Some(holder) = self.workers.get_mut(&worker)

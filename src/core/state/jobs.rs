@@ -2,8 +2,9 @@
 //!
 //! What is asked for often (how many run, how many failed) is counted as it changes, so that no answer walks over tasks.
 
+use super::revised::{Revised, Revision};
 use super::runs::Runs;
-use super::tasks::TaskTable;
+use super::tasks::{Live, TaskTable};
 use crate::id::{JobId, TaskId};
 use crate::limits;
 use crate::task::{SubmitDesc, TaskDesc};
@@ -21,13 +22,30 @@ pub struct Submit {
     pub desc: Arc<SubmitDesc>,
     /// Ordinal of its first task.
     pub base: u32,
-    /// Queue of each of its task descriptions.
+    /// Queue of each of its task descriptions, then of each revision.
     pub levels: Vec<Level>,
+    /// Descriptions that were changed; their indices go on behind those of the others.
+    pub revisions: Vec<Revision>,
+    /// Indices of revisions by what they are.
+    pub(super) by_change: BTreeMap<(u32, Vec<u8>), u32>,
+    /// Which tasks have a revision.
+    pub revised: Revised,
 }
 
 impl Submit {
-    /// Index into the descriptions, for the task with this ordinal of the job.
+    /// A submit as it came.
+    pub fn new(desc: Arc<SubmitDesc>, base: u32, levels: Vec<Level>) -> Self {
+        let (revisions, by_change, revised) = (Vec::new(), BTreeMap::new(), Revised::default());
+        Self { desc, base, levels, revisions, by_change, revised }
+    }
+
+    /// Index of the description, or behind them of the revision, for the task with this ordinal of the job.
     pub fn desc_index(&self, ordinal: u32) -> u32 {
+        if !self.revised.is_empty()
+            && let Some(index) = self.revised.get(ordinal)
+        {
+            return index;
+        }
         self.desc.desc_of.get((ordinal - self.base) as usize).copied().unwrap_or(0)
     }
 
@@ -158,10 +176,29 @@ impl Job {
         Some((number, self.submits.get(number as usize)?))
     }
 
+    /// Whether values of tasks were changed.
+    pub fn is_revised(&self) -> bool {
+        self.submits.iter().any(|submit| !submit.revisions.is_empty())
+    }
+
     /// The description of a task.
-    pub fn desc_of(&self, ordinal: u32) -> Option<&Arc<TaskDesc>> {
+    pub fn desc_of(&self, ordinal: u32) -> Option<Arc<TaskDesc>> {
         let (_, submit) = self.submit_of(ordinal)?;
-        submit.desc.descs.get(submit.desc_index(ordinal) as usize)
+        submit.desc_at(submit.desc_index(ordinal))
+    }
+
+    /// A task has started by the description with this index, so it keeps that.
+    pub(super) fn settle(&mut self, task: TaskId, index: u32) {
+        let Some(ordinal) = self.tasks.ordinal(task) else { return };
+        let number = self.tasks.submit_of(ordinal);
+        if let Some(submit) = number.and_then(|number| self.submits.get_mut(number as usize)) {
+            submit.settle(ordinal, index);
+        }
+    }
+
+    /// The queue from which a task was given to the worker that it is on.
+    pub fn level_given(&self, ordinal: u32, live: &Live) -> Option<Level> {
+        self.submit_of(ordinal)?.1.levels.get(live.desc as usize).copied()
     }
 
     /// The queue of a task.
@@ -178,7 +215,9 @@ impl Job {
             let until = range_last.min(last);
             let Some(submit) = self.submits.get(submit as usize) else { break };
             if submit.desc.desc_of.is_empty() {
-                stretches.extend(submit.level(ordinal).map(|level| (level, ordinal, until)));
+                for (first, last, index) in submit.alike(ordinal, until) {
+                    stretches.extend(submit.levels.get(index as usize).map(|level| (*level, first, last)));
+                }
             } else {
                 for ordinal in ordinal..=until {
                     let Some(level) = submit.level(ordinal) else { continue };

@@ -21,6 +21,7 @@ pub mod lookahead;
 pub mod open;
 pub mod ready;
 mod rebuild;
+pub mod revised;
 pub mod runs;
 pub mod tasks;
 mod waiting;
@@ -106,6 +107,16 @@ impl State {
     /// The class of a task.
     pub fn class_of(&self, task: TaskRef) -> Option<ClassId> {
         self.level_of(task).map(|level| level.class)
+    }
+
+    /// The queue from which a task was given to the worker that it is on; that of the task for one that is on none.
+    pub fn level_given(&self, task: TaskRef) -> Option<Level> {
+        let job = self.jobs.get(&task.job)?;
+        let ordinal = job.tasks.ordinal(task.task)?;
+        match job.tasks.live.get(&task.task).filter(|live| live.on_worker().is_some()) {
+            Some(live) => job.level_given(ordinal, live),
+            None => job.level_of(ordinal),
+        }
     }
 
     /// The worker whose process has this name, if it is connected or may come back.

@@ -26,7 +26,7 @@ impl State {
         }
         for (worker, tasks) in ahead {
             for task in tasks {
-                if let (Some(level), Some(worker)) = (self.level_of(task), self.workers.get_mut(&worker)) {
+                if let (Some(level), Some(worker)) = (self.level_given(task), self.workers.get_mut(&worker)) {
                     worker.ahead.push(task, level);
                 }
             }
@@ -57,7 +57,7 @@ impl State {
 
     fn rebuild_on_worker(&mut self, task: TaskRef, job: &Job, live: &Live) {
         let Some((worker, _)) = live.on_worker() else { return };
-        let level = job.tasks.ordinal(task.task).and_then(|ordinal| job.level_of(ordinal));
+        let level = job.tasks.ordinal(task.task).and_then(|ordinal| job.level_given(ordinal, live));
         let class = level.and_then(|level| self.classes.get(level.class));
         let Some(worker) = self.workers.get_mut(&worker) else { return };
         worker.tasks.insert(task);

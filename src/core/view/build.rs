@@ -8,7 +8,7 @@ use crate::id::{AttemptId, JobId, TaskId, WorkerId};
 use crate::idset::IdSet;
 use crate::limits;
 use crate::state::State;
-use crate::state::jobs::Job;
+use crate::state::jobs::{Job, Submit};
 use crate::state::tasks::{Place, TaskStatus, TaskTable};
 use crate::state::workers::{Link, PastWorker, Worker};
 use crate::task::{SubmitDesc, TaskDesc};
@@ -38,7 +38,7 @@ impl State {
             max_fails: job.max_fails,
             submitted: job.submitted,
             completed: job.completed,
-            submits: job.submits.iter().map(|submit| Arc::new(shown_submit(&submit.desc))).collect(),
+            submits: job.submits.iter().map(|submit| Arc::new(shown_submit(submit))).collect(),
             server_uid: self.server_uid.clone(),
             failed: first_failed(job),
             workers: self.names(workers),
@@ -212,8 +212,13 @@ fn workers_of(job: &Job) -> BTreeSet<WorkerId> {
 }
 
 /// A submit as it is shown: without bulk, long words replaced by their size, a long command cut.
-fn shown_submit(submit: &SubmitDesc) -> SubmitDesc {
-    submit.slim(submit.descs.iter().map(|desc| Arc::new(shown_desc(desc))).collect())
+fn shown_submit(submit: &Submit) -> SubmitDesc {
+    let descs = submit.desc.descs.iter().map(|desc| Arc::new(shown_desc(desc)));
+    // Tasks that were modified have descriptions of their own behind those that were submitted.
+    let from = submit.desc.descs.len();
+    let revised = (from..from + submit.revisions.len()).filter_map(|index| u32::try_from(index).ok());
+    let revised = revised.filter_map(|index| submit.desc_at(index)).map(|desc| Arc::new(shown_desc(&desc)));
+    submit.desc.slim(descs.chain(revised).collect())
 }
 
 fn shown_desc(desc: &TaskDesc) -> TaskDesc {

@@ -10,6 +10,7 @@ pub use parts::*;
 
 use super::State;
 use super::jobs::{Job, Submit};
+use super::revised::Revision;
 use super::tasks::{EndedRun, Live, Place};
 use super::workers::{Link, PastWorker, Worker};
 use crate::event::AwayReason;
@@ -83,7 +84,7 @@ fn past_image(past: &PastWorker) -> ImagePastWorker {
 
 fn live_image(task: TaskId, live: &Live) -> ImageLive {
     let Live { next_attempt, crashes, retries, .. } = *live;
-    let desc = if live.on_worker().is_some() { live.desc } else { 0 };
+    let desc = if live.on_worker().is_some() { live.desc.saturating_add(1) } else { 0 };
     let base = ImageLive { task, next_attempt, crashes, retries, desc, ..ImageLive::default() };
     match live.place {
         Place::Blocked { unmet } => ImageLive { unmet, ..base },
@@ -102,6 +103,16 @@ fn live_image(task: TaskId, live: &Live) -> ImageLive {
 fn ended_image(first: u32, run: &EndedRun) -> ImageEnded {
     let EndedRun { last, state, at, reason } = *run;
     ImageEnded { first, last, state, at, reason }
+}
+
+fn revised_image((number, submit): (u32, &Submit)) -> Option<ImageRevised> {
+    let revision = |revision: &Revision| ImageRevision { of: revision.of, change: revision.change.clone() };
+    let run = |(first, last, index)| ImageRevisedRun { first, last, index };
+    (!submit.revisions.is_empty()).then(|| ImageRevised {
+        submit: number,
+        revisions: submit.revisions.iter().map(revision).collect(),
+        runs: submit.revised.iter().map(run).collect(),
+    })
 }
 
 fn job_image(job: &Job) -> ImageJob {
@@ -125,6 +136,7 @@ fn job_image(job: &Job) -> ImageJob {
             .collect(),
         tags: job.tags.clone(),
         hold: job.hold,
+        revised: (0u32..).zip(&job.submits).filter_map(revised_image).collect(),
         held: IdSet { ranges: job.held.iter().map(|(first, last)| IdRange::new(first, last)).collect() },
         opened: job.opened.iter().map(|(submit, index)| ImageGate { submit: *submit, index: *index }).collect(),
     }

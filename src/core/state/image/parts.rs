@@ -1,5 +1,6 @@
 //! The parts of an image: boundary types, one for each kind of checkpoint record.
 
+use crate::act::TaskChange;
 use crate::event::AwayReason;
 use crate::id::{AttemptId, Epoch, Fence, JobId, TaskId, TaskRef, WorkerId};
 use crate::idset::IdSet;
@@ -111,7 +112,7 @@ int_struct! {
         8 => pub started: Time,
         /// Failed attempts that were followed by another one.
         9 => pub retries: u32,
-        /// Index of the description, when on a worker.
+        /// Index of the description plus one, when on a worker; 0: that of the task.
         10 => pub desc: u32,
         /// When delayed: until when.
         11 => pub until: Time,
@@ -167,8 +168,44 @@ int_struct! {
         13 => pub hold: bool,
         /// Ordinals of held tasks.
         14 => pub held: IdSet,
+        /// Tasks whose values were changed.
+        15 => pub revised: Vec<ImageRevised>,
         /// Gates that have opened.
         16 => pub opened: Vec<ImageGate>,
+    }
+}
+
+int_struct! {
+    /// Tasks of one submit whose values were changed.
+    pub struct ImageRevised {
+        /// Number of the submit.
+        0 => pub submit: u32,
+        /// The changed descriptions; their indices go on behind those of the submit.
+        1 => pub revisions: Vec<ImageRevision>,
+        /// Which tasks have which.
+        2 => pub runs: Vec<ImageRevisedRun>,
+    }
+}
+
+int_struct! {
+    /// A description with changes.
+    pub struct ImageRevision {
+        /// Index of the description as submitted.
+        0 => pub of: u32,
+        /// All that was changed.
+        1 => pub change: TaskChange,
+    }
+}
+
+int_struct! {
+    /// Tasks with the same changed description.
+    pub struct ImageRevisedRun {
+        /// First ordinal.
+        0 => pub first: u32,
+        /// Last ordinal.
+        1 => pub last: u32,
+        /// Index of the changed description.
+        2 => pub index: u32,
     }
 }
 

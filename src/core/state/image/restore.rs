@@ -1,10 +1,14 @@
 //! From an image back to a state, and everything in it that follows from the parts.
 
-use super::{ImageDone, ImageEnded, ImageJob, ImageLive, ImagePart, ImagePlace, ImageWorker};
+use super::{
+    ImageDone, ImageEnded, ImageJob, ImageLive, ImagePart, ImagePlace, ImageRevised, ImageRevisedRun, ImageRevision,
+    ImageWorker,
+};
 use crate::state::State;
 use crate::state::done::Done;
 use crate::state::jobs::{ErrorTexts, Job, Submit};
 use crate::state::ready::Level;
+use crate::state::revised::Revision;
 use crate::state::tasks::{EndedRun, Live, Place, TaskTable};
 use crate::state::workers::{Link, PastWorker, Worker};
 use crate::time::Span;
@@ -69,7 +73,19 @@ fn restore_worker(image: ImageWorker, state: &mut State) -> Worker {
     worker
 }
 
-fn restore_live(image: &ImageLive) -> Live {
+fn restore_revised(image: &ImageRevised, submits: &mut [Submit], state: &mut State) {
+    let Some(submit) = submits.get_mut(image.submit as usize) else { return };
+    for ImageRevision { of, change } in &image.revisions {
+        let Some(base) = submit.desc.descs.get(*of as usize) else { continue };
+        let level = Level::new(change.priority_of(base), state.classes.intern(&change.request_of(base)));
+        submit.keep_revision(Revision { of: *of, change: change.clone() }, level);
+    }
+    for ImageRevisedRun { first, last, index } in &image.runs {
+        submit.revised.set(*first, *last, Some(*index));
+    }
+}
+
+fn restore_live(image: &ImageLive, tasks: &TaskTable, submits: &[Submit]) -> Live {
     let ImageLive { worker, fence, variant, .. } = *image;
     let place = match image.place {
         ImagePlace::Blocked => Place::Blocked { unmet: image.unmet },
@@ -79,7 +95,12 @@ fn restore_live(image: &ImageLive) -> Live {
         ImagePlace::Ahead => Place::Assigned { worker, fence, variant, ahead: true },
         ImagePlace::Running => Place::Running { worker, fence, variant, started: image.started },
     };
-    let ImageLive { next_attempt, crashes, retries, desc, .. } = *image;
+    let ImageLive { next_attempt, crashes, retries, .. } = *image;
+    let own = || {
+        let ordinal = tasks.ordinal(image.task)?;
+        Some(submits.get(tasks.submit_of(ordinal)? as usize)?.desc_index(ordinal))
+    };
+    let desc = image.desc.checked_sub(1).or_else(own).unwrap_or(0);
     Live { place, next_attempt, crashes, retries, desc }
 }
 
@@ -96,9 +117,12 @@ fn restore_job(image: ImageJob, state: &mut State) -> Job {
         let base = tasks.add(&desc.ids, number);
         let levels =
             desc.descs.iter().map(|desc| Level::new(desc.priority, state.classes.intern(&desc.request))).collect();
-        submits.push(Submit { desc, base, levels });
+        submits.push(Submit::new(desc, base, levels));
     }
-    tasks.live = image.live.iter().map(|live| (live.task, restore_live(live))).collect();
+    for revised in &image.revised {
+        restore_revised(revised, &mut submits, state);
+    }
+    tasks.live = image.live.iter().map(|live| (live.task, restore_live(live, &tasks, &submits))).collect();
     tasks.ended = image.ended.iter().map(|run| (run.first, restore_ended(run))).collect();
     tasks.nodes = image.nodes.into_iter().map(|nodes| (nodes.task, nodes.workers.into())).collect();
     let errors = ErrorTexts::from_texts(image.errors.iter().map(String::as_str));
