@@ -1,5 +1,6 @@
 //! Why tasks and jobs are where they are: every cause once.
 
+use super::after::{behind, each, on_job};
 use super::gangs::gang;
 use super::scene::*;
 use crate::act::{Action, CancelAction, HoldAction};
@@ -145,6 +146,21 @@ fn held_blocked_and_ended() {
     assert_eq!(of_job(&scene, fine).sentence, "finished: all of its 1 task finished");
     assert_eq!(scene.machine.why_task(scene.now, TaskRef::new(9, 0)).unwrap_err(), "Job not found");
     assert!(scene.machine.why_job(scene.now, JobId(9)).is_none());
+}
+
+#[test]
+fn a_gate_is_named() {
+    let mut scene = Scene::new();
+    let first = scene.submit(array(IdSet::range(0, 1), 1, 0));
+    let second = scene.submit(behind(array(IdSet::range(0, 9), 1, 0), [on_job(Condition::Ok, first)]));
+    assert_eq!(sentence(&scene, second, 3), "waiting: job 1 has to finish first");
+    assert_eq!(why(&scene, second, 3).details, ["2 tasks of job 1 that it waits for have not ended"]);
+    assert_eq!(of_job(&scene, second).sentence, "waiting: job 1 has to finish first");
+    let third = scene.submit(behind(array(IdSet::range(0, 1), 1, 0), [each(Condition::Any, first)]));
+    assert_eq!(sentence(&scene, third, 1), "waiting: task 1 of job 1 has to end first");
+    let worker = scene.connect(1);
+    scene.end(worker, 0, Ending::Failed);
+    assert!(sentence(&scene, second, 3).starts_with("aborted: "), "{}", sentence(&scene, second, 3));
 }
 
 #[test]

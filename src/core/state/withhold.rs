@@ -5,6 +5,7 @@
 use super::State;
 use super::jobs::Job;
 use super::ready::Run;
+use super::runs::Runs;
 use crate::id::JobId;
 
 impl Job {
@@ -41,6 +42,18 @@ impl State {
     /// Whether a waiting task may be queued as far as nothing but its own dependencies is concerned.
     pub fn may_be_queued(&self, job: &Job, ordinal: u32) -> bool {
         !self.admitted(job, ordinal, ordinal).is_empty()
+    }
+
+    /// The parts of a run of ordinals that nobody holds and that gates keep, ascending.
+    pub fn gated_within(&self, job: &Job, first: u32, last: u32) -> Vec<(u32, u32)> {
+        if self.gates.is_empty() {
+            return Vec::new();
+        }
+        let kept = job.not_held(first, last).into_iter().flat_map(|(first, last)| {
+            let admitted: Runs = self.admitted(job, first, last).into_iter().collect();
+            admitted.outside(first, last)
+        });
+        kept.collect()
     }
 
     /// Queues what may be queued of a run of ordinals, none of which is in a queue.

@@ -102,12 +102,20 @@ fn groups(state: &State, job: &Job) -> Vec<Group> {
     let last = job.last_ordinal().filter(|_| job.hold || !job.held.is_empty());
     let withheld = last.into_iter().flat_map(|last| job.tasks.queueable(0, last));
     let held: Vec<(u32, u32)> = withheld.flat_map(|(first, last)| job.held_within(first, last)).collect();
-    if let Some(like) = held.first().and_then(|(first, _)| job.tasks.id(*first)) {
-        let tasks = held.iter().map(|(first, last)| u64::from(*last) - u64::from(*first) + 1).sum();
-        groups.push(Group { tasks, at_least: false, like });
-    }
+    groups.extend(of_parts(job, &held));
+    let last = job.last_ordinal().filter(|_| state.gates.of_job(job.id).next().is_some());
+    let queueable = last.into_iter().flat_map(|last| job.tasks.queueable(0, last));
+    let gated: Vec<(u32, u32)> = queueable.flat_map(|(first, last)| state.gated_within(job, first, last)).collect();
+    groups.extend(of_parts(job, &gated));
     groups.extend(elsewhere(job));
     groups
+}
+
+/// The tasks of some runs of ordinals, if there are any.
+fn of_parts(job: &Job, parts: &[(u32, u32)]) -> Option<Group> {
+    let like = job.tasks.id(parts.first()?.0)?;
+    let tasks = parts.iter().map(|(first, last)| u64::from(*last) - u64::from(*first) + 1).sum();
+    Some(Group { tasks, at_least: false, like })
 }
 
 /// Waiting tasks with an entry that are in no queue: blocked, delayed, given to workers.

@@ -10,6 +10,7 @@ pub use job::why_job;
 
 use crate::id::{TaskId, TaskRef};
 use crate::state::State;
+use crate::state::gates::Aim;
 use crate::state::jobs::Job;
 use crate::state::tasks::{Live, Place, TaskStatus};
 use crate::task::Condition;
@@ -107,7 +108,7 @@ fn waiting(state: &State, now: Time, task: TaskRef, ordinal: u32, live: Option<&
                 worker_text(state, worker)
             )),
             Place::Ready | Place::Running { .. } if !state.may_be_queued(job, ordinal) => {
-                Said::new("what its submit has to wait for has not happened (`--after`)")
+                gated(state, job, task.task, ordinal)
             }
             Place::Ready | Place::Running { .. } => ready::why(state, now, task),
         }
@@ -123,6 +124,44 @@ fn held(job: &Job, task: TaskId) -> Said {
     } else {
         Said::new(format!("it is held; `hq task release {id} {task}` lets it go on"))
     }
+}
+
+/// What the submit has to wait for.
+fn gated(state: &State, job: &Job, task: TaskId, ordinal: u32) -> Said {
+    let mut said = Said::default();
+    for gate in state.gates.of_job(job.id).filter(|gate| gate.cover.contains(ordinal)).take(NAMED_MAX) {
+        let on = gate.on;
+        let target = state.job(on);
+        let (what, left) = match &gate.aim {
+            Aim::Job => (format!("job {on}"), target.map_or(0, |job| job.counts.unfinished())),
+            Aim::Tasks(_, tally) => (format!("tasks of job {on}"), tally.left),
+            Aim::Partner => {
+                let partner = TaskRef { job: on, task };
+                if state.condition(partner, gate.condition) == Some(true) {
+                    continue;
+                }
+                (format!("task {task} of job {on}"), 1)
+            }
+        };
+        let wanted = match gate.condition {
+            Condition::Ok => "to finish",
+            Condition::Any => "to end",
+            Condition::Failed => "to fail",
+        };
+        let have = if gate.aim == Aim::Job || gate.aim == Aim::Partner { "has" } else { "have" };
+        if said.sentence.is_empty() {
+            said.sentence = format!("{what} {have} {wanted} first");
+        } else {
+            said.details.push(format!("{what} {have} {wanted} too"));
+        }
+        if gate.aim != Aim::Partner {
+            said.details.push(format!("{left} tasks of job {on} that it waits for have not ended"));
+        }
+    }
+    if said.sentence.is_empty() {
+        said.sentence = "what its submit waits for has not happened".to_owned();
+    }
+    said
 }
 
 /// Dependencies that have not ended.
