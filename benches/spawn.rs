@@ -133,6 +133,7 @@ fn bare_start(program: &CString, words: *const *const libc::c_char, environment:
 /// The same through the pool and the reaper, with `at_a_time` programs started or running.
 fn through_pool(pool: &Spawner, program: &str, cwd: &Path, at_a_time: usize, stdout: &Output) -> Cost {
     let spec = SpawnSpec {
+        renames: Vec::new(),
         words: vec![program.into()],
         cwd: cwd.to_path_buf(),
         environment: Environment::inherited(),

@@ -355,6 +355,8 @@ int_struct! {
         3 => pub attempt: AttemptId,
         /// Any bytes.
         4 => pub message: ByteBuf,
+        /// Its number among those of the worker's process, growing; 0: not known.
+        5 => pub number: u64,
     }
 }
 

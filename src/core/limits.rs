@@ -134,6 +134,8 @@ pub const COMMIT_RETRY_SPAN: Span = Span::from_ms(200);
 pub const WORKER_QUEUE_MESSAGES_MAX: usize = 16_384;
 /// Answers that wait for one client.
 pub const CLIENT_QUEUE_ANSWERS_MAX: usize = 64;
+/// The same for a client that is told of messages of tasks; when half of it is taken, it is told that it is too slow.
+pub const CLIENT_QUEUE_NOTICES_MAX: usize = 65_536;
 /// Events after which a new checkpoint is written.
 pub const CHECKPOINT_EVENTS: u64 = 100_000;
 /// Events of one page of history sent to a client.

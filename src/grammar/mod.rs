@@ -29,6 +29,7 @@ pub mod placeholder;
 pub mod pool;
 pub mod request;
 pub mod selector;
+pub mod shell_words;
 pub mod stop;
 pub mod tag;
 pub mod utilization;

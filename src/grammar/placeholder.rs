@@ -207,6 +207,11 @@ pub fn contains(template: &str, placeholder: Placeholder) -> bool {
     parts(template).into_iter().any(|part| matches!(part, Part::Named(name, _) if name == placeholder.name()))
 }
 
+/// Where the output of an earlier attempt is kept that has the same path as that of a later one.
+pub fn attempt_path(path: &str, attempt: AttemptId) -> String {
+    format!("{path}.attempt-{attempt}")
+}
+
 /// The names in the template that are no placeholder anywhere, each once, in order.
 pub fn unknown_names(template: &str) -> Vec<&str> {
     let mut names = Vec::new();

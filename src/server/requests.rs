@@ -30,6 +30,8 @@ pub enum Plan {
     Command(Command),
     /// Wait for these jobs.
     Watch(Vec<JobId>, Watch),
+    /// A command that makes a job, to be waited for from its beginning.
+    CommandWatched(Command, Watch),
     /// Explain a task, as placing sees it.
     Explain(TaskRef),
     /// Say why these jobs, or one task of the only one of them, are where they are.
@@ -48,6 +50,9 @@ pub fn plan(state: &State, request: Request) -> Plan {
         Request::JobDetails(selector) => Plan::Answer(job_details(state, &selector)),
         Request::Tasks(request) => Plan::Answer(tasks(state, &request)),
         Request::Cancel(request) => cancel(state, &request.selector, request.reason),
+        Request::SubmitFollowed((request, follow)) => {
+            Plan::CommandWatched(Command::Submit(request), jobs::wishes(&follow))
+        }
         Request::Wait(selector) => watch(state, &selector, Watch::default()),
         Request::Progress(selector) => watch(state, &selector, Watch { progress: true, ..Watch::default() }),
         Request::Follow(request) => jobs::follow(state, &request),
@@ -112,6 +117,8 @@ pub fn response(reply: Reply) -> Response {
 pub struct Watch {
     /// To be told of each change.
     pub progress: bool,
+    /// To be told of each message of their tasks.
+    pub notices: bool,
     /// Whether an open job without anything to do counts as done.
     pub without_close: bool,
 }

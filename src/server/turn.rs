@@ -257,12 +257,16 @@ impl Turn {
         self.group.urgent = true;
         let response = match requests::plan(self.machine.state(), request) {
             Plan::Answer(response) => response,
-            Plan::Command(command) => match self.committer.trouble() {
-                Some(trouble) => Response::Refused(format!(
-                    "nothing can be changed at present, since the journal cannot be written: {trouble}"
-                )),
-                None => requests::response(self.command(command)),
-            },
+            Plan::Command(command) => self.change(command),
+            Plan::CommandWatched(command, watch) => {
+                let response = self.change(command);
+                let job = if let Response::Submitted(job) = response { Some(job) } else { None };
+                self.group.releases.push(Release::Answer { to: to.clone(), response });
+                if let Some(job) = job {
+                    self.watchers.add(self.machine.state(), vec![job], watch, to, &mut self.group.releases);
+                }
+                return;
+            }
             Plan::Watch(jobs, watch) => {
                 self.watchers.add(self.machine.state(), jobs, watch, to, &mut self.group.releases);
                 return;
@@ -279,6 +283,16 @@ impl Turn {
             Plan::Session => Response::Refused("this request is answered by the session".to_owned()),
         };
         self.group.releases.push(Release::Answer { to, response });
+    }
+
+    /// Changes the state, unless that could not be recorded.
+    fn change(&mut self, command: Command) -> Response {
+        match self.committer.trouble() {
+            Some(trouble) => Response::Refused(format!(
+                "nothing can be changed at present, since the journal cannot be written: {trouble}"
+            )),
+            None => requests::response(self.command(command)),
+        }
     }
 
     /// Ends the workers, then the server.

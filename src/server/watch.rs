@@ -5,9 +5,10 @@
 
 use super::commit::{Release, Released};
 use super::requests::Watch;
-use crate::wire::message::{Empty, Response};
-use hq_core::event::Stamped;
-use hq_core::id::JobId;
+use crate::wire::message::{Empty, Response, TaskNotice};
+use hq_core::event::{Event, Stamped};
+use hq_core::id::{JobId, TaskRef};
+use hq_core::limits;
 use hq_core::state::State;
 use hq_core::state::jobs::Job;
 use hq_core::view::ProgressView;
@@ -20,6 +21,8 @@ struct Watcher {
     jobs: Vec<JobId>,
     /// Whether an open job without anything to do counts as done.
     without_close: bool,
+    /// Whether it is told of messages of tasks.
+    notices: bool,
     open: BTreeSet<JobId>,
     to: mpsc::Sender<Released<Response>>,
     /// The last progress that was told; none for a client that only waits for the end.
@@ -45,9 +48,9 @@ impl Watchers {
         to: mpsc::Sender<Released<Response>>,
         releases: &mut Vec<Release>,
     ) {
-        let Watch { progress, without_close } = watch;
+        let Watch { progress, notices, without_close } = watch;
         let open: BTreeSet<JobId> = jobs.iter().copied().filter(|job| is_open(state, *job, without_close)).collect();
-        let mut watcher = Watcher { jobs, without_close, open, to, told: None };
+        let mut watcher = Watcher { jobs, without_close, notices, open, to, told: None };
         if progress {
             let view = state.view_progress(&watcher.jobs);
             watcher.told = Some(view);
@@ -77,6 +80,9 @@ impl Watchers {
             if !watcher.jobs.iter().any(|job| touched.contains(job)) {
                 return true;
             }
+            if watcher.notices && !watcher.pass_on(events, releases) {
+                return false;
+            }
             let without_close = watcher.without_close;
             watcher.open.retain(|job| is_open(state, *job, without_close));
             let ends = watcher.open.is_empty();
@@ -96,6 +102,31 @@ impl Watchers {
             !ends
         });
         releases.len() > before
+    }
+}
+
+impl Watcher {
+    /// Passes messages of tasks on. `false`: the client does not take them as fast as they come, and is told so; a message
+    /// is never left out silently.
+    fn pass_on(&self, events: &[Stamped], releases: &mut Vec<Release>) -> bool {
+        for stamped in events {
+            let Event::TaskNotified(event) = &stamped.event else { continue };
+            if !self.jobs.contains(&event.job) {
+                continue;
+            }
+            let keeps_up = self.to.capacity() > limits::CLIENT_QUEUE_NOTICES_MAX / 2;
+            let response = if keeps_up {
+                let task = TaskRef { job: event.job, task: event.task };
+                Response::Noticed(TaskNotice { task, worker: event.worker, message: event.message.clone() })
+            } else {
+                Response::Refused("messages of tasks come faster than this client takes them".to_owned())
+            };
+            releases.push(Release::Answer { to: self.to.clone(), response });
+            if !keeps_up {
+                return false;
+            }
+        }
+        true
     }
 }
 

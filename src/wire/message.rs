@@ -214,6 +214,8 @@ int_enum! {
         18 => Attempts(AttemptsRequest),
         /// As [`Request::Wait`], with more on the way.
         19 => Follow(FollowRequest),
+        /// As [`Request::Submit`], and then as [`Request::Follow`] for the new job; its selector is not looked at.
+        26 => SubmitFollowed((SubmitRequest, FollowRequest)),
         /// Stop workers: [`Response::WorkersStopped`].
         11 => StopWorkers(Selector),
         /// Have workers end once nothing runs there: [`Response::WorkersStopped`].

@@ -11,6 +11,7 @@ use crate::grammar::placeholder::{self, Context, ResolvedPaths};
 use crate::platform::process::{Environment, Output, SpawnSpec, Stdin};
 use hq_core::agent::SpawnOrder;
 use hq_core::attempt::{DescKey, SharedDesc};
+use hq_core::id::AttemptId;
 use hq_core::resource::{Amount, CPUS, Policy, Variant, WorkerResources};
 use hq_core::task::{Destination, DestinationKind, PinMode, TaskDesc};
 use std::collections::BTreeMap;
@@ -200,7 +201,8 @@ impl Prepared {
         };
         let paths = &self.paths;
         let (stdout, stderr) = (paths.stdout.as_deref(), paths.stderr.as_deref());
-        let paths = placeholder::resolve_task_paths(&paths.cwd, stdout, stderr, &context);
+        let (templates, paths) = (paths, placeholder::resolve_task_paths(&paths.cwd, stdout, stderr, &context));
+        let renames = renames(desc, templates, &paths, &context);
         let mut environment = self.environment.clone();
         environment.set("HQ_TASK_ID", attempt.task.task.to_string());
         environment.set("HQ_INSTANCE_ID", attempt.fence.attempt.to_string());
@@ -227,7 +229,7 @@ impl Prepared {
         };
         let (stdout, stderr) = (output(&desc.stdout, paths.stdout), output(&desc.stderr, paths.stderr));
         let cwd = PathBuf::from(paths.cwd);
-        let spec = SpawnSpec { words, cwd, environment, stdin: self.stdin.clone(), stdout, stderr };
+        let spec = SpawnSpec { words, cwd, environment, renames, stdin: self.stdin.clone(), stdout, stderr };
         Ok(Launch { spec, remove_if_finished, task_dir, stream_dir: self.stream_dir.clone() })
     }
 
@@ -263,6 +265,24 @@ impl Prepared {
         }
         Ok(())
     }
+}
+
+/// The output files of the attempt before that would be lost by this one: kept where the user asked for retries.
+fn renames(
+    desc: &TaskDesc,
+    templates: &ResolvedPaths,
+    paths: &ResolvedPaths,
+    context: &Context<'_>,
+) -> Vec<(PathBuf, PathBuf)> {
+    let earlier = context.instance.and_then(|attempt| attempt.0.checked_sub(1)).map(AttemptId);
+    let (Some(earlier), Some(_)) = (earlier, &desc.retry) else { return Vec::new() };
+    let context = Context { instance: Some(earlier), ..*context };
+    let (stdout, stderr) = (templates.stdout.as_deref(), templates.stderr.as_deref());
+    let before = placeholder::resolve_task_paths(&templates.cwd, stdout, stderr, &context);
+    let pairs = [(before.stdout, &paths.stdout), (before.stderr, &paths.stderr)];
+    let same = pairs.into_iter().filter(|(before, now)| before == *now).filter_map(|(before, _)| before);
+    // The second of two equal ones finds nothing any more.
+    same.map(|path| (PathBuf::from(&path), PathBuf::from(placeholder::attempt_path(&path, earlier)))).collect()
 }
 
 /// Name of the file in a task directory by which a program says why it failed.

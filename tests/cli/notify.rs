@@ -90,3 +90,65 @@ fn a_message_waits_for_a_server_that_is_away() {
     let events = events(&cluster);
     assert_eq!(of_type(&events, "task-notify").first().unwrap().1["text"], "late");
 }
+
+/// Says three things, the last of them with words that a shell would split.
+const TALKER: &str = r#"for n in 1 2 '3 "x" $y'; do "$HQ" task notify "$HQ_TASK_ID $n"; done"#;
+
+#[test]
+fn a_program_runs_for_each_message_before_the_wait_ends() {
+    let cluster = Cluster::with_worker(2);
+    let hook = r#"--on-notify=sh -c 'echo "$HQ_JOB_ID/$HQ_TASK_ID/$HQ_WORKER_ID: $0" >> seen'"#;
+    for wait in ["--wait", "--progress"] {
+        let words = [&["submit", wait, "--array=0-3", hook], &QUIET[..], &["--", "sh", "-c", TALKER]].concat();
+        cluster.hq(&words).ok().says("INFO Running `sh` for a message of task ");
+        let seen = cluster.read("seen");
+        let job = if wait == "--wait" { 1 } else { 2 };
+        for task in 0..4 {
+            let prefix = format!("{job}/{task}/1: {task} ");
+            let own: Vec<&str> = seen.lines().filter_map(|line| line.strip_prefix(&prefix)).collect();
+            assert_eq!(own, ["1", "2", r#"3 "x" $y"#], "{seen}");
+        }
+    }
+    // Without a wait nobody listens.
+    let job = cluster.submit(&[&[hook], &QUIET[..], &["--", "sh", "-c", TALKER]].concat());
+    cluster.wait_job(job, "FINISHED");
+    assert_eq!(cluster.read("seen").lines().count(), 24);
+    // Who cares only about errors hears of none.
+    let words = [&["--output-mode=quiet", "submit", "--wait", hook], &QUIET[..], &["--", "sh", "-c", TALKER]].concat();
+    assert_eq!(cluster.hq(&words).ok().stderr, "");
+}
+
+#[test]
+fn programs_for_messages_that_fail_are_said() {
+    let cluster = Cluster::with_worker(1);
+    let submit = |hook: &str| {
+        let talk = r#""$HQ" task notify x"#;
+        cluster.hq(&[&["submit", "--wait", hook], &QUIET[..], &["--", "sh", "-c", talk]].concat())
+    };
+    submit("--on-notify=false").ok().says("WARN `false` failed for a message of task ");
+    submit("--on-notify=/no/such thing").ok().says("WARN `/no/such` cannot be run for a message of task ");
+    // A text that is not quoted well is the name of a program.
+    submit("--on-notify=it's x").ok().says("WARN `it's x` cannot be run for a message of task ");
+    submit("--on-notify=").code(2).says("a program and its arguments");
+    submit("--on-notify= ").code(2).says("a program and its arguments");
+}
+
+#[test]
+fn a_message_is_recorded_once_over_broken_connections() {
+    let mut cluster = Cluster::with_worker(1);
+    let script = r#"for n in $(seq 1 12); do "$HQ" task notify "$n"; done"#;
+    let job = cluster.submit(&[&QUIET[..], &["--", "sh", "-c", script]].concat());
+    for number in [3, 7] {
+        wait_until_or(
+            "messages arrive",
+            || cluster.logs(),
+            || of_type(&events(&cluster), "task-notify").len() >= number,
+        );
+        cluster.kill_server();
+        cluster.start_server();
+    }
+    cluster.wait_job(job, "FINISHED");
+    let events = events(&cluster);
+    let texts: Vec<_> = of_type(&events, "task-notify").iter().map(|(_, event)| event["text"].clone()).collect();
+    assert_eq!(texts, (1..=12).map(|number| json!(number.to_string())).collect::<Vec<_>>());
+}

@@ -118,7 +118,7 @@ impl Server {
     fn client(&mut self, request: Request) -> String {
         let response = match requests::plan(self.machine.state(), request) {
             Plan::Answer(response) => response,
-            Plan::Command(command) => requests::response(self.command(command)),
+            Plan::Command(command) | Plan::CommandWatched(command, _) => requests::response(self.command(command)),
             Plan::Watch(jobs, _) => return format!("watches {}", jobs.len().min(2)),
             Plan::Explain(task) => match self.machine.explain(self.now, task) {
                 Ok(explanation) => Response::Explained(explanation),

@@ -7,7 +7,10 @@
 
 use super::values::{self, NonEmpty};
 use crate::grammar::request::{self, NamedRequest, Quantity};
-use crate::grammar::{array, crash_limit, destination, duration, environment, selector, stop, tag, weight};
+use crate::grammar::shell_words::ShellWords;
+use crate::grammar::{
+    array, crash_limit, destination, duration, environment, selector, shell_words, stop, tag, weight,
+};
 use clap::{Args, ValueEnum};
 use hq_core::idset::IdSet;
 use hq_core::task::{CrashLimit, Destination, PinMode, Warning};
@@ -50,6 +53,14 @@ pub struct SubmitArgs {
     /// Show a progress bar until the job is completed
     #[arg(long)]
     pub progress: bool,
+
+    /// With --wait or --progress: run this for each message that a task sends by `hq task notify`
+    ///
+    /// The text is split into words as a shell does it, without replacing anything; the message is added as the last word.
+    /// The program finds HQ_JOB_ID, HQ_TASK_ID and HQ_WORKER_ID in its environment. It is run for one message after the
+    /// other, and for all of them before this command ends; if it fails, that is logged.
+    #[arg(long, value_name = "COMMAND", value_parser = shell_words::parse_command)]
+    pub on_notify: Option<ShellWords>,
 
     /// Read the standard input to its end now and give it to each task as its standard input
     #[arg(long)]

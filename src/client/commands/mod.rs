@@ -21,6 +21,7 @@ mod job_task_ids;
 mod journal;
 mod man;
 mod notify;
+mod on_notify;
 mod output_log;
 mod progress;
 mod server;

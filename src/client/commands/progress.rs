@@ -10,7 +10,7 @@ use crate::client::error::Error;
 use crate::client::link::Link;
 use crate::client::render::OutputMode;
 use crate::client::render::bar::progress_line;
-use crate::wire::message::{Request, Response, Selector};
+use crate::wire::message::{Request, Response, Selector, TaskNotice};
 use std::io::Write;
 
 /// Shows the bar until the selected jobs are completed.
@@ -19,17 +19,31 @@ use std::io::Write;
 /// See [`Error`].
 pub fn run(link: &mut Link, selector: Selector, console: &mut Console) -> Result<(), Error> {
     link.send(&Request::Progress(selector))?;
+    watch(link, console, &mut |_| ())
+}
+
+/// As [`run`], for answers that were asked for before. Messages of tasks are passed to `notice`.
+///
+/// # Errors
+/// As [`run`].
+pub(super) fn watch(link: &mut Link, console: &mut Console, notice: &mut dyn FnMut(TaskNotice)) -> Result<(), Error> {
     let mut lines = 0u64;
-    let done = follow(link, console, &mut lines);
+    let done = follow(link, console, &mut lines, notice);
     if lines > 0 {
         show(console, "\n")?;
     }
     done
 }
 
-fn follow(link: &mut Link, console: &mut Console, lines: &mut u64) -> Result<(), Error> {
+fn follow(
+    link: &mut Link,
+    console: &mut Console,
+    lines: &mut u64,
+    notice: &mut dyn FnMut(TaskNotice),
+) -> Result<(), Error> {
     loop {
         match link.receive()? {
+            Response::Noticed(told) => notice(told),
             Response::Progress(progress) => {
                 let unfinished = progress.counts.unfinished();
                 if *lines == 0 {

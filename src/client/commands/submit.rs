@@ -5,6 +5,7 @@
 //! Holds: the job's id is printed before waiting begins.
 
 use crate::client::arguments::{GlobalOptions, JobOptions, SubmitArgs};
+use crate::client::commands::on_notify::{self, OnNotify};
 use crate::client::commands::progress;
 use crate::client::console::Console;
 use crate::client::directives;
@@ -14,7 +15,7 @@ use crate::client::link::{Link, one_job};
 use crate::client::render::OutputMode;
 use crate::client::render::color::Color;
 use crate::client::submission;
-use crate::wire::message::{Request, Response};
+use crate::wire::message::{FollowRequest, Request, Response};
 use hq_core::id::JobId;
 use hq_core::limits;
 use hq_core::task::SubmitRequest;
@@ -41,7 +42,10 @@ pub fn run(global: &GlobalOptions, args: &SubmitArgs, console: &mut Console) -> 
     let mut request = submission::build(&directed, current_dir()?, resources, stdin.unwrap_or_default(), chosen)?;
     request.job = args.job.map(JobId);
     request.free_ids_from = submission::free_ids_from(options);
-    let job = ask(&mut link, request, console)?;
+    if let Some(words) = args.on_notify.as_ref().filter(|_| args.wait || args.progress) {
+        return notified(&mut link, request, &words.0, args.progress, console);
+    }
+    let job = ask(&mut link, &Request::Submit(request), console)?;
     if args.wait {
         link.wait(one_job(job), false)?;
     } else if args.progress {
@@ -50,12 +54,32 @@ pub fn run(global: &GlobalOptions, args: &SubmitArgs, console: &mut Console) -> 
     Ok(())
 }
 
+/// Submits the job and follows it, from its first message on.
+fn notified(
+    link: &mut Link,
+    request: SubmitRequest,
+    words: &[String],
+    progress: bool,
+    console: &mut Console,
+) -> Result<(), Error> {
+    let on_notify = OnNotify::start(words)?;
+    let follow = FollowRequest { progress, notices: true, ..FollowRequest::default() };
+    ask(link, &Request::SubmitFollowed((request, follow)), console)?;
+    let done = if progress {
+        progress::watch(link, console, &mut |notice| on_notify.tell(notice))
+    } else {
+        on_notify::wait(link, &on_notify)
+    };
+    on_notify.finish();
+    done
+}
+
 /// Submits the job and prints its id.
 ///
 /// # Errors
 /// See [`Error`].
-pub(super) fn ask(link: &mut Link, request: SubmitRequest, console: &mut Console) -> Result<JobId, Error> {
-    let job = match link.ask(&Request::Submit(request))? {
+pub(super) fn ask(link: &mut Link, request: &Request, console: &mut Console) -> Result<JobId, Error> {
+    let job = match link.ask(request)? {
         Response::Submitted(job) => job,
         _ => return Err(Error::Unexpected),
     };

@@ -11,6 +11,7 @@ use crate::client::error::Error;
 use crate::client::link::Link;
 use crate::client::render::escape;
 use crate::grammar::jobfile;
+use crate::wire::message::Request;
 use hq_core::id::JobId;
 use hq_core::limits;
 use std::fs::File;
@@ -34,7 +35,7 @@ pub fn run(global: &GlobalOptions, args: &SubmitFileArgs, console: &mut Console)
         log::warn!("{notice}");
     }
     job.request.job = args.job.map(JobId);
-    submit::ask(&mut link, job.request, console)?;
+    submit::ask(&mut link, &Request::Submit(job.request), console)?;
     Ok(())
 }
 

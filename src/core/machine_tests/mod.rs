@@ -9,6 +9,7 @@ mod gangs;
 mod histories;
 mod leases;
 mod modifies;
+mod notices;
 mod open_jobs;
 mod overviews;
 mod placing;

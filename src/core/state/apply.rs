@@ -68,7 +68,11 @@ impl State {
             Event::TasksHeld(event) => self.apply_tasks_held(event),
             Event::TasksReleased(event) => self.apply_tasks_released(event),
             // For those who listen; it decides nothing.
-            Event::TaskNotified(_) => {}
+            Event::TaskNotified(event) => {
+                if let Some(worker) = self.workers.get_mut(&event.worker) {
+                    worker.noticed = worker.noticed.max(event.number);
+                }
+            }
             Event::JobOpened(event) => self.apply_opened(at, event),
             Event::JobClosed(event) => self.apply_closed(event.job),
             Event::JobForgotten(event) => self.apply_forgotten(event.job),

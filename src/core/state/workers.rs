@@ -46,6 +46,8 @@ pub struct Worker {
     pub last_started: Option<LastStarted>,
     /// Since when nothing is assigned to it.
     pub idle_since: Time,
+    /// Number of the last message of its tasks that was recorded.
+    pub noticed: u64,
     /// Tasks that hold resources here, and those ahead.
     pub tasks: BTreeSet<TaskRef>,
     /// Tasks that lie ahead of free resources.
@@ -105,6 +107,7 @@ impl Worker {
             draining: None,
             last_started: None,
             idle_since: at,
+            noticed: 0,
             tasks: BTreeSet::new(),
             ahead: Ahead::default(),
             running: 0,

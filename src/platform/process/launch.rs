@@ -128,6 +128,7 @@ impl Streams {
                 (Some(reader), Some(writer))
             }
         };
+        spec.renames.iter().try_for_each(|(from, to)| put_aside(&spec.cwd.join(from), &spec.cwd.join(to)))?;
         let (stdout, our_stdout) = open_output(&spec.stdout, &spec.cwd)?;
         let merged = matches!(spec.stdout, Output::File(_)) && spec.stdout == spec.stderr;
         let (stderr, our_stderr) = if merged { (None, None) } else { open_output(&spec.stderr, &spec.cwd)? };
@@ -170,6 +171,19 @@ fn in_memory(bytes: &[u8]) -> Result<OwnedFd, SpawnError> {
         Ok(file.into())
     };
     write().map_err(plumbing("providing standard input"))
+}
+
+/// Renames a file that is there. What is no file, a terminal or a named pipe say, stays where it is.
+fn put_aside(from: &Path, to: &Path) -> Result<(), SpawnError> {
+    if !std::fs::symlink_metadata(from).is_ok_and(|found| found.is_file()) {
+        return Ok(());
+    }
+    match std::fs::rename(from, to) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(SpawnError::OutputFile { path: to.to_path_buf(), source })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The child's end and ours.

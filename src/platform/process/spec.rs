@@ -24,6 +24,8 @@ pub struct SpawnSpec {
     pub cwd: PathBuf,
     /// The complete environment.
     pub environment: Environment,
+    /// Files that are renamed before the outputs are opened, if they are there: what they are and what they become.
+    pub renames: Vec<(PathBuf, PathBuf)>,
     /// Standard input.
     pub stdin: Stdin,
     /// Standard output.

@@ -23,6 +23,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 fn spec(cwd: &Path, words: &[&str]) -> SpawnSpec {
     SpawnSpec {
+        renames: Vec::new(),
         words: words.iter().map(OsString::from).collect(),
         cwd: cwd.to_path_buf(),
         environment: Environment::inherited(),

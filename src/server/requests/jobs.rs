@@ -69,9 +69,11 @@ pub(super) fn task_ids(state: &State, request: &TaskIdsRequest) -> Response {
 }
 
 pub(super) fn follow(state: &State, request: &FollowRequest) -> Plan {
-    let FollowRequest { selector, progress, notices, without_close } = request;
-    if *notices {
-        return Plan::Answer(Response::Refused("this server does not pass messages of tasks on".to_owned()));
-    }
-    watch(state, selector, Watch { progress: *progress, without_close: *without_close })
+    watch(state, &request.selector, wishes(request))
+}
+
+/// What a client that follows jobs wants.
+pub(super) fn wishes(request: &FollowRequest) -> Watch {
+    let FollowRequest { progress, notices, without_close, .. } = *request;
+    Watch { progress, notices, without_close }
 }

@@ -73,12 +73,17 @@ async fn ask(
     context: &ClientContext,
     request: Request,
 ) -> Result<(), Ended> {
-    let streams = matches!(request, Request::Progress(_) | Request::Follow(_));
+    let follows = matches!(request, Request::SubmitFollowed(_));
+    let hears = match &request {
+        Request::Follow(follow) | Request::SubmitFollowed((_, follow)) => follow.notices,
+        _ => false,
+    };
+    let room = if hears { limits::CLIENT_QUEUE_NOTICES_MAX } else { limits::CLIENT_QUEUE_ANSWERS_MAX };
     let dump_to = match &request {
         Request::DebugDump(path) => Some(PathBuf::from(path)),
         _ => None,
     };
-    let (to, mut answers): (ClientSender, _) = mpsc::channel(limits::CLIENT_QUEUE_ANSWERS_MAX);
+    let (to, mut answers): (ClientSender, _) = mpsc::channel(room);
     context.inbox.send(Input::Client { request, to }).await.map_err(|_| Ended)?;
     loop {
         tokio::select! {
@@ -87,7 +92,11 @@ async fn ask(
                     (Response::Dumped(state), Some(path)) => write_dump(path.clone(), state).await,
                     (response, _) => response,
                 };
-                let last = !(streams && matches!(response, Response::Progress(_)));
+                let last = match response {
+                    Response::Progress(_) | Response::Noticed(_) => false,
+                    Response::Submitted(_) => !follows,
+                    _ => true,
+                };
                 say(sender, &response).await?;
                 if last {
                     return Ok(());

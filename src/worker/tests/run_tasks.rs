@@ -150,6 +150,33 @@ async fn cancelled_tasks_end_with_all_their_processes() {
 }
 
 #[tokio::test]
+async fn the_output_of_an_attempt_is_kept_where_there_are_retries() {
+    let mut server = FakeServer::start("aaaaaa").await;
+    let (worker, _) = start(server.options());
+    let (mut peer, _) = server.accept("aaaaaa").await;
+    let (mut desc, mut shared) = desc(server.temp.path(), &["/bin/sh", "-c", "echo $HQ_INSTANCE_ID; exit 1"]);
+    desc.stdout = Destination { path: "out/%{TASK_ID}".into(), ..Destination::default() };
+    desc.stderr = Destination { path: "err/%{TASK_ID}-%{INSTANCE_ID}".into(), ..Destination::default() };
+    let read = |name: &str| std::fs::read_to_string(server.temp.path().join(name)).ok();
+    for (task, retries) in [(1, false), (2, true)] {
+        desc.retry = retries.then(Box::default);
+        shared.desc = Arc::new(desc.clone());
+        for attempt in 0..3 {
+            let tasks = vec![AssignedTask { task: TaskId(task), attempt: AttemptId(attempt), entry: None }];
+            let assignment = Assignment { key: key(task), epoch: Epoch(1), variant: 0, tasks, nodes: Vec::new() };
+            peer.send(ToWorker::Assign(AssignMessage { shared: Some(shared.clone()), assignment })).await;
+            peer.outcome(task).await;
+            peer.seen.ended.clear();
+        }
+        let kept = [0, 1].map(|attempt| read(&format!("out/{task}.attempt-{attempt}")));
+        assert_eq!(kept, if retries { [Some("0\n".into()), Some("1\n".into())] } else { [None, None] });
+        assert_eq!(read(&format!("out/{task}")).as_deref(), Some("2\n"));
+        assert_eq!(read(&format!("err/{task}-0.attempt-0")), None);
+    }
+    peer.stop(worker).await;
+}
+
+#[tokio::test]
 async fn limits_and_stops_end_tasks() {
     let mut server = FakeServer::start("aaaaaa").await;
     let mut options = server.options();

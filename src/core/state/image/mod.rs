@@ -68,6 +68,7 @@ fn worker_image(worker: &Worker) -> ImageWorker {
         draining: worker.draining,
         last_started: worker.last_started,
         idle_since: worker.idle_since,
+        noticed: worker.noticed,
         ahead: worker.ahead.iter().map(|(task, _)| task).collect(),
     }
 }

@@ -52,6 +52,8 @@ int_struct! {
         9 => pub draining: Option<Drain>,
         /// Why it is away, if it is.
         12 => pub away_reason: AwayReason,
+        /// Number of the last message of its tasks that was recorded.
+        13 => pub noticed: u64,
     }
 }
 

@@ -70,6 +70,7 @@ fn restore_worker(image: ImageWorker, state: &mut State) -> Worker {
     state.draining.extend(image.draining.map(|_| image.id));
     worker.last_started = image.last_started;
     worker.idle_since = image.idle_since;
+    worker.noticed = image.noticed;
     worker
 }
 
