@@ -10,11 +10,13 @@
 //! ```sh
 //! cargo bench --bench end_to_end
 //! cargo bench --bench end_to_end -- --quick --only throughput,latency --other /opt/old/hq
+//! cargo bench --bench end_to_end -- --only graph
 //! ```
 
 mod end_to_end {
     pub mod bare;
     pub mod cluster;
+    pub mod graph;
     pub mod journal;
     pub mod measure;
     pub mod report;
@@ -38,6 +40,7 @@ const PARTS: &[(&str, &str)] = &[
     ("throughput", "tasks/s of a worker with two CPUs beside a bare posix_spawn loop with two threads"),
     ("latency", "`submit` and `submit --wait` beside spawning a program and waiting for it"),
     ("commit", "commit groups/s of the journal beside bare append and fdatasync"),
+    ("graph", "tasks/s of graphs from job files beside as many independent tasks"),
     ("memory", "bytes a pending and a finished task, CPU a task, journal bytes a task, restart"),
 ];
 
@@ -88,6 +91,7 @@ fn run() -> Result<(), String> {
         match *name {
             "throughput" => measure::throughput(&own, other, &sizes, &mut report)?,
             "latency" => measure::latency(&own, other, &sizes, &mut report)?,
+            "graph" => end_to_end::graph::graph(&own, &sizes, &mut report)?,
             "commit" => end_to_end::journal::commit(&sizes, &mut report)?,
             _ => measure::memory(&own, other, &sizes, &mut report)?,
         }

@@ -40,6 +40,11 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// A file in the directory in which its commands run.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
     /// A command of this cluster, with nothing on its outputs.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.hq);

@@ -22,6 +22,10 @@ pub struct Sizes {
     pub repetitions: usize,
     /// Tasks of the array that is only held, or run without processes.
     pub tasks: u64,
+    /// Tasks of a graph without processes.
+    pub graph_tasks: u64,
+    /// Tasks of a graph with them.
+    pub graph_processes: u64,
     /// How long one round of a commit rate takes.
     pub commit_span: Duration,
 }
@@ -29,12 +33,28 @@ pub struct Sizes {
 impl Sizes {
     /// A few minutes.
     pub fn full() -> Sizes {
-        Sizes { rounds: 3, processes: 20_000, repetitions: 60, tasks: 1_000_000, commit_span: Duration::from_secs(2) }
+        Sizes {
+            rounds: 3,
+            processes: 20_000,
+            repetitions: 60,
+            tasks: 1_000_000,
+            graph_tasks: 100_000,
+            graph_processes: 10_000,
+            commit_span: Duration::from_secs(2),
+        }
     }
 
     /// Half a minute, to see that everything works.
     pub fn quick() -> Sizes {
-        Sizes { rounds: 2, processes: 4_000, repetitions: 20, tasks: 100_000, commit_span: Duration::from_millis(500) }
+        Sizes {
+            rounds: 2,
+            processes: 4_000,
+            repetitions: 20,
+            tasks: 100_000,
+            graph_tasks: 20_000,
+            graph_processes: 2_000,
+            commit_span: Duration::from_millis(500),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ mod scene;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use hq_core::command::Command;
-use scene::{Scene, array, graph};
+use scene::{Scene, array, graph, scattered};
 use std::time::Duration;
 
 /// The life of an array on so many workers of 64 CPUs, each of which reports all it has at once.
@@ -90,7 +90,7 @@ fn mixed(c: &mut Criterion) {
     bench.finish();
 }
 
-/// A graph of 100,000 tasks, each of which waits for three: submit, and all of its life on 16 workers.
+/// Graphs of 100,000 tasks: submit, and all of their life on 16 workers, beside tasks that wait for nothing.
 fn graphs(c: &mut Criterion) {
     let mut bench = c.benchmark_group("place/graph_per_task");
     bench.sample_size(10).warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(2));
@@ -107,20 +107,27 @@ fn graphs(c: &mut Criterion) {
             (0..iterations).map(run).sum()
         });
     });
-    bench.bench_function("life", |b| {
-        let request = graph(100, 1_000, 3);
-        b.iter_custom(|iterations| {
-            let run = |_| {
-                let mut scene = Scene::new(16, 64);
-                scene.run(Command::Submit(request.clone()));
-                scene.take_spent();
-                scene.place();
-                scene.drain(100_000);
-                scene.take_spent()
-            };
-            (0..iterations).map(run).sum()
+    let life = [
+        ("independent", graph(1, 100_000, 0)),
+        ("ten_layers", graph(10, 10_000, 2)),
+        ("hundred_layers", graph(100, 1_000, 3)),
+        ("scattered", scattered(100_000, 3)),
+    ];
+    for (name, request) in life {
+        bench.bench_function(name, |b| {
+            b.iter_custom(|iterations| {
+                let run = |_| {
+                    let mut scene = Scene::new(16, 64);
+                    scene.run(Command::Submit(request.clone()));
+                    scene.take_spent();
+                    scene.place();
+                    scene.drain(100_000);
+                    scene.take_spent()
+                };
+                (0..iterations).map(run).sum()
+            });
         });
-    });
+    }
     bench.finish();
 }
 

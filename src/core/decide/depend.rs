@@ -31,11 +31,15 @@ pub fn broken_from(
         let mut next: Vec<(TaskRef, TaskState)> = vec![(*root, *root_became)];
         while let Some((task, became)) = next.pop() {
             for (consumer, condition) in state.consumers.get(&task).into_iter().flatten() {
+                // Asked first, since most ends break nothing.
+                if condition_met(*condition, became) != Some(false) {
+                    continue;
+                }
                 let waits = matches!(
                     state.task_status(*consumer),
                     Some(TaskStatus::Live(live)) if matches!(live.place, Place::Blocked { .. })
                 );
-                if waits && condition_met(*condition, became) == Some(false) && !broken.contains_key(consumer) {
+                if waits && !broken.contains_key(consumer) {
                     let text = text.get_or_insert_with(|| reason(*root, *root_became));
                     broken.insert(*consumer, Arc::clone(text));
                     next.push((*consumer, TaskState::Aborted));

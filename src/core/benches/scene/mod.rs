@@ -60,6 +60,24 @@ pub fn graph(layers: u32, width: u32, fan_in: u32) -> SubmitRequest {
     SubmitRequest { name: "graph".into(), max_fails: None, submit: Arc::new(submit), ..SubmitRequest::default() }
 }
 
+/// A graph in which each task waits for up to `fan_in` tasks anywhere before it, chosen without an order.
+pub fn scattered(tasks: u32, fan_in: u32) -> SubmitRequest {
+    let mut request = graph(1, tasks, 0);
+    let mut submit = SubmitDesc::clone(&request.submit);
+    // Knuth's multiplier spreads what it multiplies over all numbers.
+    let spread = |number: u32, among: u32| (number.wrapping_mul(2_654_435_761) >> 4) % among;
+    for task in 1..tasks {
+        let wanted = spread(task, fan_in + 1);
+        let mut on: Vec<u32> = (0..wanted).map(|other| spread(task * 4 + other + 1, task)).collect();
+        on.sort_unstable();
+        on.dedup();
+        let condition = Condition::Ok;
+        submit.deps.extend(on.iter().map(|on| Dependency { task: TaskId(task), on: TaskRef::new(0, *on), condition }));
+    }
+    request.submit = Arc::new(submit);
+    request
+}
+
 /// See the module's text.
 pub struct Scene {
     pub machine: Machine,
