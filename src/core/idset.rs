@@ -196,13 +196,18 @@ impl IdSet {
     ///
     /// # Errors
     /// The first range that meets an earlier one, or at which more than [`limits::INTERLEAVED_RANGES_MAX`] ranges
-    /// overlap in span, which would make the check itself expensive.
+    /// overlap in span, or [`limits::RANGE_COMPARISONS_MAX`] were compared: that would make the check expensive.
     pub fn check(&self) -> Result<(), IdRange> {
         let mut sorted: Vec<&IdRange> = self.ranges.iter().filter(|range| !range.is_empty()).collect();
         sorted.sort_by_key(|range| range.start);
         let mut open: Vec<&IdRange> = Vec::new();
+        let mut compared = 0;
         for range in sorted {
             open.retain(|earlier| earlier.last() >= range.start);
+            compared += open.len();
+            if compared > limits::RANGE_COMPARISONS_MAX {
+                return Err(*range);
+            }
             if open.len() >= limits::INTERLEAVED_RANGES_MAX || open.iter().any(|earlier| ranges_meet(earlier, range)) {
                 return Err(*range);
             }

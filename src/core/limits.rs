@@ -22,6 +22,8 @@ pub const JOB_PATTERN_BYTES_MAX: usize = 1_024;
 pub const TAG_KEY_BYTES_MAX: usize = 64;
 /// Bytes of the value of a tag.
 pub const TAG_VALUE_BYTES_MAX: usize = 256;
+/// Pairs of ranges of one id set that are compared, to see whether they share an id.
+pub const RANGE_COMPARISONS_MAX: usize = 10_000_000;
 /// Bytes of a job file.
 pub const JOB_FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Words and signs of a part of a job file that is parsed at once: an individual task, or all else.
@@ -74,6 +76,8 @@ pub const WORKER_FACTS_MAX: usize = 256;
 pub const WORKER_TASKS_MAX: u32 = 65_536;
 /// Tasks looked at for one page, whether they are wanted or not: bounds the time of a turn.
 pub const PAGE_SCAN_TASKS_MAX: usize = 50_000;
+/// Tasks of one table: its columns are as wide as the widest cell, so all of it is in memory.
+pub const TABLE_TASKS_MAX: usize = 1_000_000;
 /// Ranges of a selection of more tasks than are looked at for one page.
 pub const PAGE_RANGES_MAX: usize = 200;
 /// Changed descriptions of one submit, beyond as many as it has descriptions.

@@ -1,17 +1,17 @@
 //! `hq job info`: jobs in detail.
 //!
-//! JSON has all tasks of each job, so they are fetched page by page; tables need only the job.
+//! JSON has all tasks of each job, which are fetched while they are printed; tables need only the job.
 //!
 //! Holds: a job that does not exist is a log line, not a failure.
 
 use crate::client::arguments::JobSelectorArgs;
 use crate::client::commands::now;
+use crate::client::commands::task_feed::TaskFeed;
 use crate::client::console::Console;
 use crate::client::error::Error;
 use crate::client::link::{Link, selector};
 use crate::client::render::json::Tree;
 use crate::client::render::{OutputMode, job};
-use hq_core::view::{JobDetail, TaskView};
 
 /// Runs the command.
 ///
@@ -27,12 +27,10 @@ pub fn run(link: &mut Link, args: &JobSelectorArgs, console: &mut Console) -> Re
             }
         }
         OutputMode::Json => {
-            let mut tasks = Vec::new();
-            for detail in &jobs {
-                tasks.push(all_tasks(link, detail)?);
-            }
-            let trees = jobs.iter().zip(&tasks).map(|(detail, tasks)| job::info_json(detail, tasks, now()));
-            console.json_tree(&Tree::List(trees.collect()))?;
+            let feed = TaskFeed::new(link);
+            let trees = jobs.iter().map(|detail| job::info_json(detail, feed.tasks(detail, None, &[]), now()));
+            let printed = console.json_tree(&Tree::List(trees.collect()));
+            feed.finish(printed)?;
         }
         OutputMode::Quiet => {}
     }
@@ -40,13 +38,4 @@ pub fn run(link: &mut Link, args: &JobSelectorArgs, console: &mut Console) -> Re
         log::error!("Job {id} not found");
     }
     Ok(())
-}
-
-fn all_tasks(link: &mut Link, job: &JobDetail) -> Result<Vec<TaskView>, Error> {
-    let mut tasks = Vec::new();
-    link.tasks(job.summary.id, None, &[], &mut |page| {
-        tasks.extend(page.tasks);
-        Ok(())
-    })?;
-    Ok(tasks)
 }

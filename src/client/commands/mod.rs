@@ -28,6 +28,7 @@ mod server;
 mod submit;
 mod submit_file;
 mod task;
+mod task_feed;
 mod why;
 mod worker;
 

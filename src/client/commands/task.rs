@@ -6,6 +6,7 @@
 
 use crate::client::arguments::{TaskExplainArgs, TaskInfoArgs, TaskListArgs};
 use crate::client::commands::now;
+use crate::client::commands::task_feed::TaskFeed;
 use crate::client::console::Console;
 use crate::client::error::Error;
 use crate::client::link::{Link, selector};
@@ -17,16 +18,11 @@ use crate::grammar::selector::{LastOrId, LastOrIds};
 use crate::wire::message::{ExplainRequest, Request, Response};
 use hq_core::id::TaskId;
 use hq_core::idset::IdSet;
+use hq_core::limits;
 use hq_core::view::{JobDetail, TaskState, TaskView};
 
 /// What was said when errors were cut.
 const CUT_NOTICE: &str = "Error messages were shortened; use `-v` to see them in full";
-
-/// Tasks of one job with what is needed to show them.
-struct Found {
-    tasks: Vec<TaskView>,
-    missing: Vec<TaskId>,
-}
 
 /// Runs `hq task list`.
 ///
@@ -39,24 +35,24 @@ pub fn list(link: &mut Link, args: &TaskListArgs, console: &mut Console) -> Resu
         log::warn!("Job {id} not found");
     }
     let states: Vec<TaskState> = args.task_status.iter().map(|word| word.state()).collect();
-    let mut hostnames = Hostnames::new();
-    let mut found: Vec<(u32, Vec<TaskView>)> = Vec::new();
-    if console.mode() != OutputMode::Quiet {
-        for job in &jobs {
-            let tasks = fetch(link, job, args.tasks.as_ref(), &states, &mut hostnames)?.tasks;
-            found.push((job.summary.id.0, tasks));
-        }
-    }
     match console.mode() {
         OutputMode::Cli => {
+            let (mut hostnames, mut room) = (Hostnames::new(), limits::TABLE_TASKS_MAX);
+            let mut found: Vec<(u32, Vec<TaskView>)> = Vec::new();
+            for job in &jobs {
+                let tasks = rows(link, job, args.tasks.as_ref(), &states, &mut hostnames, &mut room)?;
+                found.push((job.summary.id.0, tasks));
+            }
             let shown = task::list(&found, &hostnames, args.verbose, now(), console.palette());
             console.text(&shown.text)?;
             notice(shown.is_cut, console)
         }
         OutputMode::Json => {
-            let trees = jobs.iter().zip(&found);
-            let trees = trees.map(|(job, (id, tasks))| (id.to_string(), task::list_json(job, tasks)));
-            console.json_tree(&Tree::Object(trees.collect()))
+            let feed = TaskFeed::new(link);
+            let tasks = |job| feed.tasks(job, args.tasks.as_ref(), &states);
+            let trees = jobs.iter().map(|job| (job.summary.id.to_string(), tasks(job)));
+            let printed = console.json_tree(&Tree::Object(trees.collect()));
+            feed.finish(printed).map(drop)
         }
         OutputMode::Quiet => Ok(()),
     }
@@ -76,23 +72,29 @@ pub fn info(link: &mut Link, args: &TaskInfoArgs, console: &mut Console) -> Resu
         log::error!("Cannot find job");
         return Ok(());
     };
-    let mut hostnames = Hostnames::new();
-    let found = fetch(link, job, Some(&args.tasks), &[], &mut hostnames)?;
     let mut is_cut = false;
-    match console.mode() {
-        OutputMode::Cli => {
-            for view in &found.tasks {
-                let shown = task::info(job, view, &hostnames, args.verbose, now(), console.palette());
-                console.text(&shown.text)?;
-                is_cut |= shown.is_cut;
-            }
-        }
+    let missing = match console.mode() {
         OutputMode::Json => {
-            console.json_tree(&task::list_json(job, &found.tasks))?;
+            let feed = TaskFeed::new(link);
+            let printed = console.json_tree(&feed.tasks(job, Some(&args.tasks), &[]));
+            feed.finish(printed)?
         }
-        OutputMode::Quiet => {}
-    }
-    for id in found.missing {
+        mode => {
+            let mut missing = Vec::new();
+            link.tasks(job.summary.id, Some(&args.tasks), &[], &mut |page| {
+                missing.extend(page.missing);
+                let hostnames = page.workers.into_iter().map(|worker| (worker.id, worker.hostname)).collect();
+                for view in page.tasks.iter().filter(|_| mode == OutputMode::Cli) {
+                    let shown = task::info(job, view, &hostnames, args.verbose, now(), console.palette());
+                    console.text(&shown.text)?;
+                    is_cut |= shown.is_cut;
+                }
+                Ok(())
+            })?;
+            missing
+        }
+    };
+    for id in missing {
         log::warn!("Task {id} not found");
     }
     notice(is_cut, console)
@@ -118,21 +120,28 @@ pub fn explain(link: &mut Link, args: &TaskExplainArgs, console: &mut Console) -
     }
 }
 
-fn fetch(
+/// The tasks of a job for a table that has room for so many more.
+fn rows(
     link: &mut Link,
     job: &JobDetail,
     ids: Option<&IdSet>,
     states: &[TaskState],
     hostnames: &mut Hostnames,
-) -> Result<Found, Error> {
-    let mut found = Found { tasks: Vec::new(), missing: Vec::new() };
+    room: &mut usize,
+) -> Result<Vec<TaskView>, Error> {
+    let mut tasks = Vec::new();
     link.tasks(job.summary.id, ids, states, &mut |page| {
-        found.tasks.extend(page.tasks);
-        found.missing.extend(page.missing);
+        *room = room.checked_sub(page.tasks.len()).ok_or_else(|| {
+            let max = limits::TABLE_TASKS_MAX;
+            Error::Invalid(format!(
+                "A table has at most {max} tasks; choose some by --tasks or --task-status, or use --output-mode=json"
+            ))
+        })?;
+        tasks.extend(page.tasks);
         hostnames.extend(page.workers.into_iter().map(|worker| (worker.id, worker.hostname)));
         Ok(())
     })?;
-    Ok(found)
+    Ok(tasks)
 }
 
 /// Says after the output that errors were cut.

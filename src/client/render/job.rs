@@ -8,14 +8,14 @@ use super::bar::bar_cell;
 use super::color::{Palette, Style};
 use super::json::Tree;
 use super::table::{Cell, Column, Table};
-use super::{description, resources, shorten, task, time};
+use super::{description, resources, shorten, time};
 use crate::client::paths;
 use crate::grammar::{crash_limit, duration};
 use hq_core::id::WorkerId;
 use hq_core::idset::IdSet;
-use hq_core::task::SubmitDesc;
+use hq_core::task::{SubmitDesc, TaskDesc};
 use hq_core::time::Time;
-use hq_core::view::{JobDetail, JobState, JobSummary, TaskState, TaskView};
+use hq_core::view::{JobDetail, JobState, JobSummary, TaskState};
 use serde_json::{Value, json};
 
 /// Failed tasks shown under a job.
@@ -95,8 +95,8 @@ pub fn summary_json(job: &JobSummary) -> Value {
     })
 }
 
-/// The object of `job info`. `now` stands for the completion of an open job that idles.
-pub fn info_json<'a>(job: &'a JobDetail, tasks: &'a [TaskView], now: Time) -> Tree<'a> {
+/// The object of `job info` with the list of tasks. `now` stands for the completion of an open job that idles.
+pub fn info_json<'a>(job: &'a JobDetail, tasks: Tree<'a>, now: Time) -> Tree<'a> {
     let unfinished = job.summary.counts.unfinished() > 0;
     let finished_at = if unfinished { None } else { Some(job.completed.unwrap_or(now)) };
     let facts = [
@@ -104,25 +104,28 @@ pub fn info_json<'a>(job: &'a JobDetail, tasks: &'a [TaskView], now: Time) -> Tr
         ("max_fails", json!(job.max_fails)),
         ("started_at", json!(time::rfc3339(job.submitted))),
         ("finished_at", json!(finished_at.map(time::rfc3339))),
-        ("submits", job.submits.iter().map(|submit| submit_json(job, submit)).collect()),
     ];
     let facts = facts.into_iter().map(|(key, value)| (key.to_owned(), Tree::Value(value)));
-    Tree::Object(facts.chain([("tasks".to_owned(), task::list_json(job, tasks))]).collect())
+    let submits = job.submits.iter().map(|submit| submit_json(job, submit)).collect();
+    Tree::Object(facts.chain([("submits".to_owned(), Tree::List(submits)), ("tasks".to_owned(), tasks)]).collect())
 }
 
-fn submit_json(job: &JobDetail, submit: &SubmitDesc) -> Value {
-    let raw = |desc: &std::sync::Arc<_>| description::to_json(desc, &paths::unresolved(desc));
-    match submit.descs.first() {
-        Some(desc) if !submit.graph && submit.file => json!({"array": raw(desc)}),
+fn submit_json<'a>(job: &'a JobDetail, submit: &'a SubmitDesc) -> Tree<'a> {
+    let raw = |desc: &TaskDesc| description::to_json(desc, &paths::unresolved(desc));
+    let (key, value) = match submit.descs.first() {
+        Some(desc) if !submit.graph && submit.file => ("array", Tree::Value(raw(desc))),
         Some(desc) if !submit.graph => {
             let paths = paths::of_description(job.summary.id, &job.server_uid, submit, desc);
-            json!({"array": description::to_json(desc, &paths)})
+            ("array", Tree::Value(description::to_json(desc, &paths)))
         }
-        _ => {
-            let descs = (0..submit.desc_of.len().max(1)).filter_map(|position| submit.desc_at(position));
-            json!({"graph": descs.map(raw).collect::<Vec<_>>()})
+        // Descriptions may be shared by many tasks, each of which is shown with its own.
+        first => {
+            let count = if first.is_none() { 0 } else { submit.desc_of.len().max(1) };
+            let make = move |position| submit.desc_at(position).map_or(Value::Null, |desc| raw(desc));
+            ("graph", Tree::Made(count, Box::new(make)))
         }
-    }
+    };
+    Tree::Object([(key.to_owned(), value)].into())
 }
 
 /// The tables of `job info` for one job.

@@ -1,12 +1,12 @@
 //! Jobs in tables and JSON, against the texts that scripts read.
 
+use super::super::task;
 use super::*;
 use hq_core::id::{JobId, TaskId};
 use hq_core::idset::IdRange;
 use hq_core::resource::{Amount, ResourceRequest};
-use hq_core::task::TaskDesc;
 use hq_core::time::Span;
-use hq_core::view::{TaskCounts, WorkerName};
+use hq_core::view::{TaskCounts, TaskView, WorkerName};
 use std::sync::Arc;
 
 /// 2030-01-02T03:04:05Z
@@ -186,8 +186,8 @@ fn details_in_json() {
         ended: Some(SUBMITTED.after(Span::from_ms(20))),
         ..TaskView::default()
     };
-    let tasks = [task];
-    let value = self::value(&info_json(&job, &tasks, SUBMITTED));
+    let tasks = Tree::List(vec![Tree::Value(task::to_json(&job, &task))]);
+    let value = self::value(&info_json(&job, tasks, SUBMITTED));
     assert_eq!(value["finished_at"], "2030-01-02T03:04:06.500Z");
     let expected = json!({"array": {
         "program": {
@@ -207,7 +207,7 @@ fn details_in_json() {
     assert_eq!(value["tasks"], json!([expected]));
     let graph = SubmitDesc { graph: true, ..submit(IdSet::single(0)) };
     let running = JobDetail { completed: None, ..detail(TaskCounts { running: 1, ..finished(0) }, vec![graph]) };
-    let value = self::value(&info_json(&running, &[], SUBMITTED));
+    let value = self::value(&info_json(&running, Tree::List(Vec::new()), SUBMITTED));
     assert_eq!(value["finished_at"], Value::Null);
     assert_eq!(value["submits"][0]["graph"][0]["program"]["cwd"], "%{SUBMIT_DIR}");
 }

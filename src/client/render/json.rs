@@ -5,7 +5,7 @@
 //! Holds: equal values print equal bytes.
 
 use serde::Serialize;
-use serde::ser::{SerializeMap, SerializeSeq, Serializer};
+use serde::ser::{Error as _, SerializeMap, SerializeSeq, Serializer};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -48,7 +48,12 @@ pub enum Tree<'a> {
     List(Vec<Tree<'a>>),
     /// A list; the number is handed to the function, up to the length, to make the elements.
     Made(usize, Box<dyn Fn(usize) -> Value + 'a>),
+    /// A list of unknown length; the function hands over the elements one by one.
+    Told(Box<Teller<'a>>),
 }
+
+/// Hands elements to the function until that wants no more. False when there are more that could not be told.
+pub type Teller<'a> = dyn Fn(&mut dyn FnMut(&Value) -> bool) -> bool + 'a;
 
 impl Serialize for Tree<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -62,6 +67,19 @@ impl Serialize for Tree<'_> {
                     list.serialize_element(&Sorted(&make(number)))?;
                 }
                 list.end()
+            }
+            Tree::Told(tell) => {
+                let mut list = serializer.serialize_seq(None)?;
+                let mut refused = None;
+                let is_whole = tell(&mut |element| {
+                    refused = list.serialize_element(&Sorted(element)).err();
+                    refused.is_none()
+                });
+                match refused {
+                    Some(error) => Err(error),
+                    None if is_whole => list.end(),
+                    None => Err(S::Error::custom("the list breaks off")),
+                }
             }
         }
     }
@@ -107,17 +125,21 @@ mod tests {
 
     #[test]
     fn what_is_made_while_printing_prints_as_the_plain_value() {
-        let plain = serde_json::json!({"a": [{"z": 0, "b": 1}, {"z": 1, "b": 1}], "k": {"x": []}, "l": [null]});
+        let plain = serde_json::json!({"a": [{"z": 0, "b": 1}, {"z": 1, "b": 1}], "k": {"x": []}, "l": [null],
+            "t": [{"z": 0, "b": 1}, {"z": 1, "b": 1}, {"z": 2, "b": 1}], "u": []});
         let element = |number| serde_json::json!({"z": number, "b": 1});
         let tree = Tree::Object(BTreeMap::from([
             ("l".to_owned(), Tree::List(vec![Tree::Value(Value::Null)])),
             ("k".to_owned(), Tree::Value(plain["k"].clone())),
             ("a".to_owned(), Tree::Made(2, Box::new(element))),
+            ("t".to_owned(), Tree::Told(Box::new(move |take| (0..3).all(|number| take(&element(number)))))),
+            ("u".to_owned(), Tree::Told(Box::new(|_| true))),
         ]));
         let (mut expected, mut made) = (Vec::new(), Vec::new());
         write(&mut expected, &plain).unwrap();
         write_tree(&mut made, &tree).unwrap();
         assert_eq!(String::from_utf8(made).unwrap(), String::from_utf8(expected).unwrap());
+        assert!(write_tree(&mut Vec::new(), &Tree::Told(Box::new(|_| false))).is_err());
     }
 
     #[test]

@@ -5,7 +5,6 @@
 //! Holds: a waiting task is exactly its id and its state, unless somebody holds it.
 
 use super::color::{Palette, Style};
-use super::json::Tree;
 use super::table::{Cell, Column, Table};
 use super::{description, resources, shorten, time};
 use crate::client::paths;
@@ -65,12 +64,6 @@ pub fn to_json(job: &JobDetail, task: &TaskView) -> Value {
         object.insert("held".into(), json!(true));
     }
     Value::Object(object)
-}
-
-/// The list of the objects of tasks.
-pub fn list_json<'a>(job: &'a JobDetail, tasks: &'a [TaskView]) -> Tree<'a> {
-    let make = move |number: usize| tasks.get(number).map_or(Value::Null, |task| to_json(job, task));
-    Tree::Made(tasks.len(), Box::new(make))
 }
 
 /// The word in upper case, coloured.
