@@ -2,8 +2,8 @@
 //!
 //! Files may be larger than what is wanted of them, so they are read piece by piece and only chosen entries are kept.
 //!
-//! Holds: memory is bounded by the limits on entries and, for JSON, by the largest element; an entry's position in
-//! the file is its task's id.
+//! Holds: memory is bounded by the limits on entries, however large the file is; an entry's position in the file is its
+//! task's id.
 
 use super::error::Error;
 use super::render::gauge::Counted;
@@ -13,12 +13,14 @@ use hq_core::limits;
 use hq_core::task::Entries;
 use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
 use serde_json::Value;
+use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
+use std::rc::Rc;
 
 /// Size of an entry file from which on a warning is given, in bytes.
 const LARGE_FILE_BYTES: u64 = 100 * 1_000 * 1_000;
@@ -61,12 +63,13 @@ pub fn read_json(path: &Path, filter: Option<&IdSet>) -> Result<Chosen, Error> {
     let first = first_character(&mut reader).map_err(|source| unreadable(path, source))?;
     let mut collector = Collector::new(path, filter);
     let mut refusal = None;
-    let mut parser = serde_json::Deserializer::from_reader(reader);
+    let room = Rc::new(Cell::new(limits::ENTRY_TEXT_BYTES_MAX));
+    let mut parser = serde_json::Deserializer::from_reader(Bounded { reader, room: Rc::clone(&room) });
     let parsed = match first {
         // An object or a scalar gets the sentence below, anything else what the parser says.
         Some(b'{' | b'"' | b't' | b'f' | b'n' | b'-' | b'0'..=b'9') => Err(None),
         _ => {
-            let elements = Elements { collector: &mut collector, refusal: &mut refusal };
+            let elements = Elements { collector: &mut collector, refusal: &mut refusal, room };
             elements.deserialize(&mut parser).and_then(|()| parser.end()).map_err(Some)
         }
     };
@@ -97,8 +100,8 @@ fn unreadable(path: &Path, source: io::Error) -> Error {
     Error::File { doing: "read", path: path.to_owned(), source }
 }
 
-/// Reads up to the next newline, which is not kept; of a line that is not wanted or too long, nothing is kept beyond
-/// what shows that it is too long. False at the end of the file.
+/// Reads up to the next newline, which is not kept; of a line that is not wanted, nothing is kept, and one that is too
+/// long is not read beyond what shows that. False at the end of the file.
 fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>, wanted: bool) -> io::Result<bool> {
     line.clear();
     let mut any = false;
@@ -117,6 +120,9 @@ fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>, wanted: bool) -> io:
         if wanted {
             let room = (limits::ENTRY_BYTES_MAX + 1).saturating_sub(line.len());
             line.extend_from_slice(part.get(..part.len().min(room)).unwrap_or_default());
+            if line.len() > limits::ENTRY_BYTES_MAX {
+                return Ok(true);
+            }
         }
         let used = part.len() + usize::from(end.is_some());
         reader.consume(used);
@@ -182,6 +188,12 @@ impl<'a> Collector<'a> {
             let limit = limits::ENTRY_BYTES_MAX;
             return Err(self.refuse(&format!("entry {position} is longer than the {limit} bytes that are allowed")));
         }
+        if self.entries.len() >= limits::SUBMIT_ENTRIES_MAX {
+            let limit = limits::SUBMIT_ENTRIES_MAX;
+            return Err(
+                self.refuse(&format!("it has more than the {limit} entries that are allowed; submit it in parts"))
+            );
+        }
         if self.entries.bytes.len() + entry.len() > limits::SUBMIT_ENTRIES_BYTES_MAX {
             let limit = limits::SUBMIT_ENTRIES_BYTES_MAX;
             return Err(self.refuse(&format!("all entries together are larger than {limit} bytes; submit it in parts")));
@@ -231,6 +243,26 @@ impl Ascending {
 struct Elements<'a, 'b> {
     collector: &'a mut Collector<'b>,
     refusal: &'a mut Option<Error>,
+    room: Rc<Cell<usize>>,
+}
+
+/// A reader that ends with an error where an element is too long, before all of it is in memory.
+struct Bounded<R> {
+    reader: R,
+    /// Bytes that may still be read; the taker of the elements sets it anew for each.
+    room: Rc<Cell<usize>>,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(out)?;
+        let left = self.room.get().checked_sub(read).ok_or_else(|| {
+            let limit = limits::ENTRY_TEXT_BYTES_MAX;
+            io::Error::other(format!("an element is longer than the {limit} bytes that are allowed"))
+        })?;
+        self.room.set(left);
+        Ok(read)
+    }
 }
 
 impl<'de> DeserializeSeed<'de> for Elements<'_, '_> {
@@ -251,6 +283,7 @@ impl<'de> Visitor<'de> for Elements<'_, '_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
         use serde::de::Error as _;
         while let Some(element) = elements.next_element::<Value>()? {
+            self.room.set(limits::ENTRY_TEXT_BYTES_MAX);
             let text = if self.collector.wants_next() { json::compact(&element) } else { String::new() };
             if let Err(refusal) = self.collector.add(text.as_bytes()) {
                 *self.refusal = Some(refusal);
@@ -315,6 +348,26 @@ mod tests {
         assert_eq!(texts(&chosen), [expected[0].as_bytes(), b"5"]);
         assert_eq!(chosen.ids.to_string(), "0,3");
         assert_eq!(read_json(file(b"[]").path(), None).unwrap(), Chosen::default());
+    }
+
+    #[test]
+    fn what_is_too_long_is_not_read_to_its_end() {
+        let huge = tempfile::NamedTempFile::new().unwrap();
+        huge.as_file().set_len(1 << 40).unwrap();
+        let said = read_lines(huge.path(), None).unwrap_err().to_string();
+        assert!(said.contains("entry 0 is longer than the 122880 bytes that are allowed"), "{said}");
+        let said = read_json(huge.path(), None).unwrap_err().to_string();
+        assert!(said.contains("as JSON: expected value at line 1 column 1"), "{said}");
+        let blanks = [vec![b' '; limits::ENTRY_TEXT_BYTES_MAX], b"5]".to_vec()].concat();
+        let text = [b"[1,".to_vec(), blanks].concat();
+        let said = read_json(file(&text).path(), None).unwrap_err().to_string();
+        assert!(said.contains("an element is longer than the 8388608 bytes that are allowed"), "{said}");
+        let nested = [b"[".to_vec(), vec![b'['; 100_000]].concat();
+        let said = read_json(file(&nested).path(), None).unwrap_err().to_string();
+        assert!(said.contains("recursion limit exceeded"), "{said}");
+        let many = vec![b'\n'; limits::SUBMIT_ENTRIES_MAX + 1];
+        let said = read_lines(file(&many).path(), None).unwrap_err().to_string();
+        assert!(said.contains("it has more than the 6000000 entries that are allowed"), "{said}");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::grammar::placeholder::{self, Place, Placeholder};
 use crate::grammar::request::{self, NamedRequest};
 use crate::grammar::stop::stop_plan;
 use crate::grammar::{environment, free_text, weight};
+use hq_core::decide;
 use hq_core::idset::IdSet;
 use hq_core::limits;
 use hq_core::resource::{ResourceRequest, Variant};
@@ -140,15 +141,6 @@ pub fn build(
         }
         None => free_text::default_job_name(directed.command.first().map_or("", String::as_str)).to_owned(),
     };
-    let words = directed.command.iter().map(String::len).sum::<usize>();
-    let variables = env.iter().map(|(key, value)| key.len() + value.len() + 2).sum::<usize>();
-    if words + variables > limits::TASK_ARGS_BYTES_MAX {
-        let limit = limits::TASK_ARGS_BYTES_MAX;
-        return Err(Error::Invalid(format!(
-            "The command and its environment have {} bytes, at most {limit} are allowed",
-            words + variables
-        )));
-    }
     let desc = TaskDesc {
         args: directed.command.clone(),
         env,
@@ -165,6 +157,8 @@ pub fn build(
         stop: stop_plan(options.signal, options.kill_signal, options.grace.map(Span::from_duration)),
         ..TaskDesc::default()
     };
+    // The server checks the same; what is too much need not be sent.
+    decide::submit::check_desc(&desc).map_err(Error::Invalid)?;
     let submit = SubmitDesc {
         ids,
         descs: vec![Arc::new(desc)],
@@ -320,7 +314,10 @@ mod tests {
         let both = text(&["--cpus=1", "--resource=cpus=2", "x"]);
         assert!(both.contains("--cpus and --resource cpus=... cannot be combined"), "{both}");
         let long = "x".repeat(limits::TASK_ARGS_BYTES_MAX + 1);
-        assert!(text(&["x", &long]).contains("at most 2097152 are allowed"));
+        assert!(
+            text(&["x", &long])
+                .contains("bytes in the command and its environment are too many; at most 2097152 are allowed")
+        );
     }
 
     #[test]

@@ -50,6 +50,10 @@ pub const TASK_ARGS_BYTES_MAX: usize = 2 * 1024 * 1024;
 pub const TASK_STDIN_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Bytes of all entries of one submit.
 pub const SUBMIT_ENTRIES_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Entries of one submit; with their bytes they fit in one message.
+pub const SUBMIT_ENTRIES_MAX: usize = 6_000_000;
+/// Bytes of one element of a JSON file of entries, as it is written there.
+pub const ENTRY_TEXT_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Bytes of one entry; the kernel takes at most 128 KiB for one environment string.
 pub const ENTRY_BYTES_MAX: usize = 120 * 1024;
 /// Bytes of a job's name.

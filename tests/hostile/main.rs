@@ -14,6 +14,7 @@ mod doors;
 mod floods;
 mod fuzz;
 mod leftovers;
+mod limits;
 mod meter;
 mod modes;
 mod mutation;

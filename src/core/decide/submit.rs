@@ -77,6 +77,7 @@ pub(super) fn check_submit(submit: &SubmitDesc) -> Result<(), String> {
     at_most("tasks with a description of their own", submit.desc_of.len(), limits::GRAPH_TASKS_MAX)?;
     at_most("bytes in the directory of the submit", submit.submit_dir.len(), limits::PATH_BYTES_MAX)?;
     at_most("bytes in the stream directory", submit.stream.as_ref().map_or(0, String::len), limits::PATH_BYTES_MAX)?;
+    at_most("entries", submit.entries.len(), limits::SUBMIT_ENTRIES_MAX)?;
     at_most("bytes in all entries", submit.entries.bytes.len(), limits::SUBMIT_ENTRIES_BYTES_MAX)?;
     let lengths = [("entries", submit.entries.len()), ("descriptions", submit.desc_of.len())];
     for (what, len) in lengths {
@@ -99,7 +100,11 @@ pub(super) fn check_submit(submit: &SubmitDesc) -> Result<(), String> {
     submit.descs.iter().try_for_each(|desc| check_desc(desc))
 }
 
-pub(super) fn check_desc(desc: &TaskDesc) -> Result<(), String> {
+/// Whether a description can be submitted.
+///
+/// # Errors
+/// The reason for the refusal.
+pub fn check_desc(desc: &TaskDesc) -> Result<(), String> {
     for (what, path) in [
         ("bytes in the working directory", &desc.cwd),
         ("bytes in the path for the standard output", &desc.stdout.path),

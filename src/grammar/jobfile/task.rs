@@ -10,6 +10,7 @@ use super::notices::Notices;
 use super::request;
 use crate::grammar::stop::{self, stop_plan};
 use crate::grammar::{crash_limit, duration};
+use hq_core::decide::submit;
 use hq_core::resource::{Amount, ResourceRequest};
 use hq_core::task::{CrashLimit, Destination, DestinationKind, PinMode, TaskDesc};
 use hq_core::time::Span;
@@ -49,7 +50,7 @@ pub(super) fn desc(fields: &Fields<'_>, has_stream: bool, notices: &mut Notices)
     let warning = fields.get("signal").map(|item| item.parsed(stop::parse_warning)).transpose()?;
     let signal = fields.get("kill_signal").map(|item| item.parsed(stop::parse_signal)).transpose()?;
     let grace = fields.get("grace").map(|item| item.parsed(stop::parse_grace)).transpose()?;
-    Ok(TaskDesc {
+    let desc = TaskDesc {
         args: fields.need("command")?.texts()?.into_iter().map(str::to_owned).collect(),
         env: fields.get("env").map_or_else(|| Ok(BTreeMap::new()), |item| environment(&item))?,
         cwd: cwd.unwrap_or_default().to_owned(),
@@ -67,7 +68,10 @@ pub(super) fn desc(fields: &Fields<'_>, has_stream: bool, notices: &mut Notices)
         task_dir: fields.get("task_dir").map_or(Ok(false), |item| item.flag())?,
         stop: stop_plan(warning, signal, grace.map(Span::from_duration)),
         ..TaskDesc::default()
-    })
+    };
+    // The server checks the same; here the place is known, and nothing has been sent.
+    submit::check_desc(&desc).map_err(|reason| fields.mistake(reason))?;
+    Ok(desc)
 }
 
 fn environment(item: &Item<'_>) -> Result<BTreeMap<String, String>, Mistake> {
