@@ -64,7 +64,7 @@ task_dir = true
 time_limit = "1m 10s"
 priority = -3
 crash_limit = "unlimited"
-signal = "USR1@2m"
+signal = "USR1@1m"
 kill_signal = "SIGTERM"
 grace = "30s"
 "#;
@@ -77,7 +77,7 @@ grace = "30s"
     assert_eq!(desc.stderr, file);
     assert_eq!((desc.pin, desc.task_dir, desc.crash_limit), (PinMode::Omp, true, CrashLimit::Unlimited));
     assert_eq!(desc.time_limit, Some(Span::from_secs(70)));
-    let warning = Some(Warning { signal: 10, before: Span::from_secs(120) });
+    let warning = Some(Warning { signal: 10, before: Span::from_secs(60) });
     let stop = StopPlan { warning, signal: 15, grace: Some(Span::from_secs(30)) };
     assert_eq!(desc.stop.as_deref(), Some(&stop));
 }
