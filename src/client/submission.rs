@@ -12,7 +12,7 @@ use crate::grammar::placeholder::{self, Place, Placeholder};
 use crate::grammar::request::{self, NamedRequest};
 use crate::grammar::stop::stop_plan;
 use crate::grammar::{environment, free_text, weight};
-use hq_core::decide;
+use hq_core::admission;
 use hq_core::idset::IdSet;
 use hq_core::limits;
 use hq_core::resource::{ResourceRequest, Variant};
@@ -158,7 +158,7 @@ pub fn build(
         ..TaskDesc::default()
     };
     // The server checks the same; what is too much need not be sent.
-    decide::submit::check_desc(&desc).map_err(Error::Invalid)?;
+    admission::check_desc(&desc).map_err(Error::Invalid)?;
     let submit = SubmitDesc {
         ids,
         descs: vec![Arc::new(desc)],

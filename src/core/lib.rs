@@ -12,6 +12,7 @@
 #[macro_use]
 pub mod cbor;
 pub mod act;
+pub mod admission;
 pub mod after;
 pub mod agent;
 pub mod attempt;

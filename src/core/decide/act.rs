@@ -137,7 +137,7 @@ fn check_change(submit: &Submit, index: u32, change: &TaskChange) -> Result<bool
     let revision = submit.changed(index, change);
     let Some(base) = submit.desc.descs.get(revision.of as usize) else { return Ok(false) };
     let after = revision.change.applied_to(base);
-    super::submit::check_desc(&after)?;
+    crate::admission::check_desc(&after)?;
     Ok(after != *before)
 }
 

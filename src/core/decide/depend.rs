@@ -1,4 +1,6 @@
 //! What the end of tasks means for those that wait for them.
+//!
+//! Holds: each task that can never run is found once, with the end that it began with.
 
 use crate::event::{Event, TasksEnded};
 use crate::id::{JobId, TaskRef};

@@ -10,7 +10,7 @@ use super::notices::Notices;
 use super::request;
 use crate::grammar::stop::{self, stop_plan};
 use crate::grammar::{crash_limit, duration};
-use hq_core::decide::submit;
+use hq_core::admission;
 use hq_core::resource::{Amount, ResourceRequest};
 use hq_core::task::{CrashLimit, Destination, DestinationKind, PinMode, TaskDesc};
 use hq_core::time::Span;
@@ -70,7 +70,7 @@ pub(super) fn desc(fields: &Fields<'_>, has_stream: bool, notices: &mut Notices)
         ..TaskDesc::default()
     };
     // The server checks the same; here the place is known, and nothing has been sent.
-    submit::check_desc(&desc).map_err(|reason| fields.mistake(reason))?;
+    admission::check_desc(&desc).map_err(|reason| fields.mistake(reason))?;
     Ok(desc)
 }
 
