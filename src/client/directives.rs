@@ -111,6 +111,7 @@ fn merge(typed: JobOptions, lines: JobOptions) -> JobOptions {
         max_fails: typed.max_fails.or(lines.max_fails),
         crash_limit: typed.crash_limit.or(lines.crash_limit),
         tag: typed.tag.iter().cloned().chain(lines.tag.into_iter().filter(|(key, _)| !is_tagged(key))).collect(),
+        after: typed.after.into_iter().chain(lines.after).collect(),
         // From here on the directory has one name; the older one stays only to be told about.
         stream: typed.stream.or(typed.log.clone()).or(lines.stream).or(lines.log.clone()),
         log: typed.log.or(lines.log),

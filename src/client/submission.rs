@@ -13,6 +13,7 @@ use crate::grammar::request::{self, NamedRequest};
 use crate::grammar::stop::stop_plan;
 use crate::grammar::{environment, free_text, weight};
 use hq_core::admission;
+use hq_core::after::AfterRequest;
 use hq_core::idset::IdSet;
 use hq_core::limits;
 use hq_core::resource::{ResourceRequest, Variant};
@@ -168,7 +169,9 @@ pub fn build(
         ..SubmitDesc::default()
     };
     let tags = tags(&options.tag)?;
-    Ok(SubmitRequest { name, max_fails: options.max_fails, submit: Arc::new(submit), tags, ..SubmitRequest::default() })
+    let after = options.after.iter().map(|spec| AfterRequest { tasks: IdSet::default(), spec: spec.clone() }).collect();
+    let (max_fails, submit) = (options.max_fails, Arc::new(submit));
+    Ok(SubmitRequest { name, max_fails, submit, tags, after, ..SubmitRequest::default() })
 }
 
 /// The tags of a job.

@@ -38,6 +38,8 @@ pub const SUBMIT_GATES_MAX: usize = 10_000;
 pub const GATE_RANGES_MAX: usize = 1_000_000;
 /// Members of stepped ranges that have to be found one by one for a dependency on tasks.
 pub const GATE_STEPPED_TASKS_MAX: u64 = 1_000_000;
+/// Dependencies on jobs that the detail of one job tells.
+pub const SHOWN_GATES_MAX: usize = 1_000;
 /// Dependencies that wait for one job as a whole.
 pub const JOB_GATES_MAX: usize = 100_000;
 /// Dependencies that wait for tasks of one job; each end of a task there looks at all of them.

@@ -129,7 +129,7 @@ mod tests {
             ("each:@1-3", 5..9),
             ("ok:3-1", 3..6),
             ("failed:5@1,1", 11..12),
-            ("2024-01-02", 7..8),
+            ("2024-01-02", 0..7),
         ] {
             assert_eq!(shown(typed), format!("error {place:?}"), "{typed}");
         }

@@ -9,6 +9,7 @@ mod harness;
 
 mod access;
 mod acts;
+mod after;
 mod directives;
 mod find_jobs;
 mod hardware;

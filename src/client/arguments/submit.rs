@@ -9,9 +9,10 @@ use super::values::{self, NonEmpty};
 use crate::grammar::request::{self, NamedRequest, Quantity};
 use crate::grammar::shell_words::ShellWords;
 use crate::grammar::{
-    array, crash_limit, destination, duration, environment, selector, shell_words, stop, tag, weight,
+    after, array, crash_limit, destination, duration, environment, selector, shell_words, stop, tag, weight,
 };
 use clap::{Args, ValueEnum};
+use hq_core::after::AfterSpec;
 use hq_core::idset::IdSet;
 use hq_core::task::{CrashLimit, Destination, PinMode, Warning};
 use std::path::PathBuf;
@@ -200,6 +201,16 @@ pub struct JobOptions {
     /// Jobs are listed by their tags with `hq job list --filter tag=project=x`.
     #[arg(long, value_name = "KEY=VALUE", value_parser = tag::parse)]
     pub tag: Vec<(String, String)>,
+
+    /// Start the tasks after other jobs or tasks, for example `5`, `any:last`, `failed:5@1-10`; may be repeated
+    ///
+    /// `ok:` (or nothing) waits until all of them have finished successfully, `any:` until they have ended however they
+    /// did, `failed:` until they have ended and one failed at least. Then come jobs (`5`, `1-3`, `last`, the name of a job,
+    /// of which the newest is meant), tasks of them (`5@1-10`), or tasks of the open job that is submitted to (`@1-10`).
+    /// With `each:` in front of all each task waits only for the task of the same id there (`each:any:5`). Tasks for which
+    /// this can no longer come true are aborted.
+    #[arg(long, value_name = "JOBS", value_parser = after::parse)]
+    pub after: Vec<AfterSpec>,
 
     /// Collect outputs in few files of this directory instead of one file per task; read them by `hq output-log`
     ///

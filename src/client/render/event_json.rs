@@ -5,6 +5,7 @@
 //!
 //! Holds: the keys of the known types never change; a batch of any size is passed on in pieces of bounded size.
 
+use super::after;
 use super::overview_json::overview;
 use super::time;
 use crate::grammar::utilization;
@@ -201,6 +202,17 @@ fn task_ref(job: JobId, task: u32) -> Value {
 }
 
 fn job_created(created: &JobSubmitted) -> Value {
+    let mut created_json = job_created_always(created);
+    if let Some(submit) = created_json.get_mut("submit_desc").and_then(Value::as_object_mut)
+        && !created.submit.after.is_empty()
+    {
+        submit.insert("after".to_owned(), created.submit.after.iter().map(after::to_json).collect());
+    }
+    created_json
+}
+
+/// The keys that are always there.
+fn job_created_always(created: &JobSubmitted) -> Value {
     json!({
         "job": created.job,
         "closed_job": !created.attached,

@@ -8,7 +8,7 @@ use super::bar::bar_cell;
 use super::color::{Palette, Style};
 use super::json::Tree;
 use super::table::{Cell, Column, Table};
-use super::{description, resources, shorten, time};
+use super::{after, description, resources, shorten, time};
 use crate::client::paths;
 use crate::grammar::{crash_limit, duration};
 use hq_core::id::WorkerId;
@@ -105,7 +105,9 @@ pub fn info_json<'a>(job: &'a JobDetail, tasks: Tree<'a>, now: Time) -> Tree<'a>
         ("started_at", json!(time::rfc3339(job.submitted))),
         ("finished_at", json!(finished_at.map(time::rfc3339))),
     ];
-    let facts = facts.into_iter().map(|(key, value)| (key.to_owned(), Tree::Value(value)));
+    let after = (!job.after.is_empty()).then(|| ("after", after::list_json(&job.after)));
+    let facts = facts.into_iter().chain(after);
+    let facts = facts.map(|(key, value)| (key.to_owned(), Tree::Value(value)));
     let submits = job.submits.iter().map(|submit| submit_json(job, submit)).collect();
     Tree::Object(facts.chain([("submits".to_owned(), Tree::List(submits)), ("tasks".to_owned(), tasks)]).collect())
 }
@@ -146,6 +148,9 @@ pub fn info(job: &JobDetail, now: Time, palette: Palette) -> String {
         && !submit.graph
     {
         array_lines(&mut table, job, submit);
+    }
+    if !job.after.is_empty() {
+        table.line("After", after::text(job));
     }
     table.line("Submission date", time::utc_seconds(job.submitted));
     if let [submit] = job.submits.as_slice() {

@@ -10,7 +10,7 @@ use crate::idset::{IdRange, IdSet};
 use crate::limits;
 use crate::state::gates::Aim;
 use crate::task::{Condition, SubmitRequest};
-use crate::view::{TaskCounts, TaskState};
+use crate::view::{JobState, TaskCounts, TaskState};
 
 pub(super) fn on_jobs(condition: Condition, jobs: IdSet) -> AfterSpec {
     AfterSpec { condition, jobs, ..AfterSpec::default() }
@@ -391,6 +391,55 @@ fn what_can_never_be_met_is_refused() {
     assert!(scene.machine.state().canonical_bytes() == before);
     scene.submit(behind(array(set(&[(0, 100, 20)]), 1, 0), [each(ok, stepped)]));
     scene.submit(behind(tasks(1), [on_tasks(ok, first, set(&[(0, 8, 2), (20, 29, 3)]))]));
+}
+
+fn open(scene: &mut Scene) -> JobId {
+    let command = Command::Open { name: "flow".into(), max_fails: None, tags: Default::default() };
+    match scene.run(command) {
+        Reply::Submitted(job) => job,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The request as one into an open job, with ids that follow those that the job has.
+fn into(job: JobId, request: SubmitRequest) -> SubmitRequest {
+    SubmitRequest { job: Some(job), free_ids_from: Some(0), ..request }
+}
+
+#[test]
+fn an_open_job_is_waited_for_until_it_is_closed_and_never_in_a_circle() {
+    let mut scene = Scene::new();
+    scene.connect(8);
+    let flow = open(&mut scene);
+    scene.submit(into(flow, tasks(2)));
+    let own = AfterSpec { target: AfterTarget::Own, on_tasks: Some(IdSet::range(0, 1)), ..AfterSpec::default() };
+    scene.submit(into(flow, behind(tasks(1), [own])));
+    assert_eq!(held(&scene, flow), vec![0, 1]);
+    let whole = scene.submit(behind(tasks(1), [on_job(Condition::Ok, flow)]));
+    let part = scene.submit(behind(tasks(2), [on_tasks(Condition::Ok, flow, IdSet::range(0, 1))]));
+    let further = scene.submit(behind(tasks(1), [each(Condition::Any, whole)]));
+    for on in [flow, whole, further] {
+        let text = refusal(&mut scene, into(flow, behind(tasks(1), [on_job(Condition::Ok, on)])));
+        assert!(text.contains("a cycle"), "{text}");
+    }
+    scene.submit(into(flow, behind(tasks(1), [on_job(Condition::Any, part)])));
+    for task in 0..2 {
+        end(&mut scene, flow, task, Ending::Finished);
+    }
+    assert_eq!((held(&scene, flow), held(&scene, part)), (vec![2], vec![0, 1]));
+    end(&mut scene, flow, 2, Ending::Finished);
+    end(&mut scene, part, 0, Ending::Finished);
+    end(&mut scene, part, 1, Ending::Finished);
+    end(&mut scene, flow, 3, Ending::Finished);
+    assert_eq!(held(&scene, whole), Vec::<u32>::new(), "the job is open");
+    scene.run(Command::Close { jobs: vec![flow] });
+    assert_eq!(held(&scene, whole), vec![0]);
+    let states = JobState::Finished;
+    assert_eq!(scene.run(Command::Forget { jobs: vec![flow], states: vec![states] }), Reply::Forgotten(1, 0));
+    scene.restart();
+    assert!(scene.machine.state().gates.of_job(whole).next().is_none());
+    let text = refusal(&mut scene, behind(tasks(1), [on_job(Condition::Ok, flow)]));
+    assert!(text.contains("there is no job 1; it was forgotten"), "{text}");
 }
 
 #[test]

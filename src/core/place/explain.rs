@@ -12,8 +12,8 @@ use crate::state::tasks::{Place, TaskStatus};
 use crate::state::workers::{Link, Worker};
 use crate::time::Time;
 use crate::view::{
-    ExplainedItem, ExplainedNodes, ExplainedResource, ExplainedTime, ExplainedVariant, ExplainedWorker,
-    TaskExplanation, TaskState,
+    AfterState, AfterView, ExplainedItem, ExplainedNodes, ExplainedResource, ExplainedTime, ExplainedVariant,
+    ExplainedWorker, TaskExplanation, TaskState,
 };
 
 /// Explains a task that waits or runs.
@@ -31,8 +31,10 @@ pub fn explain(state: &State, now: Time, task: TaskRef) -> Result<TaskExplanatio
     let level = job.level_of(ordinal).ok_or("Task not found")?;
     let class = state.classes.get(level.class).ok_or("Task not found")?;
     let (deps, waiting_deps) = dependencies(state, task, ordinal);
+    let (after, closed) = gates(state, task);
     let is_held = job.is_held(ordinal);
     let is_ready = !is_held
+        && closed.is_empty()
         && match status {
             TaskStatus::Untouched => true,
             TaskStatus::Live(live) => live.place == Place::Ready,
@@ -53,7 +55,7 @@ pub fn explain(state: &State, now: Time, task: TaskRef) -> Result<TaskExplanatio
         }
         workers.push(explained);
     }
-    let mut facts = Vec::new();
+    let mut facts: Vec<String> = closed.iter().map(|text| format!("It {text}.")).collect();
     if let TaskStatus::Live(live) = status {
         facts.extend(whereabouts(state, task, live.place));
     }
@@ -63,6 +65,7 @@ pub fn explain(state: &State, now: Time, task: TaskRef) -> Result<TaskExplanatio
     if is_ready {
         facts.extend(standing(state, task, ordinal, level, class));
     }
+    let (deps, waiting_deps) = (deps + after, waiting_deps + closed.len() as u64);
     Ok(TaskExplanation { task, deps, waiting_deps, workers, facts })
 }
 
@@ -77,6 +80,27 @@ fn dependencies(state: &State, task: TaskRef, ordinal: u32) -> (u64, u64) {
         waiting += u64::from(state.task_state(on).is_some_and(|state| !TaskState::is_final(state)));
     }
     (all, waiting)
+}
+
+/// How many dependencies on jobs and on tasks of others concern a task, and what it still waits for of them.
+fn gates(state: &State, task: TaskRef) -> (u64, Vec<String>) {
+    let after = state.job(task.job).map(|job| state.after_of_task(job, task.task)).unwrap_or_default();
+    let closed = after.iter().filter(|after| after.state != AfterState::Met).map(gate_text).collect();
+    (after.len() as u64, closed)
+}
+
+/// What a task waits for beside other tasks of its job, as the end of a sentence.
+fn gate_text(view: &AfterView) -> String {
+    let AfterView { after, left, .. } = view;
+    let on = after.on;
+    match (&after.on_tasks, left) {
+        (None, _) if after.each => format!("waits for the task of the same id of job {on} ({after})"),
+        (Some(_), 1) => format!("waits for 1 task of job {on} ({after})"),
+        (Some(_), _) => format!("waits for {left} tasks of job {on} ({after})"),
+        (None, 0) => format!("waits for job {on} to be closed ({after})"),
+        (None, 1) => format!("waits for job {on}, of which 1 task has not ended ({after})"),
+        (None, _) => format!("waits for job {on}, of which {left} tasks have not ended ({after})"),
+    }
 }
 
 /// What a variant asks for beside what the worker has.

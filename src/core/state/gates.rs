@@ -240,8 +240,8 @@ impl State {
         parts
     }
 
-    /// A gate as it is before anything was noted of what it waits for.
-    pub(super) fn closed_gate(&self, job: &Job, submit: u32, index: u32, after: &After) -> Option<Gate> {
+    /// The gate that a dependency stands for, as if it had never opened; none when the job waited for was forgotten.
+    pub fn closed_gate(&self, job: &Job, submit: u32, index: u32, after: &After) -> Option<Gate> {
         let behind = job.submits.get(submit as usize)?;
         let last = u32::try_from(behind.desc.ids.len().checked_sub(1)?).ok()?;
         let whole = (behind.base, behind.base.saturating_add(last));

@@ -42,6 +42,7 @@ impl State {
             server_uid: self.server_uid.clone(),
             failed: first_failed(job),
             workers: self.names(workers),
+            after: self.view_after(job),
         })
     }
 

@@ -3,6 +3,7 @@
 //!
 //! A view is computed from the state by [`build`] and carries no decisions; it derives serde because it travels.
 
+mod after;
 mod build;
 mod explain;
 mod find;
@@ -16,7 +17,7 @@ pub use explain::{
 
 use crate::id::{AttemptId, JobId, TaskId, TaskRef, WorkerId};
 use crate::retry::{FailureCause, Usage};
-use crate::task::SubmitDesc;
+use crate::task::{After, SubmitDesc};
 use crate::time::Time;
 use crate::worker::{Drain, LostReason, WorkerConfig};
 use std::collections::BTreeMap;
@@ -144,6 +145,35 @@ int_struct! {
         6 => pub failed: Vec<TaskView>,
         /// Workers that ran tasks of the job, with their host names.
         7 => pub workers: Vec<WorkerName>,
+        /// Dependencies of its submits on jobs and on tasks of others, with what has become of them; of very many the
+        /// first ones.
+        20 => pub after: Vec<AfterView>,
+    }
+}
+
+int_choice! {
+    /// What has become of a dependency.
+    pub enum AfterState {
+        /// Not decided yet.
+        0 => Waiting,
+        /// It was met.
+        1 => Met,
+        /// It cannot be met any more.
+        2 => Broken,
+    }
+}
+
+int_struct! {
+    /// A dependency of a submit on a job, or on tasks of one.
+    pub struct AfterView {
+        /// The dependency.
+        0 => pub after: After,
+        /// What has become of it; where each task waits for its own partner, that of all of them.
+        1 => pub state: AfterState,
+        /// Number of the submit.
+        2 => pub submit: u32,
+        /// Tasks that are waited for and have not ended.
+        3 => pub left: u64,
     }
 }
 
