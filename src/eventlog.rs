@@ -4,20 +4,25 @@
 //! repeats job and time, so that readers can filter without decoding bodies.
 
 use hq_core::cbor::DecodeError;
-use hq_core::event::{Event, Stamped};
+use hq_core::event::{Event, Stamped, TaskRetried};
 use hq_core::state::image::ImagePart;
 use hq_core::time::Time;
+use hq_journal::record::FLAG_SHARED;
 use hq_journal::{RecordDraft, RecordRef};
 
 /// The record of an event.
 pub fn draft(stamped: &Stamped) -> RecordDraft {
     let (task, attempt) = match &stamped.event {
-        Event::TaskFailed(failed) => (failed.task.0, 0),
+        Event::TaskFailed(failed) => (failed.task.0, failed.attempt.0),
+        Event::TaskRetried(TaskRetried { failed, .. }) => (failed.task.0, failed.attempt.0),
         Event::TaskAdopted(adopted) => (adopted.task.0, adopted.attempt.0),
         _ => (0, 0),
     };
+    // The loss of a worker ends attempts of any job.
+    let is_shared = matches!(stamped.event, Event::WorkerLost(_));
     RecordDraft {
         kind: stamped.event.kind(),
+        flags: if is_shared { FLAG_SHARED } else { 0 },
         time_us: stamped.at.0,
         job: stamped.event.job().map_or(0, |job| job.0),
         task,

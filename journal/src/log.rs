@@ -231,15 +231,27 @@ impl Log {
         })
     }
 
-    /// Calls `f` for each record of `job`, in order, using the index. Returns false when `f` had enough.
+    /// Calls `f` for each record of `job`, in order, using the index: those from `from_us` on, and perhaps some before.
+    /// Returns false when `f` had enough.
     ///
     /// # Errors
     /// [`Error::Damaged`] when a listed page is not intact, [`Error::Store`].
-    pub fn history(&self, extent: &Extent, job: u32, f: &mut dyn FnMut(RecordRef<'_>) -> bool) -> Result<bool, Error> {
+    pub fn history(
+        &self,
+        extent: &Extent,
+        job: u32,
+        from_us: u64,
+        f: &mut dyn FnMut(RecordRef<'_>) -> bool,
+    ) -> Result<bool, Error> {
         let (low, high) = (extent.first_entry, extent.next_entry);
         let mut runs = index::entries_of(&*self.store, job, low, high)?;
         runs.extend(index::entries_of(&*self.store, SHARED_JOB, low, high)?);
-        for (first, number) in index::merged(runs) {
+        let mut runs = index::merged(runs);
+        if from_us > 0 {
+            let skipped = index::entries_before(&runs, from_us, |entry| self.first_time(entry))?;
+            runs = index::without_first(runs, skipped);
+        }
+        for (first, number) in runs {
             let mut wanted = |r: RecordRef<'_>| !r.concerns(job) || f(r);
             let mut reader = PageReader { entry: first, after: None, wanted: 0, before: None, partial: Vec::new() };
             let mut result = Ok(true);
@@ -264,6 +276,14 @@ impl Log {
             }
         }
         Ok(true)
+    }
+
+    /// Time of the first record that begins in an entry.
+    fn first_time(&self, entry: u64) -> Result<Option<u64>, Error> {
+        let value = self.store.get(&entry.to_be_bytes()).map_err(store_error("be read"))?;
+        let page = value.as_deref().and_then(Page::parse);
+        let begins = page.filter(|page| matches!(page.piece, Piece::Whole | Piece::Begin));
+        Ok(begins.and_then(|page| Header::parse(page.body).ok()).map(|header| header.time_us))
     }
 
     /// Starts putting records behind the extent's end.

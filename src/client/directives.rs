@@ -112,6 +112,9 @@ fn merge(typed: JobOptions, lines: JobOptions) -> JobOptions {
         crash_limit: typed.crash_limit.or(lines.crash_limit),
         tag: typed.tag.iter().cloned().chain(lines.tag.into_iter().filter(|(key, _)| !is_tagged(key))).collect(),
         after: typed.after.into_iter().chain(lines.after).collect(),
+        retries: typed.retries.or(lines.retries),
+        retry_on: if typed.retry_on.is_empty() { lines.retry_on } else { typed.retry_on },
+        retry_delay: typed.retry_delay.or(lines.retry_delay),
         // From here on the directory has one name; the older one stays only to be told about.
         stream: typed.stream.or(typed.log.clone()).or(lines.stream).or(lines.log.clone()),
         log: typed.log.or(lines.log),

@@ -8,16 +8,22 @@ use super::arguments::GlobalOptions;
 use super::error::Error;
 use crate::access::{self, PeerAccess};
 use crate::platform::host;
-use crate::wire::message::{Empty, FollowRequest, Request, Response, Selector, SelectorKind, TaskPageRequest};
+use crate::wire::message::{
+    AttemptsRequest, Empty, FollowRequest, Request, Response, Selector, SelectorKind, TaskPageRequest,
+};
 use crate::wire::{self, Connection};
 use hq_core::id::{JobId, TaskId};
 use hq_core::idset::IdSet;
-use hq_core::view::{JobDetail, TaskPage, TaskState};
+use hq_core::view::{AttemptView, JobDetail, TaskPage, TaskState, TaskView};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use tokio::runtime::Runtime;
 
 /// Tasks asked for at once; the server may give fewer.
 const PAGE_TASKS: u32 = 10_000;
+
+/// Attempts of tasks, those of one task in the order in which they ended.
+pub type AttemptsByTask = BTreeMap<TaskId, Vec<AttemptView>>;
 
 /// A connection to the server.
 pub struct Link {
@@ -102,18 +108,77 @@ impl Link {
         states: &[TaskState],
         page: &mut dyn FnMut(TaskPage) -> Result<(), Error>,
     ) -> Result<bool, Error> {
-        let mut from = TaskId(0);
-        loop {
-            let request = TaskPageRequest { job, ids: ids.cloned(), states: states.to_vec(), from, limit: PAGE_TASKS };
-            let Response::Tasks(answer) = self.ask(&Request::Tasks(request))? else { return Err(Error::Unexpected) };
-            let Some(answer) = answer else { return Ok(false) };
-            let next = answer.next;
+        let mut from = Some(TaskId(0));
+        while let Some(start) = from {
+            let Some(answer) = self.task_page(job, ids, states, start)? else { return Ok(false) };
+            from = answer.next;
             page(answer)?;
-            match next {
-                // A server that does not advance would keep us here for ever.
-                Some(next) if next > from => from = next,
-                Some(_) => return Err(Error::Unexpected),
-                None => return Ok(true),
+        }
+        Ok(true)
+    }
+
+    /// As [`Link::tasks`], with all attempts of the tasks of each page.
+    ///
+    /// # Errors
+    /// As [`Link::tasks`].
+    pub fn tasks_with_attempts(
+        &mut self,
+        job: JobId,
+        ids: &IdSet,
+        page: &mut dyn FnMut(TaskPage, &AttemptsByTask) -> Result<(), Error>,
+    ) -> Result<bool, Error> {
+        let mut from = Some(TaskId(0));
+        while let Some(start) = from {
+            let Some(answer) = self.task_page(job, Some(ids), &[], start)? else { return Ok(false) };
+            from = answer.next;
+            // The others were never given to a worker.
+            let tried =
+                |task: &&TaskView| task.started.is_some() || task.attempt.0 > 0 || task.state == TaskState::Failed;
+            let tried: Vec<u32> = answer.tasks.iter().filter(tried).map(|task| task.id.0).collect();
+            let mut attempts = AttemptsByTask::new();
+            if !tried.is_empty() {
+                self.attempts(job, Some(&IdSet::from_sorted(tried)), &mut |told| {
+                    told.into_iter().for_each(|attempt| attempts.entry(attempt.task).or_default().push(attempt));
+                    Ok(())
+                })?;
+            }
+            page(answer, &attempts)?;
+        }
+        Ok(true)
+    }
+
+    fn task_page(
+        &mut self,
+        job: JobId,
+        ids: Option<&IdSet>,
+        states: &[TaskState],
+        from: TaskId,
+    ) -> Result<Option<TaskPage>, Error> {
+        let request = TaskPageRequest { job, ids: ids.cloned(), states: states.to_vec(), from, limit: PAGE_TASKS };
+        match self.ask(&Request::Tasks(request))? {
+            // A server that does not advance would keep us here for ever.
+            Response::Tasks(Some(page)) if page.next.is_some_and(|next| next <= from) => Err(Error::Unexpected),
+            Response::Tasks(answer) => Ok(answer),
+            _ => Err(Error::Unexpected),
+        }
+    }
+
+    /// Passes all attempts of chosen tasks of a job to `page`, page by page, in the order in which they ended.
+    ///
+    /// # Errors
+    /// As [`Link::ask`], and the first one of `page`.
+    pub fn attempts(
+        &mut self,
+        job: JobId,
+        tasks: Option<&IdSet>,
+        page: &mut dyn FnMut(Vec<AttemptView>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.send(&Request::Attempts(AttemptsRequest { job, tasks: tasks.cloned() }))?;
+        loop {
+            match self.receive()? {
+                Response::Attempts(attempts) if attempts.is_empty() => return Ok(()),
+                Response::Attempts(attempts) => page(attempts)?,
+                _ => return Err(Error::Unexpected),
             }
         }
     }

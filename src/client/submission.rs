@@ -11,12 +11,13 @@ use super::error::Error;
 use crate::grammar::placeholder::{self, Place, Placeholder};
 use crate::grammar::request::{self, NamedRequest};
 use crate::grammar::stop::stop_plan;
-use crate::grammar::{environment, free_text, weight};
+use crate::grammar::{environment, free_text, retry, weight};
 use hq_core::admission;
 use hq_core::after::AfterRequest;
 use hq_core::idset::IdSet;
 use hq_core::limits;
 use hq_core::resource::{ResourceRequest, Variant};
+use hq_core::retry::RetryPolicy;
 use hq_core::task::{CrashLimit, Destination, DestinationKind, SubmitDesc, SubmitRequest, TaskDesc};
 use hq_core::time::Span;
 use std::collections::BTreeMap;
@@ -156,7 +157,7 @@ pub fn build(
         pin: options.pin.map(PinWord::mode).unwrap_or_default(),
         task_dir: options.task_dir,
         stop: stop_plan(options.signal, options.kill_signal, options.grace.map(Span::from_duration)),
-        ..TaskDesc::default()
+        retry: retry_policy(options)?,
     };
     // The server checks the same; what is too much need not be sent.
     admission::check_desc(&desc).map_err(Error::Invalid)?;
@@ -213,6 +214,19 @@ pub fn check_attached(options: &JobOptions) -> Result<(), Error> {
 /// The first id that nobody typed: without `--array` all of them are counted.
 pub fn free_ids_from(options: &JobOptions) -> Option<u32> {
     options.array.is_none().then_some(0)
+}
+
+/// When a failed task is tried again.
+fn retry_policy(options: &JobOptions) -> Result<Option<Box<RetryPolicy>>, Error> {
+    let Some(max) = options.retries else {
+        return match (options.retry_on.is_empty(), options.retry_delay) {
+            (true, None) => Ok(None),
+            _ => Err(Error::Invalid("`--retry-on` and `--retry-delay` need `--retries`".to_owned())),
+        };
+    };
+    let delay = options.retry_delay.unwrap_or_default();
+    let on = retry::joined(options.retry_on.iter().cloned());
+    Ok((max > 0).then(|| Box::new(RetryPolicy { max, on, delay: delay.first, delay_max: delay.last })))
 }
 
 /// An output without an option goes to the stream if there is one, else to its default file.
@@ -342,6 +356,19 @@ mod tests {
         assert_eq!(request.tags, expected.into());
         let twice = built(&["--tag=a=1", "--tag=a=2", "x"]).unwrap_err().to_string();
         assert!(twice.contains("The tag `a` is given more than once"), "{twice}");
+    }
+
+    #[test]
+    fn retries_have_a_policy() {
+        let policy = |line: &[&str]| built(line).unwrap().submit.descs[0].retry.clone();
+        assert_eq!(policy(&["x"]), None);
+        assert_eq!(policy(&["--retries=0", "x"]), None);
+        let plain = policy(&["--retries=3", "x"]).unwrap();
+        assert_eq!((plain.max, plain.on.any, plain.delay), (3, true, Span(0)));
+        let line = ["--retries=2", "--retry-on=exit=1,7", "--retry-on=oom,signal", "--retry-delay=1s..8s", "x"];
+        let chosen = policy(&line).unwrap();
+        assert_eq!(retry::print_policy(&chosen), "2 after exit=1,7,signal,oom, 1s..8s apart");
+        assert!(built(&["--retry-on=any", "x"]).unwrap_err().to_string().contains("need `--retries`"));
     }
 
     #[test]

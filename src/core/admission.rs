@@ -5,7 +5,8 @@
 
 use crate::limits;
 use crate::resource::{Amount, Policy, ResourceRequest, Variant};
-use crate::task::{StopPlan, TaskDesc, Warning};
+use crate::retry::RetryPolicy;
+use crate::task::{CrashLimit, StopPlan, TaskDesc, Warning};
 use crate::time::Span;
 use std::collections::BTreeSet;
 
@@ -40,7 +41,24 @@ pub fn check_desc(desc: &TaskDesc) -> Result<(), String> {
     if let Some(stop) = &desc.stop {
         check_stop(stop, desc.time_limit)?;
     }
+    desc.retry.as_deref().map_or(Ok(()), |policy| check_retry(policy, desc.crash_limit))?;
     check_request(&desc.request)
+}
+
+fn check_retry(policy: &RetryPolicy, crash_limit: CrashLimit) -> Result<(), String> {
+    at_most("retries", policy.max as usize, limits::TASK_RETRIES_MAX as usize)?;
+    at_most("exit codes after which a task is tried again", policy.on.exit_codes.len(), limits::RETRY_EXIT_CODES_MAX)?;
+    if let Some(code) = policy.on.exit_codes.iter().find(|code| !(1..=255).contains(*code)) {
+        return Err(format!("no failed program exits with code {code}; exit codes are between 1 and 255"));
+    }
+    if policy.delay.max(policy.delay_max) > limits::RETRY_DELAY_MAX {
+        let days = limits::RETRY_DELAY_MAX.0 / Span::from_secs(24 * 3_600).0;
+        return Err(format!("the delay before the next attempt is too long; at most {days} days are allowed"));
+    }
+    if policy.on.node && crash_limit == CrashLimit::Never {
+        return Err("a task that must never restart cannot be retried after the loss of its worker".to_owned());
+    }
+    Ok(())
 }
 
 fn check_stop(stop: &StopPlan, time_limit: Option<Span>) -> Result<(), String> {

@@ -23,6 +23,9 @@ pub fn audit(state: &State) -> Result<(), String> {
     audit_jobs(state, &rebuilt)?;
     audit_queues(state, &rebuilt)?;
     audit_workers(state, &rebuilt)?;
+    if state.delayed != rebuilt.delayed {
+        return Err(format!("delayed: kept {:?}, counted {:?}", state.delayed, rebuilt.delayed));
+    }
     audit_consumers(state, &rebuilt)?;
     if state.gates == rebuilt.gates {
         Ok(())

@@ -295,6 +295,8 @@ int_struct! {
         6 => pub cause: FailureCause,
         /// What it used.
         7 => pub usage: Option<Usage>,
+        /// Number of the attempt.
+        8 => pub attempt: AttemptId,
     }
 }
 

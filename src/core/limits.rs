@@ -64,6 +64,14 @@ pub const JOB_NAME_BYTES_MAX: usize = 4 * 1024;
 pub const CANCEL_REASON_BYTES_MAX: usize = 200;
 /// Variants of a resource request.
 pub const REQUEST_VARIANTS_MAX: usize = 32;
+/// Retries of one task.
+pub const TASK_RETRIES_MAX: u32 = 100_000;
+/// Exit codes after which a task is tried again.
+pub const RETRY_EXIT_CODES_MAX: usize = 255;
+/// Longest time between a failure and the next attempt.
+pub const RETRY_DELAY_MAX: Span = Span::from_secs(30 * 24 * 3_600);
+/// Tasks whose delay ends in one turn; the others follow in the next turns.
+pub const TURN_DUE_MAX: usize = 4_096;
 /// Nodes of one multi-node task.
 pub const TASK_NODES_MAX: u32 = 16_384;
 /// Resources of one variant, and pools of one worker.

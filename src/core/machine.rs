@@ -10,6 +10,7 @@ mod leave;
 mod notice;
 mod open;
 mod placing;
+mod retry;
 
 use crate::attempt::{AssignedTask, Assignment, Attempt, DescKey, Registration, SharedDesc, WorkerReport};
 use crate::command::{Canceled, Command, Effect, Output, Reply};
@@ -133,7 +134,8 @@ impl Machine {
 
     /// When [`Command::Tick`] should come next, at the latest.
     pub fn next_deadline(&self) -> Option<Time> {
-        [time::next_deadline(&self.state, self.witnessed), self.settle_until].into_iter().flatten().min()
+        let delayed = self.state.delayed.first().map(|(until, _)| *until);
+        [time::next_deadline(&self.state, self.witnessed), self.settle_until, delayed].into_iter().flatten().min()
     }
 
     fn is_settling(&mut self, now: Time) -> bool {
@@ -231,6 +233,10 @@ impl<'a> Turn<'a> {
 
     fn fail(&mut self, failed: TaskFailed) {
         let task = TaskRef { job: failed.job, task: failed.task };
+        // A failure before it may have ended the whole job.
+        if self.state().task_state(task).is_none_or(|state| state.is_final()) || self.try_again(&failed) {
+            return;
+        }
         let broken = depend::broken_by(self.state(), &[(task, TaskState::Failed)]);
         self.abort(broken);
         self.touched.insert(failed.job);
@@ -383,6 +389,7 @@ impl<'a> Turn<'a> {
             self.lose(worker, reason);
             self.output.effects.push(Effect::CloseWorker { worker });
         }
+        self.end_delays();
         for worker in time::idle_workers(self.state(), self.now) {
             self.lose(worker, LostReason::IdleTimeout);
             self.output.effects.push(Effect::StopWorker { worker });

@@ -3,6 +3,7 @@
 //! The policy travels with the description of a task; the server decides by it (`decide`), the worker only says what
 //! happened.
 
+use crate::event::TaskFailed;
 use crate::time::Span;
 
 int_choice! {
@@ -69,5 +70,63 @@ int_struct! {
         0 => pub cpu_ms: u64,
         /// Largest resident size in KiB.
         1 => pub memory_kib: u64,
+    }
+}
+
+impl RetryOn {
+    /// Whether a task is tried again after this failure.
+    pub fn covers(&self, failed: &TaskFailed) -> bool {
+        let by_cause = match failed.cause {
+            FailureCause::Exit => failed.exit_code.is_some_and(|code| self.exit_codes.contains(&code)),
+            FailureCause::Signal => self.signal,
+            FailureCause::TimeLimit => self.time_limit,
+            FailureCause::OutOfMemory => self.out_of_memory,
+            FailureCause::Node => self.node,
+            FailureCause::Other | FailureCause::Start | FailureCause::Output => false,
+        };
+        self.any || by_cause
+    }
+}
+
+impl RetryPolicy {
+    /// Time between a failure and the next attempt, after so many retries: doubled each time, up to the largest one.
+    pub fn delay_after(&self, retries: u32) -> Span {
+        if self.delay_max <= self.delay {
+            return self.delay;
+        }
+        let factor = 1u64.checked_shl(retries).unwrap_or(u64::MAX);
+        Span(self.delay.0.saturating_mul(factor)).min(self.delay_max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_double_up_to_the_largest() {
+        let policy = RetryPolicy { delay: Span(10), delay_max: Span(50), ..RetryPolicy::default() };
+        let delays: Vec<u64> = [0, 1, 2, 3, 70].iter().map(|retries| policy.delay_after(*retries).0).collect();
+        assert_eq!(delays, [10, 20, 40, 50, 50]);
+        let constant = RetryPolicy { delay: Span(10), ..RetryPolicy::default() };
+        assert_eq!(constant.delay_after(9), Span(10));
+    }
+
+    #[test]
+    fn causes_are_covered_as_chosen() {
+        let exit = |code| TaskFailed { cause: FailureCause::Exit, exit_code: Some(code), ..TaskFailed::default() };
+        let on = RetryOn { exit_codes: vec![1, 7], time_limit: true, ..RetryOn::default() };
+        assert!(on.covers(&exit(7)) && !on.covers(&exit(2)));
+        for (cause, covered) in [
+            (FailureCause::TimeLimit, true),
+            (FailureCause::Signal, false),
+            (FailureCause::OutOfMemory, false),
+            (FailureCause::Node, false),
+            (FailureCause::Start, false),
+        ] {
+            let failed = TaskFailed { cause, ..TaskFailed::default() };
+            assert_eq!(on.covers(&failed), covered, "{cause:?}");
+            assert!(RetryOn { any: true, ..RetryOn::default() }.covers(&failed));
+        }
     }
 }

@@ -233,13 +233,17 @@ int_struct! {
         8 => pub after: Vec<After>,
         /// Whether it came from a job file, whose paths JSON shows as they were written.
         9 => pub file: bool,
+        /// Whether entries or standard input were left out, so that its tasks cannot run by it.
+        15 => pub is_slim: bool,
     }
 }
 
 impl SubmitDesc {
     /// The same submit with other descriptions and without the entries: for what is kept or shown of it.
     pub fn slim(&self, descs: Vec<Arc<TaskDesc>>) -> Self {
+        let has_stdin = |descs: &[Arc<TaskDesc>]| descs.iter().any(|desc| !desc.stdin.is_empty());
         Self {
+            is_slim: self.is_slim || !self.entries.is_empty() || (has_stdin(&self.descs) && !has_stdin(&descs)),
             ids: self.ids.clone(),
             descs,
             desc_of: self.desc_of.clone(),

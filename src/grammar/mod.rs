@@ -28,6 +28,7 @@ pub mod moment;
 pub mod placeholder;
 pub mod pool;
 pub mod request;
+pub mod retry;
 pub mod selector;
 pub mod shell_words;
 pub mod stop;

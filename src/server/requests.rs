@@ -7,7 +7,7 @@ use crate::wire::message::{
     ActRequest, DrainRequest, ExplainRequest, ForgetResult, JobCancelResult, Request, Response, Selector, SelectorKind,
     TaskPageRequest, WhyRequest, WorkerStopResult, WorkerStopStatus,
 };
-use hq_core::act::Action;
+use hq_core::act::{Action, RetryAction};
 use hq_core::command::{Command, Reply, WorkerStop};
 use hq_core::id::{JobId, TaskId, TaskRef, WorkerId};
 use hq_core::idset::IdSet;
@@ -15,7 +15,7 @@ use hq_core::limits;
 use hq_core::machine::Machine;
 use hq_core::state::State;
 use hq_core::time::Time;
-use hq_core::view::{JobState, WhyView};
+use hq_core::view::{JobState, TaskState, WhyView};
 use serde_bytes::ByteBuf;
 use std::collections::BTreeSet;
 
@@ -121,6 +121,33 @@ pub struct Watch {
     pub notices: bool,
     /// Whether an open job without anything to do counts as done.
     pub without_close: bool,
+}
+
+/// Jobs some of whose tasks could run again.
+#[derive(Debug, Clone, Default)]
+pub struct Retryable {
+    /// Those that lack nothing for it, those without such tasks and unknown ids included.
+    pub whole: Vec<JobId>,
+    /// Those that dropped what their tasks need.
+    pub slim: Vec<JobId>,
+}
+
+/// Sorts the selected jobs by whether their tasks could run again from what the state has.
+///
+/// # Errors
+/// A selector that names too many.
+pub fn retryable(state: &State, selector: &Selector, action: &RetryAction) -> Result<Retryable, String> {
+    let mut found = Retryable::default();
+    for id in jobs(state, selector, |_| true)? {
+        let lacks = state.job(id).is_some_and(|job| {
+            let counts = job.counts;
+            let usual = counts.failed + counts.canceled + counts.aborted > 0;
+            let finished = counts.finished > 0 && action.states.contains(&TaskState::Finished);
+            (usual || finished) && job.submits.iter().any(|submit| submit.desc.is_slim)
+        });
+        if lacks { found.slim.push(id) } else { found.whole.push(id) }
+    }
+    Ok(found)
 }
 
 /// The jobs that a selector means; `all` are those for which `fits` holds.

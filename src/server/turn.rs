@@ -6,13 +6,14 @@
 
 use super::checkpoint::Checkpoints;
 use super::commit::{Committer, Group, Release, Released, WorkerSender};
-use super::requests::{self, Plan};
+use super::requests::{self, Plan, Retryable};
 use super::sign::Signs;
 use super::watch::Watchers;
 use super::workers::Links;
 use crate::eventlog;
 use crate::platform::clock::SteadyClock;
-use crate::wire::message::{Empty, Registered, Request, Response, ToServer, ToWorker};
+use crate::wire::message::{Empty, Registered, Request, Response, Selector, ToServer, ToWorker};
+use hq_core::act::RetryAction;
 use hq_core::attempt::Registration;
 use hq_core::command::{Command, Output, Reply};
 use hq_core::event::{AwayReason, Event, Stamped};
@@ -36,6 +37,22 @@ pub enum Input {
     Client {
         /// What.
         request: Request,
+        /// Whom to answer.
+        to: ClientSender,
+    },
+    /// A session asks which of the jobs have tasks that could run again.
+    Retryable {
+        /// Which jobs.
+        selector: Selector,
+        /// Which tasks.
+        action: RetryAction,
+        /// Whom to answer.
+        to: oneshot::Sender<Result<Retryable, String>>,
+    },
+    /// A client has tasks run again; the session has read what completed jobs lack.
+    Retry {
+        /// What.
+        command: Box<Command>,
         /// Whom to answer.
         to: ClientSender,
     },
@@ -203,7 +220,8 @@ impl Turn {
         self.record(&events);
         events.iter().for_each(log_event);
         let ticket = self.group.ticket;
-        if events.iter().any(|stamped| matches!(stamped.event, Event::JobSubmitted(_))) {
+        let is_wanted = |event: &Event| matches!(event, Event::JobSubmitted(_) | Event::TasksRerun(_));
+        if events.iter().any(|stamped| is_wanted(&stamped.event)) {
             self.links.last_submit = ticket;
         }
         self.links.deliver(effects, &self.machine, &self.committer, ticket, &mut self.group.releases);
@@ -232,6 +250,10 @@ impl Turn {
     fn input(&mut self, input: Input) {
         match input {
             Input::Client { request, to } => self.client(request, to),
+            Input::Retryable { selector, action, to } => {
+                drop(to.send(requests::retryable(self.machine.state(), &selector, &action)));
+            }
+            Input::Retry { command, to } => self.obey(Plan::Command(*command), to),
             Input::Register { registration, connection, address, to, id } => {
                 self.register(registration, (connection, address), to, id);
             }
@@ -254,8 +276,13 @@ impl Turn {
     }
 
     fn client(&mut self, request: Request, to: ClientSender) {
+        let plan = requests::plan(self.machine.state(), request);
+        self.obey(plan, to);
+    }
+
+    fn obey(&mut self, plan: Plan, to: ClientSender) {
         self.group.urgent = true;
-        let response = match requests::plan(self.machine.state(), request) {
+        let response = match plan {
             Plan::Answer(response) => response,
             Plan::Command(command) => self.change(command),
             Plan::CommandWatched(command, watch) => {

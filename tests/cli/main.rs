@@ -21,6 +21,7 @@ mod offline;
 mod open_jobs;
 mod output_log;
 mod resources;
+mod retries;
 mod server;
 mod submit;
 mod task;

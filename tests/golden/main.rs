@@ -33,4 +33,4 @@ macro_rules! sessions {
     };
 }
 
-sessions!(colours offline server workers submitting jobs open tasks acts after streams journal);
+sessions!(colours offline server workers submitting jobs open tasks acts after retries streams journal);

@@ -19,6 +19,9 @@ const SCHEMAS: &[(&str, &str)] = &[
     ("job submit", "submit"),
     ("job submit-file", "submit"),
     ("job modify", "acted"),
+    ("job report", "job-report"),
+    ("job resubmit", "acted"),
+    ("job retry", "acted"),
     ("job release", "acted"),
     ("job summary", "job-summary"),
     ("job task-ids", "job-task-ids"),
@@ -259,6 +262,6 @@ fn the_validator_finds_what_is_wrong() {
     assert_eq!(wrong("task-list", serde_json::json!({"x": []})), ["/x: \"x\" does not match \"^\\\\d+$\""]);
     let task = serde_json::json!({"1": [{"id": 0, "state": "lost"}]});
     assert!(wrong("task-list", task)[0].starts_with("/1/0/state: \"lost\" is none of"));
-    let task = serde_json::json!([{"id": 0, "state": "failed", "finished_at": "yesterday"}]);
+    let task = serde_json::json!([{"id": 0, "state": "failed", "attempts": [], "finished_at": "yesterday"}]);
     assert!(wrong("task-info", task)[0].starts_with("/0/finished_at: \"yesterday\" "));
 }

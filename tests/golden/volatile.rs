@@ -17,12 +17,39 @@ const TEXT: &[(&str, &str, &str, &str)] = &[
     ("process id in JSON", r#"("pid": |"ProcessPid":")\d+"#, "$1<PID>", r#""pid": 17"#),
     ("directory of a worker", r"hq-worker[0-9A-Za-z]{12}\b", "hq-worker<RANDOM>", "hq-workerY09NQHHa6KNz"),
     ("time of a check", r"\b\d+ ms\b", "<SPAN>", "the key fits; 12 ms"),
+    (
+        "what an attempt used",
+        r#""(cpu_time|run_time|max_memory|waited|min|median|p90|p99|max|cpu_efficiency)"(: ?)[0-9.e+-]+"#,
+        r#""$1"$2<USED>"#,
+        r#""cpu_time": 0.001"#,
+    ),
+    (
+        "how long an attempt took",
+        r"\b(retried|interrupted|finished|failed|canceled|aborted) after \d+m?s( \d+ms)?",
+        "$1 after <SPAN>",
+        "0: retried after 1s 500ms (exit code 3)",
+    ),
+    (
+        "what an attempt used, in a table",
+        r"\bCPU \d+m?s( \d+ms)?, \d+(\.\d+)? (B|KiB|MiB)",
+        "CPU <SPAN>, <SIZE>",
+        "(exit code 3, CPU 2ms, 3.25 MiB)",
+    ),
     ("free space", r"\b\d+ MiB free", "<SPACE> free", "46910 MiB free"),
 ];
 
 /// Rules for cells of tables: label of the row or title of the column, replacement.
 const CELLS: &[(&str, &str)] = &[
     ("Makespan", "<SPAN>"),
+    ("Run time", "<SPAN>"),
+    ("CPU used of asked", "<USED>"),
+    ("Min", "<USED>"),
+    ("Median", "<USED>"),
+    ("P90", "<USED>"),
+    ("P99", "<USED>"),
+    ("Max", "<USED>"),
+    ("CPU time", "<SPAN>"),
+    ("Peak memory", "<SIZE>"),
     ("Pid", "<PID>"),
     ("Process pid", "<PID>"),
     ("Client port", "<PORT>"),

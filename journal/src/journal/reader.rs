@@ -129,16 +129,34 @@ impl Reader {
         job: u32,
         f: &mut dyn FnMut(RecordRef<'_>) -> Result<(), E>,
     ) -> Result<(), ReplayError<E>> {
+        self.history_from(job, 0, f)
+    }
+
+    /// As [`Reader::history`], for the records whose time is `from_us` or later; earlier ones are found by halving.
+    ///
+    /// # Errors
+    /// As [`Reader::history`].
+    pub fn history_from<E>(
+        &self,
+        job: u32,
+        from_us: u64,
+        f: &mut dyn FnMut(RecordRef<'_>) -> Result<(), E>,
+    ) -> Result<(), ReplayError<E>> {
         let view = self.shared.view().clone();
         let mut stopped = None;
-        let mut take = |record: RecordRef<'_>| match f(record) {
-            Ok(()) => true,
-            Err(e) => {
-                stopped = Some(e);
-                false
+        let mut take = |record: RecordRef<'_>| {
+            if record.header.time_us < from_us {
+                return true;
+            }
+            match f(record) {
+                Ok(()) => true,
+                Err(e) => {
+                    stopped = Some(e);
+                    false
+                }
             }
         };
-        let mut more = self.shared.log.history(&view.extent, job, &mut take)?;
+        let mut more = self.shared.log.history(&view.extent, job, from_us, &mut take)?;
         for part in &view.parts {
             if !more {
                 break;

@@ -151,6 +151,52 @@ pub fn merged(mut runs: Runs) -> Runs {
     out
 }
 
+/// The entry with this number, counted from 0 through all runs.
+pub fn nth(runs: &Runs, number: u64) -> Option<u64> {
+    let mut left = number;
+    for (first, len) in runs {
+        if left < *len {
+            return Some(first + left);
+        }
+        left -= len;
+    }
+    None
+}
+
+/// The runs without so many of their first entries.
+pub fn without_first(runs: Runs, count: u64) -> Runs {
+    let mut left = count;
+    let rest = runs.into_iter().filter_map(|(first, len)| {
+        let cut = left.min(len);
+        left -= cut;
+        (cut < len).then_some((first + cut, len - cut))
+    });
+    rest.collect()
+}
+
+/// How many of the entries, in order, can be left out by who wants records from `from_us` on, when times do not fall
+/// from record to record: half of what is in question is left out with each look at the first time of an entry.
+///
+/// # Errors
+/// The first one of `first_time`.
+pub fn entries_before(
+    runs: &Runs,
+    from_us: u64,
+    mut first_time: impl FnMut(u64) -> Result<Option<u64>, Error>,
+) -> Result<u64, Error> {
+    let (mut low, mut high) = (0, runs.iter().map(|(_, number)| *number).sum::<u64>());
+    // The last early entry may end with records that are late enough.
+    while high - low > 1 {
+        let middle = low + (high - low) / 2;
+        match nth(runs, middle).map(&mut first_time).transpose()?.flatten() {
+            Some(time_us) if time_us < from_us => low = middle,
+            // An entry that is not known to be early does not let others be left out.
+            _ => high = middle,
+        }
+    }
+    Ok(low)
+}
+
 /// Removes the lists all of whose entries are below `entry`.
 ///
 /// # Errors
@@ -192,6 +238,33 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn runs_are_counted_through(lens in proptest::collection::vec((1u64..9, 1u64..9), 0..9), count in 0u64..60) {
+            let mut at = 0;
+            let runs: Runs = lens.iter().map(|(gap, len)| { at += gap + len; (at - len, *len) }).collect();
+            let all = flat(&runs);
+            prop_assert_eq!(nth(&runs, count), all.get(count as usize).copied());
+            let rest: Vec<u64> = all.into_iter().skip(count as usize).collect();
+            prop_assert_eq!(flat(&without_first(runs, count)), rest);
+        }
+
+        #[test]
+        fn halving_leaves_out_what_is_early(
+            times in proptest::collection::vec(proptest::option::weighted(0.9, 0u64..50), 0..60),
+            from_us in 0u64..60,
+        ) {
+            let mut latest = 0;
+            let times: Vec<Option<u64>> =
+                times.into_iter().map(|time| time.map(|time| { latest = time.max(latest); latest })).collect();
+            let runs: Runs = vec![(7, times.len() as u64)];
+            let left_out = entries_before(&runs, from_us, |entry| Ok(times[(entry - 7) as usize])).unwrap() as usize;
+            // Whatever follows the entries that are left out begins with the last one that starts early.
+            prop_assert!(times.iter().take(left_out + 1).skip(1).flatten().all(|time| *time < from_us));
+            let late = times.iter().flatten().filter(|time| **time >= from_us).count();
+            let kept = times.iter().skip(left_out.max(1)).flatten().filter(|time| **time >= from_us).count();
+            prop_assert_eq!(kept + usize::from(left_out == 0 && times.first().copied().flatten() >= Some(from_us)), late);
+        }
+
         #[test]
         fn lists_return_what_was_added(
             entries in proptest::collection::btree_set(0u64..100_000, 0..3000),

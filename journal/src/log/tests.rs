@@ -18,7 +18,7 @@ fn records(sizes: &[(u32, usize)]) -> Vec<Record> {
         let mut bytes = Vec::new();
         let seq = n as u64 + 1;
         let flags = if *job == 9 { FLAG_SHARED } else { 0 };
-        let header = Header { kind: 1, flags, seq, epoch: 3, job: *job, prev, ..Header::default() };
+        let header = Header { kind: 1, flags, seq, epoch: 3, time_us: seq / 2, job: *job, prev, ..Header::default() };
         prev = encode_into(&mut bytes, &header, &vec![seq as u8; *size]);
         let header = Header::parse(&bytes).unwrap();
         out.push(Record { header, body: bytes[HEADER_BYTES..].to_vec() });
@@ -66,12 +66,20 @@ proptest! {
         prop_assert_eq!(&seen[..], &all[from..]);
         for job in 1..4 {
             let mut seen = Vec::new();
-            log.history(&extent, job, &mut |r| {
+            log.history(&extent, job, 0, &mut |r| {
                 seen.push(r.to_record());
                 true
             }).unwrap();
             let expected: Vec<Record> = all.iter().filter(|r| r.as_ref().concerns(job)).cloned().collect();
             prop_assert_eq!(seen, expected);
+            let from_us = from as u64;
+            let mut late = Vec::new();
+            log.history(&extent, job, from_us, &mut |r| {
+                late.extend((r.header.time_us >= from_us).then(|| r.to_record()));
+                true
+            }).unwrap();
+            let is_late = |r: &&Record| r.as_ref().concerns(job) && r.header.time_us >= from_us;
+            prop_assert_eq!(late, all.iter().filter(is_late).cloned().collect::<Vec<Record>>());
         }
     }
 }
@@ -118,7 +126,7 @@ fn pruning_keeps_what_is_asked_for() {
     assert!(kept.first_seq <= 30 && kept.first_seq > 25, "{kept:?}");
     assert_eq!(walk(&log, &kept, 30).1, all[29..]);
     let mut seen = 0;
-    log.history(&kept, 1, &mut |_| {
+    log.history(&kept, 1, 0, &mut |_| {
         seen += 1;
         true
     })

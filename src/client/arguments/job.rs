@@ -38,12 +38,25 @@ pub enum JobCommand {
     Why(JobSelectorArgs),
     /// Keep completed jobs no longer: neither they nor their tasks are shown any more
     Forget(ForgetArgs),
+    /// Run tasks again that failed, were canceled or aborted: the same tasks, also of completed jobs
+    ///
+    /// Numbers of attempts (HQ_INSTANCE_ID) go on. Tasks that wait for one that ended otherwise than they need, and that
+    /// does not run again as well, are left as they are.
+    Retry(JobRetryArgs),
+    /// An older name of `retry`
+    #[command(hide = true)]
+    Resubmit(JobRetryArgs),
     /// Print what tasks wrote to their output files
     Cat(CatArgs),
     /// Submit a job: a program, or an array of programs
     Submit(Box<SubmitArgs>),
     /// Submit a job that a file describes: different tasks, dependencies, several ways to run
     SubmitFile(SubmitFileArgs),
+    /// Tell how the tasks of jobs went: times, memory, the slowest, and what was asked against what was used
+    ///
+    /// An attempt counts once it has ended. Waiting time is that from the submit, from the end of the attempt before, or
+    /// from the rerun to the start.
+    Report(JobSelectorArgs),
     /// Wait until jobs are completed; the exit code is 0 also when tasks failed
     Wait(WaitArgs),
     /// Show a progress bar until jobs are completed
@@ -130,6 +143,33 @@ pub struct CancelArgs {
     pub reason: Option<String>,
 }
 
+/// Options of `hq job retry`.
+#[derive(Debug, Clone, Args)]
+pub struct JobRetryArgs {
+    /// Jobs: `all`, `last`, or ids such as `3` or `1-4,7`
+    #[arg(value_name = "JOBS", value_parser = selector::parse)]
+    pub jobs: Selector,
+    /// Only tasks in one of these states, separated by commas [default: failed,canceled,aborted]
+    #[arg(long, value_name = "STATES", value_enum, value_delimiter = ',')]
+    pub filter: Vec<EndedStateWord>,
+    /// Only these tasks, for example `0-9,20`
+    #[arg(long, value_name = "IDS", value_parser = array::parse)]
+    pub tasks: Option<IdSet>,
+}
+
+/// State of a task that has ended, as it is written on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EndedStateWord {
+    /// It ended in another way than with exit code 0
+    Failed,
+    /// Canceled by a user
+    Canceled,
+    /// Aborted by the system
+    Aborted,
+    /// Its program ended with exit code 0
+    Finished,
+}
+
 /// Options of `hq job cat`.
 #[derive(Debug, Clone, Args)]
 pub struct CatArgs {
@@ -160,6 +200,18 @@ impl TaskStateWord {
             Self::Failed => TaskState::Failed,
             Self::Canceled => TaskState::Canceled,
             Self::Aborted => TaskState::Aborted,
+        }
+    }
+}
+
+impl EndedStateWord {
+    /// The state that the word means.
+    pub fn state(self) -> TaskState {
+        match self {
+            Self::Failed => TaskState::Failed,
+            Self::Canceled => TaskState::Canceled,
+            Self::Aborted => TaskState::Aborted,
+            Self::Finished => TaskState::Finished,
         }
     }
 }

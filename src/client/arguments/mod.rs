@@ -25,7 +25,7 @@ pub use act::{ChangeArgs, ModifyArgs, TaskActArgs, TaskCancelArgs};
 pub use deploy::DeploySshArgs;
 pub use find::JobListArgs;
 pub use global::GlobalOptions;
-pub use job::{CancelArgs, CatArgs, Channel, JobCommand, JobSelectorArgs, SubmitFileArgs, TaskStateWord};
+pub use job::{CancelArgs, CatArgs, Channel, JobCommand, JobRetryArgs, JobSelectorArgs, SubmitFileArgs, TaskStateWord};
 pub use journal::{ExportArgs, JournalCommand};
 pub use manual::{CompletionArgs, DocArgs, ManArgs, TopicWord};
 pub use open::{ForgetArgs, OpenArgs, TaskIdsArgs, WaitArgs};

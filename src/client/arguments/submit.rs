@@ -9,11 +9,13 @@ use super::values::{self, NonEmpty};
 use crate::grammar::request::{self, NamedRequest, Quantity};
 use crate::grammar::shell_words::ShellWords;
 use crate::grammar::{
-    after, array, crash_limit, destination, duration, environment, selector, shell_words, stop, tag, weight,
+    after, array, crash_limit, destination, duration, environment, retry, selector, shell_words, stop, tag, weight,
 };
 use clap::{Args, ValueEnum};
 use hq_core::after::AfterSpec;
 use hq_core::idset::IdSet;
+use hq_core::limits::TASK_RETRIES_MAX;
+use hq_core::retry::RetryOn;
 use hq_core::task::{CrashLimit, Destination, PinMode, Warning};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -201,6 +203,24 @@ pub struct JobOptions {
     /// Jobs are listed by their tags with `hq job list --filter tag=project=x`.
     #[arg(long, value_name = "KEY=VALUE", value_parser = tag::parse)]
     pub tag: Vec<(String, String)>,
+
+    /// Try a task again that failed, up to this many times; see --retry-on and --retry-delay
+    ///
+    /// Each attempt has its own number, which the task finds in HQ_INSTANCE_ID. Only the last failure counts: for
+    /// --max-fails, and for what waits for the task.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(..=i64::from(TASK_RETRIES_MAX)))]
+    pub retries: Option<u32>,
+
+    /// After which failures: `exit=1,7` (exit codes), `signal`, `timeout`, `oom`, `node`, `any`; may be repeated
+    ///
+    /// `timeout` is the time limit, `oom` the use of more memory than allowed, `node` the loss of more workers than
+    /// --crash-limit allows. [default: any]
+    #[arg(long, value_name = "CAUSES", value_parser = retry::parse_on)]
+    pub retry_on: Vec<RetryOn>,
+
+    /// Time between a failure and the next attempt, for example `10s`, or `10s..5m` to double it up to the second one
+    #[arg(long, value_name = "DELAY", value_parser = retry::parse_delay)]
+    pub retry_delay: Option<retry::Delay>,
 
     /// Start the tasks after other jobs or tasks, for example `5`, `any:last`, `failed:5@1-10`; may be repeated
     ///

@@ -5,7 +5,7 @@
 //!
 //! Holds: a job or a task that is not there is a log line and no failure; a refusal is a failure in every mode.
 
-use crate::client::arguments::{ChangeArgs, JobSelectorArgs, ModifyArgs, TaskActArgs, TaskCancelArgs};
+use crate::client::arguments::{ChangeArgs, JobRetryArgs, JobSelectorArgs, ModifyArgs, TaskActArgs, TaskCancelArgs};
 use crate::client::console::Console;
 use crate::client::error::Error;
 use crate::client::link::{Link, selector};
@@ -13,7 +13,7 @@ use crate::client::render::OutputMode;
 use crate::grammar::request::{self, NamedRequest};
 use crate::grammar::selector::{LastOrId, LastOrIds};
 use crate::wire::message::{ActRequest, Request, Response};
-use hq_core::act::{Acted, Action, CancelAction, HoldAction, ReleaseAction, TaskChange};
+use hq_core::act::{Acted, Action, CancelAction, HoldAction, ReleaseAction, RetryAction, TaskChange};
 use hq_core::idset::IdSet;
 use hq_core::resource::{ResourceRequest, Variant};
 use hq_core::time::Span;
@@ -83,6 +83,16 @@ fn change(args: &ChangeArgs) -> Result<TaskChange, Error> {
     })
 }
 
+/// Runs `hq job retry`.
+///
+/// # Errors
+/// See [`Error`].
+pub fn retry_jobs(link: &mut Link, args: &JobRetryArgs, console: &mut Console) -> Result<(), Error> {
+    let states = args.filter.iter().map(|word| word.state()).collect();
+    let action = Action::Retry(RetryAction { states });
+    run(link, ActRequest { selector: selector(args.jobs.clone()), tasks: args.tasks.clone(), action }, console)
+}
+
 fn of_tasks(args: &TaskActArgs, action: Action) -> ActRequest {
     let job = match args.job {
         LastOrId::Last => LastOrIds::Last,
@@ -128,7 +138,7 @@ fn word(action: &Action) -> &'static str {
         Action::Hold(_) => "held",
         Action::Release(_) => "released",
         Action::Modify(_) => "modified",
-        Action::Retry(_) => "to run again",
+        Action::Retry(_) => "run again",
     }
 }
 

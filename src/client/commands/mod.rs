@@ -16,6 +16,7 @@ mod job_forget;
 mod job_info;
 mod job_list;
 mod job_open;
+mod job_report;
 mod job_summary;
 mod job_task_ids;
 mod journal;
@@ -82,29 +83,7 @@ fn dispatch(global: &GlobalOptions, command: &Command, console: &mut Console) ->
             log::warn!("`hq jobs` is an older form of `hq job list`; use the new one");
             job_list::run(&mut Link::open(global)?, args, console)
         }
-        Command::Job(group) => match &group.command {
-            JobCommand::List(args) => job_list::run(&mut Link::open(global)?, args, console),
-            JobCommand::Info(args) => job_info::run(&mut Link::open(global)?, args, console),
-            JobCommand::Cancel(args) => job_cancel::run(&mut Link::open(global)?, args),
-            JobCommand::Hold(args) => act::hold_jobs(&mut Link::open(global)?, args, console),
-            JobCommand::Modify(args) => act::modify(&mut Link::open(global)?, args, console),
-            JobCommand::Why(args) => why::jobs(&mut Link::open(global)?, args, console),
-            JobCommand::Release(args) => act::release_jobs(&mut Link::open(global)?, args, console),
-            JobCommand::Cat(args) => job_cat::run(&mut Link::open(global)?, args, console),
-            JobCommand::Submit(args) => submit::run(global, args, console),
-            JobCommand::SubmitFile(args) => submit_file::run(global, args, console),
-            JobCommand::Wait(WaitArgs { jobs, without_close }) => {
-                Link::open(global)?.wait(link::selector(jobs.clone()), *without_close)
-            }
-            JobCommand::Summary => job_summary::run(&mut Link::open(global)?, console),
-            JobCommand::Forget(args) => job_forget::run(&mut Link::open(global)?, args),
-            JobCommand::TaskIds(args) => job_task_ids::run(&mut Link::open(global)?, args, console),
-            JobCommand::Open(args) => job_open::run(&mut Link::open(global)?, args, console),
-            JobCommand::Close(args) => job_close::run(&mut Link::open(global)?, args),
-            JobCommand::Progress(JobSelectorArgs { jobs }) => {
-                progress::run(&mut Link::open(global)?, link::selector(jobs.clone()), console)
-            }
-        },
+        Command::Job(group) => dispatch_job(global, &group.command, console),
         Command::Task(group) => match &group.command {
             TaskCommand::List(args) => task::list(&mut Link::open(global)?, args, console),
             TaskCommand::Cancel(args) => act::cancel_tasks(&mut Link::open(global)?, args, console),
@@ -141,6 +120,39 @@ fn dispatch(global: &GlobalOptions, command: &Command, console: &mut Console) ->
         Command::Journal(group) => match &group.command {
             JournalCommand::Export(args) => journal::export(global, args, console),
         },
+    }
+}
+
+/// The commands on jobs.
+fn dispatch_job(global: &GlobalOptions, command: &JobCommand, console: &mut Console) -> Result<(), Error> {
+    match command {
+        JobCommand::List(args) => job_list::run(&mut Link::open(global)?, args, console),
+        JobCommand::Info(args) => job_info::run(&mut Link::open(global)?, args, console),
+        JobCommand::Cancel(args) => job_cancel::run(&mut Link::open(global)?, args),
+        JobCommand::Hold(args) => act::hold_jobs(&mut Link::open(global)?, args, console),
+        JobCommand::Modify(args) => act::modify(&mut Link::open(global)?, args, console),
+        JobCommand::Why(args) => why::jobs(&mut Link::open(global)?, args, console),
+        JobCommand::Report(args) => job_report::run(&mut Link::open(global)?, args, console),
+        JobCommand::Retry(args) => act::retry_jobs(&mut Link::open(global)?, args, console),
+        JobCommand::Resubmit(args) => {
+            log::warn!("`hq job resubmit` is an older name of `hq job retry`; use the new one");
+            act::retry_jobs(&mut Link::open(global)?, args, console)
+        }
+        JobCommand::Release(args) => act::release_jobs(&mut Link::open(global)?, args, console),
+        JobCommand::Cat(args) => job_cat::run(&mut Link::open(global)?, args, console),
+        JobCommand::Submit(args) => submit::run(global, args, console),
+        JobCommand::SubmitFile(args) => submit_file::run(global, args, console),
+        JobCommand::Wait(WaitArgs { jobs, without_close }) => {
+            Link::open(global)?.wait(link::selector(jobs.clone()), *without_close)
+        }
+        JobCommand::Summary => job_summary::run(&mut Link::open(global)?, console),
+        JobCommand::Forget(args) => job_forget::run(&mut Link::open(global)?, args),
+        JobCommand::TaskIds(args) => job_task_ids::run(&mut Link::open(global)?, args, console),
+        JobCommand::Open(args) => job_open::run(&mut Link::open(global)?, args, console),
+        JobCommand::Close(args) => job_close::run(&mut Link::open(global)?, args),
+        JobCommand::Progress(JobSelectorArgs { jobs }) => {
+            progress::run(&mut Link::open(global)?, link::selector(jobs.clone()), console)
+        }
     }
 }
 

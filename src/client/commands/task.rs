@@ -76,16 +76,17 @@ pub fn info(link: &mut Link, args: &TaskInfoArgs, console: &mut Console) -> Resu
     let missing = match console.mode() {
         OutputMode::Json => {
             let feed = TaskFeed::new(link);
-            let printed = console.json_tree(&feed.tasks(job, Some(&args.tasks), &[]));
+            let printed = console.json_tree(&feed.infos(job, &args.tasks));
             feed.finish(printed)?
         }
         mode => {
             let mut missing = Vec::new();
-            link.tasks(job.summary.id, Some(&args.tasks), &[], &mut |page| {
+            link.tasks_with_attempts(job.summary.id, &args.tasks, &mut |page, attempts| {
                 missing.extend(page.missing);
                 let hostnames = page.workers.into_iter().map(|worker| (worker.id, worker.hostname)).collect();
                 for view in page.tasks.iter().filter(|_| mode == OutputMode::Cli) {
-                    let shown = task::info(job, view, &hostnames, args.verbose, now(), console.palette());
+                    let tried = attempts.get(&view.id).map(Vec::as_slice).unwrap_or_default();
+                    let shown = task::info(job, view, tried, &hostnames, args.verbose, now(), console.palette());
                     console.text(&shown.text)?;
                     is_cut |= shown.is_cut;
                 }

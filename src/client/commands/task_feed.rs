@@ -42,6 +42,26 @@ impl<'l> TaskFeed<'l> {
         }))
     }
 
+    /// The list of the objects of the chosen tasks with their attempts.
+    pub(super) fn infos<'a>(&'a self, job: &'a JobDetail, ids: &'a IdSet) -> Tree<'a> {
+        Tree::Told(Box::new(move |take| {
+            let mut is_refused = false;
+            let told = self.link.borrow_mut().tasks_with_attempts(job.summary.id, ids, &mut |page, attempts| {
+                self.missing.borrow_mut().extend(page.missing);
+                is_refused = !page.tasks.iter().all(|view| {
+                    let tried = attempts.get(&view.id).map(Vec::as_slice).unwrap_or_default();
+                    take(&task::info_json(job, view, tried))
+                });
+                if is_refused { Err(Error::Unexpected) } else { Ok(()) }
+            });
+            if let (Err(error), false) = (told, is_refused) {
+                *self.failure.borrow_mut() = Some(error);
+                return false;
+            }
+            true
+        }))
+    }
+
     /// What came of printing: the tasks that are not there.
     ///
     /// # Errors

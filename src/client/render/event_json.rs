@@ -7,15 +7,18 @@
 
 use super::after;
 use super::overview_json::overview;
-use super::time;
+use super::{attempt, time};
 use crate::grammar::utilization;
 use hq_core::act::TaskChange;
 use hq_core::attempt::TaskVariant;
-use hq_core::event::{Event, JobSubmitted, TaskFailed, TasksEnded, TasksFinished, TasksModified, TasksStarted};
+use hq_core::event::{
+    Event, JobSubmitted, TaskFailed, TaskRetried, TasksEnded, TasksFinished, TasksModified, TasksStarted,
+};
 use hq_core::id::JobId;
 use hq_core::idset::IdSet;
 use hq_core::limits;
 use hq_core::resource::{PoolKind, RequestEntry, ResourceRequest, Variant, WorkerResources};
+use hq_core::retry::Usage;
 use hq_core::task::{CrashLimit, SubmitDesc};
 use hq_core::time::{Span, Time};
 use hq_core::worker::{LostReason, OnServerLost, WorkerConfig};
@@ -38,6 +41,7 @@ pub fn lines<E>(at: Time, event: &Event, all: bool, emit: &mut dyn FnMut(Value) 
         Event::TasksCanceled(ended) => tasks_ended(at, "task-canceled", ended, emit),
         Event::TasksAborted(ended) => tasks_ended(at, "task-aborted", ended, emit),
         Event::TaskFailed(failed) => emit(task_failed(at, failed)),
+        Event::TaskRetried(retried) if all => emit(task_retried(at, retried)),
         other => match known(other).or_else(|| if all { internal(other) } else { None }) {
             Some((kind, body)) => emit(envelope(at, kind, body)),
             None => Ok(()),
@@ -115,6 +119,9 @@ fn internal(event: &Event) -> Option<(&'static str, Value)> {
         Event::JobModified(e) => ("job-modified", json!({"job": e.job, "max_fails": e.max_fails})),
         Event::TasksModified(e) => ("tasks-modified", tasks_modified(e)),
         Event::TasksReleased(e) => ("tasks-released", json!({"job": e.job, "tasks": id_set(&e.tasks)})),
+        Event::TasksRerun(e) => ("tasks-rerun", json!({"job": e.job, "tasks": id_set(&e.tasks)})),
+        Event::TasksDue(e) => ("tasks-due", json!({"job": e.job, "tasks": id_set(&e.tasks)})),
+        Event::JobRestored(e) => ("job-restored", json!({"job": e.job})),
         _ => return None,
     })
 }
@@ -168,15 +175,38 @@ fn tasks_finished<E>(
     emit: &mut dyn FnMut(Value) -> Result<(), E>,
 ) -> Result<(), E> {
     for (position, task) in finished.tasks.iter().enumerate() {
-        let body = json!({"job": finished.job, "task": task});
+        let mut body = json!({"job": finished.job, "task": task});
+        let used = (finished.cpu_ms.get(position), finished.memory_kib.get(position));
+        if let (Some(cpu_ms), Some(memory_kib), Some(map)) = (used.0, used.1, body.as_object_mut()) {
+            map.extend(attempt::usage_json(&Usage { cpu_ms: *cpu_ms, memory_kib: *memory_kib }));
+        }
         emit(envelope(before(at, finished.ago_us.get(position)), "task-finished", body))?;
     }
     Ok(())
 }
 
 fn task_failed(at: Time, failed: &TaskFailed) -> Value {
-    let body = json!({"job": failed.job, "task": failed.task, "error": failed.error});
-    envelope(before(at, Some(&failed.ago_us)), "task-failed", body)
+    envelope(before(at, Some(&failed.ago_us)), "task-failed", failure(failed))
+}
+
+/// What is told of a failure; what is not known is left out.
+fn failure(failed: &TaskFailed) -> Value {
+    let mut body = json!({"job": failed.job, "task": failed.task, "error": failed.error});
+    if let Some(map) = body.as_object_mut() {
+        map.extend(attempt::how_json(failed.cause, failed.exit_code, failed.signal));
+        map.extend(failed.usage.iter().flat_map(attempt::usage_json));
+    }
+    body
+}
+
+/// A failure after which the task is tried again.
+fn task_retried(at: Time, retried: &TaskRetried) -> Value {
+    let mut body = failure(&retried.failed);
+    if let Some(map) = body.as_object_mut() {
+        map.insert("instance".to_owned(), json!(retried.failed.attempt));
+        map.insert("delay".to_owned(), json!(time::seconds(retried.delay)));
+    }
+    envelope(before(at, Some(&retried.failed.ago_us)), "task-retried", body)
 }
 
 fn tasks_ended<E>(

@@ -10,6 +10,7 @@
 )]
 
 pub mod after;
+pub mod attempt;
 pub mod bar;
 pub mod color;
 pub mod description;
@@ -24,6 +25,7 @@ pub mod job_summary;
 pub mod json;
 pub mod log;
 mod overview_json;
+pub mod report;
 pub mod resources;
 pub mod server;
 pub mod shorten;

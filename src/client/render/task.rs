@@ -6,17 +6,20 @@
 
 use super::color::{Palette, Style};
 use super::table::{Cell, Column, Table};
-use super::{description, resources, shorten, time};
+use super::{attempt, description, resources, shorten, time};
 use crate::client::paths;
-use crate::grammar::{crash_limit, duration};
+use crate::grammar::{crash_limit, duration, retry};
 use hq_core::id::WorkerId;
 use hq_core::time::Time;
-use hq_core::view::{JobDetail, TaskState, TaskView};
+use hq_core::view::{AttemptView, JobDetail, TaskState, TaskView};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 /// Bytes of an error in `task info` without `-v`.
 const INFO_ERROR_BYTES: usize = 237;
+
+/// Attempts of one task that are listed without `-v`, the last ones.
+const ATTEMPTS_SHOWN_MAX: usize = 20;
 
 /// Host names by worker.
 pub type Hostnames = BTreeMap<WorkerId, String>;
@@ -64,6 +67,22 @@ pub fn to_json(job: &JobDetail, task: &TaskView) -> Value {
         object.insert("held".into(), json!(true));
     }
     Value::Object(object)
+}
+
+/// The object of a task with its attempts, and what its last one used.
+pub fn info_json(job: &JobDetail, task: &TaskView, attempts: &[AttemptView]) -> Value {
+    let mut value = to_json(job, task);
+    if let Some(object) = value.as_object_mut() {
+        let last = attempts.last().filter(|_| task.state.is_final());
+        for (key, of_last) in last.iter().flat_map(|last| {
+            let used = last.usage.iter().flat_map(attempt::usage_json);
+            attempt::how_json(last.cause, last.exit_code, last.signal).into_iter().chain(used).collect::<Vec<_>>()
+        }) {
+            object.insert(key, of_last);
+        }
+        object.insert("attempts".into(), attempts.iter().map(attempt::to_json).collect());
+    }
+    value
 }
 
 /// The word in upper case, coloured.
@@ -127,10 +146,11 @@ fn error_cell(task: &TaskView, bytes: Option<usize>) -> (Cell, bool) {
     (Cell::styled(Style::ERROR, text), is_cut)
 }
 
-/// The table of `task info`.
+/// The table of `task info`. Attempts are listed if there are several, or with `verbose`.
 pub fn info(
     job: &JobDetail,
     task: &TaskView,
+    attempts: &[AttemptView],
     hostnames: &Hostnames,
     verbose: bool,
     now: Time,
@@ -160,10 +180,34 @@ pub fn info(
     table.line("Task dir", of_desc(&|desc| if desc.task_dir { "yes" } else { "no" }.to_owned()));
     table.line("Crash limit", of_desc(&|desc| crash_limit::print(desc.crash_limit)));
     desc.and_then(|desc| description::stop(desc)).into_iter().for_each(|text| table.line("Signals", text));
+    if let Some(policy) = desc.and_then(|desc| desc.retry.as_deref()) {
+        table.line("Retries", retry::print_policy(policy));
+    }
     table.line("Dependencies", dependencies(job, task));
     let (error, is_cut) = error_cell(task, if verbose { None } else { Some(INFO_ERROR_BYTES) });
     table.line("Error", error);
+    attempt_lines(&mut table, task, attempts, verbose, now);
     Shown { text: table.render(palette), is_cut }
+}
+
+/// What is told of attempts in `task info`.
+fn attempt_lines(table: &mut Table, task: &TaskView, attempts: &[AttemptView], verbose: bool, now: Time) {
+    if let Some(last) = attempts.last().filter(|_| verbose && task.state.is_final()) {
+        let exit = match (last.exit_code, last.signal) {
+            (Some(code), _) => code.to_string(),
+            (None, Some(signal)) => format!("signal {signal}"),
+            (None, None) => String::new(),
+        };
+        table.line("Exit code", exit);
+        table.line("CPU time", last.usage.as_ref().map(attempt::cpu_time).unwrap_or_default());
+        table.line("Peak memory", last.usage.as_ref().map(attempt::peak_memory).unwrap_or_default());
+    }
+    if attempts.len() > 1 || (verbose && !attempts.is_empty()) {
+        let skipped = attempts.len().saturating_sub(ATTEMPTS_SHOWN_MAX);
+        let more = (skipped > 0 && !verbose).then(|| format!("({skipped} earlier ones are shown with `-v`)"));
+        let shown = attempts.iter().skip(if verbose { 0 } else { skipped }).map(|attempt| attempt::line(attempt, now));
+        table.line("Attempts", more.into_iter().chain(shown).collect::<Vec<_>>().join("\n"));
+    }
 }
 
 fn dependencies(job: &JobDetail, task: &TaskView) -> String {

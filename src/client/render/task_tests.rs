@@ -97,7 +97,7 @@ fn a_list() {
 fn details() {
     let hostnames: Hostnames = [(WorkerId(1), "node1".to_owned())].into();
     let view = TaskView { error: Some("e".repeat(300)), ..started(5, TaskState::Failed, &[1]) };
-    let shown = info(&job(), &view, &hostnames, false, START, Palette::OFF);
+    let shown = info(&job(), &view, &[], &hostnames, false, START, Palette::OFF);
     let labels: Vec<&str> = shown.text.lines().filter_map(|line| line.split('|').nth(1)).map(str::trim).collect();
     let expected = [
         "Task ID",
@@ -125,6 +125,6 @@ fn details() {
         assert!(shown.text.contains(cell), "{cell}\n{}", shown.text);
     }
     assert!(shown.is_cut && shown.text.contains(&format!("| {}... |", "e".repeat(237))));
-    let waiting = info(&job(), &task(1, TaskState::Waiting), &hostnames, false, START, Palette::OFF);
+    let waiting = info(&job(), &task(1, TaskState::Waiting), &[], &hostnames, false, START, Palette::OFF);
     assert!(!waiting.is_cut && !waiting.text.contains("/base"), "{}", waiting.text);
 }

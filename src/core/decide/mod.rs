@@ -9,5 +9,6 @@ pub mod open;
 pub mod overview;
 pub mod register;
 pub mod report;
+pub mod retry;
 pub mod submit;
 pub mod time;

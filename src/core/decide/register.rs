@@ -208,7 +208,9 @@ fn judge(state: &State, worker: WorkerId, held: &HeldAttempt) -> Verdict {
     let waits_with = |next: u32| fence.attempt.0 >= next && was_given();
     match state.task_status(held.attempt.task) {
         Some(TaskStatus::Live(live)) => match live {
-            Live { place: Place::Ready, next_attempt, .. } if waits_with(next_attempt.0) => Verdict::Adopt,
+            Live { place: Place::Ready | Place::Delayed { .. }, next_attempt, .. } if waits_with(next_attempt.0) => {
+                Verdict::Adopt
+            }
             _ if live.on_worker() == Some((worker, fence)) => Verdict::Keep,
             _ => Verdict::Drop,
         },

@@ -6,7 +6,7 @@ use crate::attempt::{Attempt, Ending, Outcome, Started, TaskVariant, WorkerRepor
 use crate::event::{Event, TaskFailed, TasksFinished, TasksStarted, WorkerUnblocked};
 use crate::id::{AttemptId, JobId, TaskId, TaskRef, WorkerId};
 use crate::limits;
-use crate::retry::Usage;
+use crate::retry::{FailureCause, Usage};
 use crate::state::State;
 use crate::state::tasks::Place;
 use crate::time::Time;
@@ -120,7 +120,10 @@ pub fn ends(state: &State, now: Time, worker: WorkerId, report: &WorkerReport) -
             Ending::Failed => ends.failed.push(failure(now, outcome)),
             // Nobody cancelled this attempt as far as the state knows, or its worker ended: it runs again if it may.
             Ending::Canceled | Ending::Interrupted => match loss_failure(state, task, false) {
-                Some(error) => ends.failed.push(TaskFailed { error, ..failure(now, outcome) }),
+                Some(error) => {
+                    let cause = FailureCause::Node;
+                    ends.failed.push(TaskFailed { error, cause, ..failure(now, outcome) });
+                }
                 None => {
                     again.entry(task.job).or_default().insert(task.task.0);
                 }
@@ -151,6 +154,7 @@ fn failure(now: Time, outcome: &Outcome) -> TaskFailed {
         signal: outcome.signal,
         cause: outcome.cause,
         usage: Some(usage(outcome)),
+        attempt: outcome.attempt.fence.attempt,
     }
 }
 

@@ -2,8 +2,9 @@
 
 use crate::attempt::Attempt;
 use crate::event::{AwayReason, Event, TaskFailed, WorkerLost};
-use crate::id::{TaskRef, WorkerId};
+use crate::id::{AttemptId, TaskRef, WorkerId};
 use crate::limits;
+use crate::retry::FailureCause;
 use crate::state::State;
 use crate::state::tasks::Place;
 use crate::state::workers::{Link, Worker};
@@ -104,7 +105,15 @@ pub fn loss(state: &State, worker: WorkerId, reason: LostReason) -> (Event, Vec<
     let mut failed = Vec::new();
     for task in state.workers.get(&worker).into_iter().flat_map(|worker| worker.tasks.iter()) {
         if let Some(error) = loss_failure(state, *task, reason.is_crash()) {
-            failed.push(TaskFailed { job: task.job, task: task.task, error, ..TaskFailed::default() });
+            let live = state.job(task.job).and_then(|job| job.tasks.live.get(&task.task));
+            failed.push(TaskFailed {
+                job: task.job,
+                task: task.task,
+                error,
+                cause: FailureCause::Node,
+                attempt: live.and_then(|live| live.on_worker()).map_or(AttemptId(0), |(_, fence)| fence.attempt),
+                ..TaskFailed::default()
+            });
         }
     }
     (Event::WorkerLost(WorkerLost { worker, reason }), failed)

@@ -25,13 +25,13 @@ use std::sync::Arc;
 pub(super) type Restored = [(JobId, Vec<Arc<SubmitDesc>>)];
 
 impl Turn<'_> {
-    pub(super) fn act(&mut self, jobs: &[JobId], tasks: Option<&IdSet>, action: &Action, _restored: &Restored) {
+    pub(super) fn act(&mut self, jobs: &[JobId], tasks: Option<&IdSet>, action: &Action, restored: &Restored) {
         let jobs: BTreeSet<JobId> = jobs.iter().copied().collect();
-        let acted = jobs.into_iter().map(|id| self.act_on(id, tasks, action)).collect();
+        let acted = jobs.into_iter().map(|id| self.act_on(id, tasks, action, restored)).collect();
         self.output.reply = Reply::Acted(acted);
     }
 
-    fn act_on(&mut self, id: JobId, tasks: Option<&IdSet>, action: &Action) -> Acted {
+    fn act_on(&mut self, id: JobId, tasks: Option<&IdSet>, action: &Action, restored: &Restored) -> Acted {
         let Some(job) = self.state().job(id) else { return Acted { job: id, ..Acted::default() } };
         let found = Acted { job: id, found: true, ..Acted::default() };
         let selection = match act::select(job, tasks) {
@@ -47,7 +47,7 @@ impl Turn<'_> {
             Action::Release(_) if tasks.is_none() => Ok(self.release_job(id, &selection)),
             Action::Release(_) => Ok(self.release_tasks(id, &selection)),
             Action::Modify(change) => self.modify(id, &selection, change),
-            Action::Retry(_) => Err("this server cannot do that".to_owned()),
+            Action::Retry(retry) => self.rerun(id, &selection, retry, restored),
         };
         match touched {
             Ok(touched) => Acted { touched, untouched: selected - touched.min(selected), missing, ..found },

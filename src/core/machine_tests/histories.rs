@@ -4,18 +4,20 @@ use super::after::{each, on_job, on_tasks};
 use super::modifies::modification;
 use super::open_jobs;
 use super::reference::Reference;
+use super::retries;
 use super::scene::*;
-use crate::act::{Action, CancelAction, HoldAction, ReleaseAction};
+use crate::act::{Action, CancelAction, HoldAction, ReleaseAction, RetryAction};
 use crate::after::AfterRequest;
 use crate::attempt::{Ending, TaskVariant, WorkerReport};
 use crate::audit::audit;
 use crate::command::Command;
 use crate::id::{JobId, WorkerId};
 use crate::idset::IdSet;
+use crate::retry::RetryPolicy;
 use crate::state::State;
-use crate::task::Condition;
+use crate::task::{Condition, SubmitRequest};
 use crate::time::Span;
-use crate::view::JobState;
+use crate::view::{JobState, TaskState};
 use crate::worker::LostReason;
 
 use proptest::prelude::*;
@@ -57,7 +59,24 @@ fn action() -> impl Strategy<Value = Action> {
         1 => Just(Action::Cancel(CancelAction { reason: Some("enough".into()) })),
         3 => (proptest::option::of(-1i32..2), proptest::option::of(1u32..5), proptest::option::of(0u32..6))
             .prop_map(|(priority, cpus, max_fails)| Action::Modify(modification(priority, cpus, max_fails))),
+        3 => proptest::collection::vec(ended_state(), 0..3).prop_map(|states| Action::Retry(RetryAction { states })),
     ]
+}
+
+fn ended_state() -> impl Strategy<Value = TaskState> {
+    proptest::sample::select(vec![TaskState::Finished, TaskState::Failed, TaskState::Canceled, TaskState::Aborted])
+}
+
+/// Failures of every other kind of task are followed by another attempt, at once or later.
+fn with_retries(request: SubmitRequest, number: u32) -> SubmitRequest {
+    match number % 4 {
+        1 => retries::with_policy(request, &retries::any(2)),
+        3 => {
+            let (delay, delay_max) = (Span::from_ms(700), Span::from_ms(2_000));
+            retries::with_policy(request, &RetryPolicy { delay, delay_max, ..retries::any(3) })
+        }
+        _ => request,
+    }
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -215,7 +234,7 @@ fn play_open(scene: &mut Scene, step: &Step) {
 fn play(scene: &mut Scene, step: &Step) {
     match step {
         Step::Submit(count, cpus, priority) => {
-            scene.submit(array(IdSet::range(0, count - 1), *cpus, *priority));
+            scene.submit(with_retries(array(IdSet::range(0, count - 1), *cpus, *priority), *count));
         }
         Step::Gang(count, nodes, priority) => {
             scene.submit(super::gangs::gang(*count, *nodes, *priority));
@@ -226,7 +245,7 @@ fn play(scene: &mut Scene, step: &Step) {
                 .map(|(a, b, c)| (a % count, b % count, CONDITIONS[*c as usize]))
                 .filter(|(a, b, _)| b < a)
                 .collect();
-            scene.submit(graph(*count, &deps));
+            scene.submit(with_retries(graph(*count, &deps), *count));
         }
         Step::Behind(count, is_graph, gates) => submit_behind(scene, *count, *is_graph, gates),
         Step::Connect(cpus) => {
@@ -266,10 +285,15 @@ fn play(scene: &mut Scene, step: &Step) {
 /// Ends whatever is on the workers, until nothing comes any more.
 fn run_all(scene: &mut Scene, workers: &[WorkerId]) {
     for _ in 0..2_000 {
-        let Some(worker) = workers.iter().find(|id| scene.held.get(*id).is_some_and(|held| !held.is_empty())) else {
-            break;
-        };
-        scene.end(*worker, 0, Ending::Finished);
+        let busy = workers.iter().find(|id| scene.held.get(*id).is_some_and(|held| !held.is_empty()));
+        match (busy, scene.machine.state().delayed.first().map(|(until, _)| *until)) {
+            (Some(worker), _) => scene.end(*worker, 0, Ending::Finished),
+            (None, Some(until)) => {
+                scene.now = scene.now.max(until);
+                scene.run(Command::Tick);
+            }
+            (None, None) => break,
+        }
     }
 }
 

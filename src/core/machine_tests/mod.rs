@@ -14,6 +14,7 @@ mod open_jobs;
 mod overviews;
 mod placing;
 mod reference;
+mod retries;
 mod scene;
 mod stories;
 mod whys;

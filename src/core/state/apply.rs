@@ -78,7 +78,10 @@ impl State {
             Event::JobForgotten(event) => self.apply_forgotten(event.job),
             Event::JobModified(event) => self.apply_job_modified(event),
             Event::TasksModified(event) => self.apply_tasks_modified(event),
-            Event::JobRestored(_) | Event::TaskRetried(_) | Event::TasksRerun(_) | Event::TasksDue(_) => {}
+            Event::JobRestored(event) => self.apply_restored(event),
+            Event::TaskRetried(event) => self.apply_retried(at, event),
+            Event::TasksRerun(event) => self.apply_rerun(event),
+            Event::TasksDue(event) => self.apply_due(event),
         }
     }
 
@@ -232,7 +235,7 @@ impl State {
     }
 
     /// Queues the tasks of a submit that have nothing to wait for: all between those that have.
-    fn queue_submit(&mut self, id: JobId, base: u32, total: u64, blocked: &[u32]) {
+    pub(super) fn queue_submit(&mut self, id: JobId, base: u32, total: u64, blocked: &[u32]) {
         let Some(last) = total.checked_sub(1).and_then(|more| u32::try_from(u64::from(base) + more).ok()) else {
             return;
         };

@@ -2,6 +2,7 @@
 
 use super::State;
 use super::gates::{self, Aim, Gate, Place, partners};
+use super::runs::Runs;
 use crate::id::JobId;
 use crate::view::TaskState;
 
@@ -87,6 +88,29 @@ impl State {
         }
         for place in places {
             self.pass_partners(on, place, (first, last));
+        }
+    }
+
+    /// Tasks of a job wait again: closed gates on tasks of it wait for them again.
+    pub(super) fn count_again(&mut self, on: JobId) {
+        let places: Vec<Place> = self.gates.task_watchers(on).collect();
+        let Some(target) = self.jobs.get(&on) else { return };
+        for place in places {
+            for gate in self.gates.at_mut(place).iter_mut().filter(|gate| gate.on == on) {
+                if let Aim::Tasks(runs, tally) = &mut gate.aim {
+                    *tally = gates::tally(&target.tasks, runs);
+                }
+            }
+        }
+    }
+
+    /// Takes those tasks out of the queues whose partners wait again.
+    pub(super) fn stop_partners(&mut self, on: JobId, again: &Runs) {
+        let places: Vec<Place> = self.gates.task_watchers(on).collect();
+        for place in places {
+            for run in again.iter() {
+                self.pass_partners(on, place, run);
+            }
         }
     }
 

@@ -86,6 +86,7 @@ impl State {
     pub(super) fn apply_adopted(&mut self, event: &TaskAdopted) {
         let task = TaskRef { job: event.job, task: event.task };
         self.take_from_queue(task);
+        self.forget_delay(task);
         let Some(job) = self.jobs.get_mut(&event.job) else { return };
         let fence = Fence { epoch: event.epoch, attempt: event.attempt };
         let place = Place::Assigned { worker: event.worker, fence, variant: event.variant, ahead: false };
@@ -101,7 +102,7 @@ impl State {
         self.refresh_open(event.worker);
     }
 
-    fn take_from_queue(&mut self, task: TaskRef) {
+    pub(super) fn take_from_queue(&mut self, task: TaskRef) {
         let Some(job) = self.jobs.get(&task.job) else { return };
         let Some(ordinal) = job.tasks.ordinal(task.task) else { return };
         if let Some(level) = job.level_of(ordinal) {
@@ -159,7 +160,7 @@ impl State {
     }
 
     /// Takes a task off a worker; [`State::settle_workers`] has to follow.
-    fn leave_worker(&mut self, task: TaskRef, id: WorkerId, place: Place, class: Option<ClassId>) {
+    pub(super) fn leave_worker(&mut self, task: TaskRef, id: WorkerId, place: Place, class: Option<ClassId>) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         worker.tasks.remove(&task);
         match place {
@@ -267,6 +268,7 @@ impl State {
 
     /// Makes a task final that is live, or that waits untouched. The workers that it has left are added to `left`.
     fn finish(&mut self, task: TaskRef, end: &End<'_>, left: &mut BTreeMap<WorkerId, Time>) {
+        self.forget_delay(task);
         let Some(job) = self.jobs.get_mut(&task.job) else { return };
         let Some(ordinal) = job.tasks.ordinal(task.task) else { return };
         let live = job.tasks.live.remove(&task.task);
@@ -401,7 +403,7 @@ impl State {
     }
 }
 
-fn before(at: Time, ago_us: Option<&u64>) -> Time {
+pub(super) fn before(at: Time, ago_us: Option<&u64>) -> Time {
     Time(at.0.saturating_sub(ago_us.copied().unwrap_or(0)))
 }
 
@@ -417,7 +419,11 @@ fn pack_done(base: Time, live: Option<Live>, end: &End<'_>, error: u32) -> Done 
         started: started.map(|started| started.since(base)),
         lasted,
         worker: started.and(on_worker).map_or(WorkerId(0), |(worker, _)| worker),
-        attempt: on_worker.map_or(AttemptId(0), |(_, fence)| fence.attempt),
+        // What runs again gets a larger number.
+        attempt: match (on_worker, live) {
+            (Some((_, fence)), _) => fence.attempt,
+            (None, live) => live.map_or(AttemptId(0), |live| live.next_attempt),
+        },
         error,
     }
 }

@@ -156,6 +156,30 @@ impl DonePages {
         self.pages.get(at)?.slots.get((ordinal % PAGE_TASKS) as usize)?.unpack()
     }
 
+    /// Takes out the final tasks among `first..=last`, which are not final any more.
+    pub fn take(&mut self, first: u32, last: u32) -> Vec<(u32, Done)> {
+        let mut taken = Vec::new();
+        let from = self.pages.partition_point(|page| page.number < first / PAGE_TASKS);
+        for page in self.pages.iter_mut().skip(from).take_while(|page| page.number <= last / PAGE_TASKS) {
+            let base = page.number * PAGE_TASKS;
+            for (slot, offset) in page.slots.iter_mut().zip(0u32..) {
+                let ordinal = base + offset;
+                if (first..=last).contains(&ordinal)
+                    && let Some(done) = slot.unpack()
+                {
+                    *slot = Packed::EMPTY;
+                    taken.push((ordinal, done));
+                }
+            }
+        }
+        taken
+    }
+
+    /// Gives the memory of pages back from which all tasks were taken.
+    pub fn shrink(&mut self) {
+        self.pages.retain(|page| page.slots.iter().any(|slot| *slot != Packed::EMPTY));
+    }
+
     /// The ordinals of the final tasks of `first..=last`, ascending.
     pub fn within(&self, first: u32, last: u32) -> impl Iterator<Item = u32> + '_ {
         let from = self.pages.partition_point(|page| page.number < first / PAGE_TASKS);
@@ -220,6 +244,23 @@ mod tests {
             let within: Vec<u32> = pages.within(300, 1_400).collect();
             prop_assert_eq!(within, entries.range(300..=1_400).map(|(ordinal, _)| *ordinal).collect::<Vec<_>>());
             prop_assert_eq!(pages.iter().collect::<Vec<_>>(), entries.into_iter().collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn taking_is_that_of_a_map(
+            entries in proptest::collection::btree_map(0u32..2_000, done(), 0..80),
+            (first, len) in (0u32..2_000, 0u32..900),
+        ) {
+            let mut pages = DonePages::default();
+            for (ordinal, done) in &entries {
+                pages.set(*ordinal, done);
+            }
+            let last = first + len;
+            let (inside, outside): (Vec<_>, Vec<_>) =
+                entries.into_iter().partition(|(ordinal, _)| (first..=last).contains(ordinal));
+            prop_assert_eq!(&pages.take(first, last), &inside);
+            pages.shrink();
+            prop_assert_eq!(pages.iter().collect::<Vec<_>>(), outside);
         }
     }
 

@@ -10,6 +10,7 @@ mod apply;
 mod apply_acts;
 mod apply_gates;
 mod apply_jobs;
+mod apply_retry;
 mod apply_tasks;
 pub mod classes;
 pub mod done;
@@ -70,6 +71,8 @@ pub struct State {
     pub consumers: BTreeMap<TaskRef, Vec<(TaskRef, Condition)>>,
     /// Closed gates.
     pub gates: Gates,
+    /// Tasks that wait for the time of their next attempt, by that time.
+    pub delayed: BTreeSet<(Time, TaskRef)>,
     /// Workers that drain.
     pub draining: BTreeSet<WorkerId>,
     /// Connected workers that have something free.

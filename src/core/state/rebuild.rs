@@ -40,7 +40,11 @@ impl State {
     fn rebuild_job(&mut self, id: JobId) {
         let Some(job) = self.jobs.remove(&id) else { return };
         for (task, live) in &job.tasks.live {
-            self.rebuild_on_worker(TaskRef { job: id, task: *task }, &job, live);
+            let task = TaskRef { job: id, task: *task };
+            self.rebuild_on_worker(task, &job, live);
+            if let Place::Delayed { until } = live.place {
+                self.delayed.insert((until, task));
+            }
         }
         for (task, nodes) in &job.tasks.nodes {
             if job.tasks.live.get(task).is_some_and(|live| live.on_worker().is_some()) {

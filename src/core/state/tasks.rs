@@ -305,6 +305,32 @@ impl TaskTable {
         })
     }
 
+    /// The parts of `first..=last` that ended untouched, with their states.
+    pub fn ended_within(&self, first: u32, last: u32) -> Vec<(u32, u32, TaskState)> {
+        let before = self.ended.range(..first).next_back().filter(|(_, run)| run.last >= first);
+        let inside = self.ended.range(first..=last.max(first));
+        let runs = before.into_iter().chain(inside).filter(|(from, _)| **from <= last);
+        runs.map(|(from, run)| ((*from).max(first), run.last.min(last), run.state)).collect()
+    }
+
+    /// Takes out the parts of `first..=last` that ended untouched: they wait untouched again.
+    pub(in crate::state) fn take_ended(&mut self, first: u32, last: u32) -> Vec<(u32, u32, TaskState)> {
+        let taken = self.ended_within(first, last);
+        for (from, to, _) in &taken {
+            let Some((start, run)) = self.ended.range(..=*from).next_back().map(|(start, run)| (*start, *run)) else {
+                continue;
+            };
+            self.ended.remove(&start);
+            if start < *from {
+                self.ended.insert(start, EndedRun { last: *from - 1, ..run });
+            }
+            if run.last > *to {
+                self.ended.insert(*to + 1, run);
+            }
+        }
+        taken
+    }
+
     /// What is known about a task; none when the job does not have it.
     pub fn status(&self, id: TaskId) -> Option<TaskStatus> {
         if let Some(live) = self.live.get(&id) {

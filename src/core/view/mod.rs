@@ -18,7 +18,7 @@ pub use explain::{
 use crate::id::{AttemptId, JobId, TaskId, TaskRef, WorkerId};
 use crate::retry::{FailureCause, Usage};
 use crate::task::{After, SubmitDesc};
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::worker::{Drain, LostReason, WorkerConfig};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -202,6 +202,8 @@ int_struct! {
         9 => pub signal: Option<i32>,
         /// What it used; none: not known.
         10 => pub usage: Option<Usage>,
+        /// Time from when it was wanted (the submit, the end of the attempt before, a rerun) to its start; none: not known.
+        11 => pub waited: Option<Span>,
     }
 }
 

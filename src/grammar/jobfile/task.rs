@@ -9,9 +9,11 @@ use super::item::{Fields, Item};
 use super::notices::Notices;
 use super::request;
 use crate::grammar::stop::{self, stop_plan};
-use crate::grammar::{crash_limit, duration};
+use crate::grammar::{crash_limit, duration, retry};
 use hq_core::admission;
+use hq_core::limits;
 use hq_core::resource::{Amount, ResourceRequest};
+use hq_core::retry::{RetryOn, RetryPolicy};
 use hq_core::task::{CrashLimit, Destination, DestinationKind, PinMode, TaskDesc};
 use hq_core::time::Span;
 use std::collections::BTreeMap;
@@ -39,6 +41,9 @@ pub(super) const DESC_KEYS: &[&str] = &[
     "kill_signal",
     "grace",
     "request",
+    "retries",
+    "retry_on",
+    "retry_delay",
 ];
 
 /// Reads the description; outputs without a key go to the stream if `has_stream`. What was understood but is better
@@ -50,6 +55,7 @@ pub(super) fn desc(fields: &Fields<'_>, has_stream: bool, notices: &mut Notices)
     let warning = fields.get("signal").map(|item| item.parsed(stop::parse_warning)).transpose()?;
     let signal = fields.get("kill_signal").map(|item| item.parsed(stop::parse_signal)).transpose()?;
     let grace = fields.get("grace").map(|item| item.parsed(stop::parse_grace)).transpose()?;
+    let crash_limit = fields.get("crash_limit").map_or(Ok(CrashLimit::default()), |item| losses(&item))?;
     let desc = TaskDesc {
         args: fields.need("command")?.texts()?.into_iter().map(str::to_owned).collect(),
         env: fields.get("env").map_or_else(|| Ok(BTreeMap::new()), |item| environment(&item))?,
@@ -63,15 +69,45 @@ pub(super) fn desc(fields: &Fields<'_>, has_stream: bool, notices: &mut Notices)
         },
         priority: fields.get("priority").map_or(Ok(0), |item| item.number("a 32-bit integer"))?,
         time_limit: time_limit.map(Span::from_duration),
-        crash_limit: fields.get("crash_limit").map_or(Ok(CrashLimit::default()), |item| losses(&item))?,
+        crash_limit,
         pin: fields.get("pin").map_or(Ok(PinMode::None), |item| pin(&item))?,
         task_dir: fields.get("task_dir").map_or(Ok(false), |item| item.flag())?,
         stop: stop_plan(warning, signal, grace.map(Span::from_duration)),
-        ..TaskDesc::default()
+        retry: retries(fields)?,
     };
     // The server checks the same; here the place is known, and nothing has been sent.
     admission::check_desc(&desc).map_err(|reason| fields.mistake(reason))?;
     Ok(desc)
+}
+
+/// When a failed task is tried again.
+fn retries(fields: &Fields<'_>) -> Result<Option<Box<RetryPolicy>>, Mistake> {
+    let on = fields.get("retry_on").map(|item| causes(&item)).transpose()?;
+    let delay = fields.get("retry_delay").map(|item| item.parsed(retry::parse_delay)).transpose()?;
+    let Some(max) = fields.get("retries") else {
+        return match fields.get("retry_on").or(fields.get("retry_delay")) {
+            Some(item) => Err(item.mistake("this needs the key `retries`")),
+            None => Ok(None),
+        };
+    };
+    let (item, max) = (max, max.uint()?);
+    if max > limits::TASK_RETRIES_MAX {
+        return Err(item.mistake(format!("at most {} retries are allowed", limits::TASK_RETRIES_MAX)));
+    }
+    let delay = delay.unwrap_or_default();
+    let on = retry::joined(on);
+    Ok((max > 0).then(|| Box::new(RetryPolicy { max, on, delay: delay.first, delay_max: delay.last })))
+}
+
+/// A text with causes, or an array of such texts.
+fn causes(item: &Item<'_>) -> Result<RetryOn, Mistake> {
+    match item.value() {
+        DeValue::Array(_) => {
+            let lists = item.elements("a string or an array of strings")?.map(|item| item.parsed(retry::parse_on));
+            Ok(retry::joined(lists.collect::<Result<Vec<RetryOn>, Mistake>>()?))
+        }
+        _ => item.parsed(retry::parse_on),
+    }
 }
 
 fn environment(item: &Item<'_>) -> Result<BTreeMap<String, String>, Mistake> {

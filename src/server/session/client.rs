@@ -2,10 +2,12 @@
 //!
 //! The server's record and the history of the journal are answered here, since neither needs the machine.
 
+use super::{attempts, retry};
 use crate::platform::clock;
 use crate::server::turn::{ClientSender, Input};
-use crate::wire::message::{HistoryRecord, HistoryRequest, Request, Response};
+use crate::wire::message::{ActRequest, HistoryRecord, HistoryRequest, Request, Response};
 use crate::wire::{Connection, Receiver, Sender};
+use hq_core::act::Action;
 use hq_core::limits;
 use hq_core::time::Time;
 use hq_core::view::ServerView;
@@ -43,6 +45,10 @@ pub async fn serve(connection: Connection, context: ClientContext) {
                 sender.send(&Response::Server(record)).await.map_err(|_| Ended)
             }
             Request::History(request) => history(&mut sender, &context, request).await,
+            Request::Attempts(request) => attempts::answer(&mut sender, &context, request).await,
+            Request::Act(ActRequest { selector, tasks, action: Action::Retry(action) }) => {
+                retry::answer(&mut sender, &context, selector, tasks, action).await
+            }
             request => ask(&mut receiver, &mut sender, &context, request).await,
         };
         if answered.is_err() {
@@ -54,10 +60,10 @@ pub async fn serve(connection: Connection, context: ClientContext) {
 }
 
 /// The session cannot go on.
-struct Ended;
+pub(super) struct Ended;
 
 /// Sends an answer; one that is too large is replaced by a refusal that says so.
-async fn say(sender: &mut Sender, response: &Response) -> Result<(), Ended> {
+pub(super) async fn say(sender: &mut Sender, response: &Response) -> Result<(), Ended> {
     match sender.send(response).await {
         Err(crate::wire::Error::MessageTooLarge { .. }) => {
             let reason = "the answer is too large for one message; please select fewer jobs or tasks".to_owned();

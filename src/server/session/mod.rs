@@ -1,5 +1,7 @@
 //! Sessions: one task for each connection, between the wire and the turn.
 
+mod attempts;
 pub mod client;
 mod overviews;
+mod retry;
 pub mod worker;
