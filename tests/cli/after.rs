@@ -138,3 +138,49 @@ fn gates_survive_the_death_of_the_server() {
     assert_eq!((states(&cluster, first).len(), states(&cluster, third).len()), (2, 2));
     assert_eq!(states(&cluster, never), ["aborted"]);
 }
+
+fn submit_file(cluster: &Cluster, name: &str) -> u32 {
+    let id = cluster.json(&["job", "submit-file", name])["id"].as_u64();
+    id.and_then(|id| u32::try_from(id).ok()).expect("an id")
+}
+
+#[test]
+fn tasks_of_a_job_file_wait_for_other_jobs_and_for_each_other() {
+    let cluster = Cluster::with_worker(4);
+    let bad = cluster.submit(&["--name=bad", "--", "sh", "-c", "while ! test -e go; do sleep 0.01; done; exit 3"]);
+    let file = r#"
+        [[task]]
+        id = 1
+        command = ["sh", "-c", "exit 1"]
+        after = ["failed:bad"]
+        [[task]]
+        id = 2
+        command = ["true"]
+        after = ["any:@1"]
+        [[task]]
+        id = 3
+        command = ["true"]
+        after = ["failed:@1", "any:bad"]
+        [[task]]
+        id = 4
+        command = ["true"]
+        after = ["ok:bad"]
+    "#;
+    cluster.write("job.toml", file);
+    let job = submit_file(&cluster, "job.toml");
+    assert_eq!(states(&cluster, job), ["waiting"; 4]);
+    assert_eq!(cluster.json(&["job", "info", &job.to_string()])[0]["after"][0]["tasks"], "3");
+    cluster.write("go", "");
+    cluster.hq(&["job", "wait", "all"]).ok();
+    assert_eq!(states(&cluster, bad), ["failed"]);
+    assert_eq!(states(&cluster, job), ["failed", "finished", "finished", "aborted"]);
+    cluster.write("array.toml", "[array]\nids = \"0-2\"\ncommand = [\"true\"]\nafter = [\"each:any:2\"]\n");
+    let refused = cluster.hq(&["job", "submit-file", "array.toml"]).code(1);
+    refused.says("job 2 has no task 0 for task 0 to wait for");
+    cluster.write("array.toml", "[array]\nids = \"1-4\"\ncommand = [\"true\"]\nafter = [\"each:any:2\"]\n");
+    let array = submit_file(&cluster, "array.toml");
+    cluster.hq(&["job", "wait", "all"]).ok();
+    assert_eq!(states(&cluster, array), ["finished"; 4]);
+    cluster.write("wrong.toml", "[[task]]\ncommand = [\"true\"]\nafter = [\"ok:any:5\"]\n");
+    cluster.hq(&["job", "submit-file", "wrong.toml"]).code(1).says("write `each:` first");
+}

@@ -5,23 +5,26 @@
 //! Holds: the tasks of a submit ascend by id, whatever their order in the file; ids that were not given follow the
 //! largest one that was.
 
+use super::Tasks;
 use super::error::Mistake;
 use super::item::Item;
 use super::notices::Notices;
 use super::pieces::Pieces;
 use super::task;
+use hq_core::after::{AfterRequest, AfterSpec, AfterTarget};
 use hq_core::id::{JobId, TaskId, TaskRef};
 use hq_core::idset::IdSet;
 use hq_core::task::{Condition, Dependency, SubmitDesc, TaskDesc};
 use hq_core::{cbor, cycle, limits};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
 /// What a table said about one task.
 struct Task {
     id: Option<u32>,
-    deps: Vec<u32>,
+    /// Tasks of the job that it waits for, and what for.
+    deps: Vec<(u32, Condition)>,
     /// Index of the description.
     desc: u32,
     /// Index of the table, to point at.
@@ -57,28 +60,46 @@ struct Descriptions {
     encoded: Vec<u8>,
 }
 
-/// Reads the tables into the submit that has the rest already; gives also the first of the ids that were not given.
+/// What tasks wait for outside of their job, each once, with the tables of those tasks.
+#[derive(Default)]
+struct Waits {
+    /// By the text of what is waited for.
+    known: BTreeMap<String, (AfterSpec, Vec<usize>)>,
+}
+
+/// Reads the tables into the submit that has the rest already.
 pub(super) fn read(
     tables: &Tables<'_>,
     common: SubmitDesc,
     attached: bool,
     notices: &mut Notices,
-) -> Result<(SubmitDesc, Option<u32>), Mistake> {
+) -> Result<Tasks, Mistake> {
     let count = tables.len()?;
     if count > limits::GRAPH_TASKS_MAX {
         let max = limits::GRAPH_TASKS_MAX;
         return Err(tables.mistake(format!("{count} individual tasks are too many; at most {max} are allowed")));
     }
-    let mut descriptions = Descriptions::default();
+    let (mut descriptions, mut waits) = (Descriptions::default(), Waits::default());
     let mut tasks = Vec::with_capacity(count);
     tables.each(|table, element| {
         let fields = element.fields(&[task::TASK_KEYS, task::DESC_KEYS])?;
         let desc = task::desc(&fields, common.stream.is_some(), notices)?;
         let id = fields.get("id").map(|id| id.uint()).transpose()?;
-        let deps = match fields.get("deps") {
-            Some(deps) => deps.elements("an array of task ids")?.map(|id| id.uint()).collect::<Result<_, _>>()?,
-            None => Vec::new(),
-        };
+        let mut deps = Vec::new();
+        if let Some(item) = fields.get("deps") {
+            for id in item.elements("an array of task ids")? {
+                deps.push((id.uint()?, Condition::Ok));
+            }
+        }
+        task::after(&fields, |item, spec| {
+            match spec {
+                AfterSpec { target: AfterTarget::Own, condition, on_tasks: Some(ids), .. } => {
+                    deps.extend(own_tasks(item, condition, &ids)?);
+                }
+                spec => waits.add(spec, table),
+            }
+            Ok(())
+        })?;
         tasks.push(Task { id, deps, desc: descriptions.index(desc), table });
         Ok(())
     })?;
@@ -94,21 +115,57 @@ pub(super) fn read(
         }));
     }
     check_dependencies(&tasks, attached).map_err(|wrong| tables.point(wrong))?;
+    let after = waits.requests(&tasks);
     let submit = SubmitDesc {
         ids: IdSet::from_sorted(tasks.iter().map(|(id, _)| *id)),
         desc_of: tasks.iter().map(|(_, task)| task.desc).collect(),
-        deps: tasks.iter().flat_map(|(id, task)| task.deps.iter().map(|on| dependency(*id, *on))).collect(),
+        deps: tasks.iter().flat_map(|(id, task)| task.deps.iter().map(|wait| dependency(*id, *wait))).collect(),
         descs: descriptions.list,
         graph: true,
         ..common
     };
-    Ok((submit, free_ids_from))
+    Ok(Tasks { submit, free_ids_from, after })
 }
 
-fn dependency(task: u32, on: u32) -> Dependency {
+/// The tasks of the job that one entry of `after` names, one by one.
+fn own_tasks(item: &Item<'_>, condition: Condition, ids: &IdSet) -> Result<Vec<(u32, Condition)>, Mistake> {
+    let (count, max) = (ids.len(), limits::SUBMIT_DEPS_MAX as u64);
+    if count > max {
+        return Err(item.mistake(format!("{count} dependencies are too many; at most {max} are allowed")));
+    }
+    // Of a job it means that one failed at least, which cannot be said of tasks one by one.
+    if condition == Condition::Failed && count > 1 {
+        return Err(
+            item.mistake("`failed:@` takes one task; with several entries the task waits until all have failed")
+        );
+    }
+    Ok(ids.iter().map(|id| (id, condition)).collect())
+}
+
+fn dependency(task: u32, (on, condition): (u32, Condition)) -> Dependency {
     // Job 0 stands for the job that is being submitted.
     let on = TaskRef { job: JobId(0), task: TaskId(on) };
-    Dependency { task: TaskId(task), on, condition: Condition::Ok }
+    Dependency { task: TaskId(task), on, condition }
+}
+
+impl Waits {
+    fn add(&mut self, spec: AfterSpec, table: usize) {
+        let (_, tables) = self.known.entry(spec.to_string()).or_insert_with(|| (spec, Vec::new()));
+        tables.push(table);
+    }
+
+    /// What the server is asked to look up, for the tasks with their ids.
+    fn requests(self, tasks: &[(u32, Task)]) -> Vec<AfterRequest> {
+        if self.known.is_empty() {
+            return Vec::new();
+        }
+        let ids: HashMap<usize, u32> = tasks.iter().map(|(id, task)| (task.table, *id)).collect();
+        let request = |(spec, tables): (AfterSpec, Vec<usize>)| {
+            let ids: BTreeSet<u32> = tables.iter().filter_map(|table| ids.get(table).copied()).collect();
+            AfterRequest { tasks: IdSet::from_sorted(ids), spec }
+        };
+        self.known.into_values().map(request).collect()
+    }
 }
 
 /// Gives ids to the tasks that have none: those after the largest given one, in the order of the file, from 1 on when
@@ -142,12 +199,12 @@ fn check_dependencies(tasks: &[(u32, Task)], attached: bool) -> Result<(), Wrong
             let max = limits::SUBMIT_DEPS_MAX;
             return wrong(task, format!("{count} dependencies are too many; at most {max} are allowed"));
         }
-        if let Some(on) = task.deps.iter().find(|on| !attached && find(**on).is_err()) {
+        if let Some(on) = task.deps.iter().map(|(on, _)| on).find(|on| !attached && find(**on).is_err()) {
             let reason =
                 format!("task {id} waits for task {on}, which is not in the file (cycle or invalid dependencies)");
             return wrong(task, reason);
         }
-        edges.extend(task.deps.iter().map(|on| (*on, *id)));
+        edges.extend(task.deps.iter().map(|(on, _)| (*on, *id)));
     }
     let Some(circle) = cycle::find(edges) else { return Ok(()) };
     let reason = format!("{} (cycle or invalid dependencies)", cycle::text(&circle));

@@ -22,6 +22,7 @@ pub use error::Error;
 use super::{array, free_text, tag};
 use error::Mistake;
 use graph::Tables;
+use hq_core::after::AfterRequest;
 use hq_core::idset::{IdRange, IdSet};
 use hq_core::task::{Entries, SubmitDesc, SubmitRequest};
 use item::{Fields, Item};
@@ -69,6 +70,15 @@ fn read(text: &str, submit_dir: String, attached: bool) -> Result<JobFile, Mista
     job(&Item::root(&head), &pieces, submit_dir, attached)
 }
 
+/// The tasks of a file.
+struct Tasks {
+    submit: SubmitDesc,
+    /// The first of the ids that were not given, if there are such.
+    free_ids_from: Option<u32>,
+    /// What they wait for outside of their job.
+    after: Vec<AfterRequest>,
+}
+
 /// `root` is what stands before the pieces.
 fn job(root: &Item<'_>, pieces: &Pieces<'_>, submit_dir: String, attached: bool) -> Result<JobFile, Mistake> {
     let fields = root.fields(&[KEYS])?;
@@ -95,7 +105,7 @@ fn job(root: &Item<'_>, pieces: &Pieces<'_>, submit_dir: String, attached: bool)
         _ => None,
     };
     let common = SubmitDesc { submit_dir, stream, file: true, ..SubmitDesc::default() };
-    let (submit, free_ids_from) = match (tasks, fields.get("array")) {
+    let Tasks { submit, free_ids_from, after } = match (tasks, fields.get("array")) {
         (Some(_), Some(array)) => {
             return Err(array.mistake("Definition of array job and individual task cannot be mixed"));
         }
@@ -106,7 +116,7 @@ fn job(root: &Item<'_>, pieces: &Pieces<'_>, submit_dir: String, attached: bool)
     let tags = fields.get("tags").map_or_else(|| Ok(BTreeMap::new()), |item| tags(&item))?;
     let submit = Arc::new(submit);
     Ok(JobFile {
-        request: SubmitRequest { name, max_fails, submit, tags, free_ids_from, ..SubmitRequest::default() },
+        request: SubmitRequest { name, max_fails, submit, tags, free_ids_from, after, ..SubmitRequest::default() },
         notices: notices.finish(),
     })
 }
@@ -137,12 +147,7 @@ fn stream(fields: &Fields<'_>, notices: &mut Notices) -> Result<Option<String>, 
     }
 }
 
-/// The array, and the first of its ids if they are counted.
-fn array_of_tasks(
-    item: &Item<'_>,
-    common: SubmitDesc,
-    notices: &mut Notices,
-) -> Result<(SubmitDesc, Option<u32>), Mistake> {
+fn array_of_tasks(item: &Item<'_>, common: SubmitDesc, notices: &mut Notices) -> Result<Tasks, Mistake> {
     let fields = item.fields(&[task::ARRAY_KEYS, task::DESC_KEYS])?;
     let desc = task::desc(&fields, common.stream.is_some(), notices)?;
     let ids = fields.get("ids").map(|ids| ids.parsed(array::parse)).transpose()?;
@@ -159,7 +164,12 @@ fn array_of_tasks(
         (None, None) => return Err(fields.mistake("an array needs `ids` or `entries`; neither is there")),
     };
     let entries = Entries::pack(entries.iter().flatten().map(|text| text.as_bytes()));
-    Ok((SubmitDesc { ids, descs: vec![Arc::new(desc)], entries, ..common }, free_ids_from))
+    let mut after = Vec::new();
+    task::after(&fields, |_, spec| {
+        after.push(AfterRequest { tasks: IdSet::default(), spec });
+        Ok(())
+    })?;
+    Ok(Tasks { submit: SubmitDesc { ids, descs: vec![Arc::new(desc)], entries, ..common }, free_ids_from, after })
 }
 
 /// The ids from 0 on.

@@ -9,8 +9,9 @@ use super::item::{Fields, Item};
 use super::notices::Notices;
 use super::request;
 use crate::grammar::stop::{self, stop_plan};
-use crate::grammar::{crash_limit, duration, retry};
+use crate::grammar::{after, crash_limit, duration, retry};
 use hq_core::admission;
+use hq_core::after::AfterSpec;
 use hq_core::limits;
 use hq_core::resource::{Amount, ResourceRequest};
 use hq_core::retry::{RetryOn, RetryPolicy};
@@ -20,10 +21,10 @@ use std::collections::BTreeMap;
 use toml::de::DeValue;
 
 /// Keys of an individual task, before those of its description.
-pub(super) const TASK_KEYS: &[&str] = &["command", "id", "deps"];
+pub(super) const TASK_KEYS: &[&str] = &["command", "id", "deps", "after"];
 
 /// Keys of an array, before those of its description.
-pub(super) const ARRAY_KEYS: &[&str] = &["command", "ids", "entries"];
+pub(super) const ARRAY_KEYS: &[&str] = &["command", "ids", "entries", "after"];
 
 /// Further keys of both.
 pub(super) const DESC_KEYS: &[&str] = &[
@@ -45,6 +46,16 @@ pub(super) const DESC_KEYS: &[&str] = &[
     "retry_on",
     "retry_delay",
 ];
+
+/// Has each entry of the key `after` taken, with its place.
+pub(super) fn after(
+    fields: &Fields<'_>,
+    mut take: impl FnMut(&Item<'_>, AfterSpec) -> Result<(), Mistake>,
+) -> Result<(), Mistake> {
+    let Some(item) = fields.get("after") else { return Ok(()) };
+    let mut entries = item.elements("an array of texts such as `ok:5`")?;
+    entries.try_for_each(|entry| take(&entry, entry.parsed(after::parse)?))
+}
 
 /// Reads the description; outputs without a key go to the stream if `has_stream`. What was understood but is better
 /// written otherwise is added to `notices`.
