@@ -17,6 +17,7 @@ pub mod directives;
 pub mod entries;
 pub mod error;
 pub mod link;
+pub mod live;
 pub mod paths;
 pub mod render;
 pub mod submission;

@@ -16,6 +16,7 @@ mod hardware;
 mod job;
 mod job_file;
 mod journal;
+mod live;
 mod notify;
 mod offline;
 mod open_jobs;

@@ -188,6 +188,11 @@ pub struct CatArgs {
     /// Print the line `# Job J, task T` before the output of each task
     #[arg(long)]
     pub print_task_header: bool,
+    /// Go on printing what the tasks write until they have ended, also from a stream directory
+    ///
+    /// Where several tasks are followed, the line `# Job J, task T` says whose output comes next.
+    #[arg(long)]
+    pub follow: bool,
 }
 
 impl TaskStateWord {

@@ -32,7 +32,7 @@ pub use open::{ForgetArgs, OpenArgs, TaskIdsArgs, WaitArgs};
 pub use output_log::{OutputLogArgs, OutputLogCommand, StreamCatArgs, StreamShowArgs};
 pub use server::{DebugDumpArgs, GenerateAccessArgs, ServerCommand, ServerStartArgs, ServerWaitArgs};
 pub use submit::{DirectivesWord, JobOptions, PinWord, SubmitArgs};
-pub use task::{TaskCommand, TaskExplainArgs, TaskInfoArgs, TaskListArgs, TaskNotifyArgs};
+pub use task::{TaskAttachArgs, TaskCatArgs, TaskCommand, TaskExplainArgs, TaskInfoArgs, TaskListArgs, TaskNotifyArgs};
 pub use values::NonEmpty;
 pub use worker::{
     HwDetectArgs, ManagerWord, MemEnforceWord, OnServerLostWord, WorkerAddressArgs, WorkerCommand, WorkerDrainArgs,

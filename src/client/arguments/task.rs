@@ -5,7 +5,7 @@
 //! Holds: ids of tasks are read by the one parser of arrays.
 
 use super::act::{TaskActArgs, TaskCancelArgs};
-use super::job::TaskStateWord;
+use super::job::{Channel, TaskStateWord};
 use crate::grammar::array;
 use crate::grammar::selector::{self, LastOrId, LastOrIds};
 use clap::{Args, Subcommand};
@@ -29,6 +29,12 @@ pub enum TaskCommand {
     Hold(TaskActArgs),
     /// Let held tasks start again
     Release(TaskActArgs),
+    /// Print what tasks wrote, to files or to a stream directory, also in an earlier attempt
+    Cat(TaskCatArgs),
+    /// Stay with one task until it has ended: its output and its errors are printed as they come
+    ///
+    /// The exit code is 0 if the task finishes, 1 if it does not.
+    Attach(TaskAttachArgs),
     /// Within a task: say something to whoever listens to its job
     Notify(TaskNotifyArgs),
 }
@@ -39,6 +45,37 @@ pub struct TaskNotifyArgs {
     /// Any text of at most 1024 bytes
     #[arg(value_name = "MESSAGE", allow_hyphen_values = true)]
     pub message: OsString,
+}
+
+/// Options of `hq task cat`.
+#[derive(Debug, Clone, Args)]
+pub struct TaskCatArgs {
+    /// Job: `last` or an id
+    #[arg(value_name = "JOB", value_parser = selector::parse_last_or_id)]
+    pub job: LastOrId,
+    /// Tasks, for example `0-9,20`
+    #[arg(value_name = "TASKS", value_parser = array::parse)]
+    pub tasks: IdSet,
+    /// Which output
+    #[arg(value_enum, default_value = "stdout")]
+    pub channel: Channel,
+    /// Go on printing what the tasks write until they have ended
+    #[arg(long, conflicts_with = "attempt")]
+    pub follow: bool,
+    /// What was written in this attempt; the newest one if it is not given
+    #[arg(long, value_name = "NUMBER")]
+    pub attempt: Option<u32>,
+}
+
+/// Arguments of `hq task attach`.
+#[derive(Debug, Clone, Args)]
+pub struct TaskAttachArgs {
+    /// Job: `last` or an id
+    #[arg(value_name = "JOB", value_parser = selector::parse_last_or_id)]
+    pub job: LastOrId,
+    /// Task: its number
+    #[arg(value_name = "TASK")]
+    pub task: u32,
 }
 
 /// Options of `hq task list`.

@@ -4,13 +4,14 @@
 //!
 //! Holds: bytes are printed unchanged; what is missing is a log line, and the exit code is 0.
 
+use super::follow_output::{self, Wanted};
 use crate::client::arguments::{CatArgs, Channel};
 use crate::client::console::Console;
 use crate::client::error::Error;
 use crate::client::link::{Link, selector};
 use crate::client::paths::{self, Output};
+use crate::client::render::escape;
 use crate::client::render::gauge::{Gauge, Unit};
-use crate::client::render::{OutputMode, escape};
 use hq_core::view::{JobDetail, TaskState, TaskView};
 use std::fs::File;
 use std::io::{self, Read};
@@ -24,14 +25,18 @@ const COPY_BYTES: usize = 64 * 1024;
 /// See [`Error`].
 pub fn run(link: &mut Link, args: &CatArgs, console: &mut Console) -> Result<(), Error> {
     let (jobs, missing) = link.job_details(selector(args.jobs.clone()))?;
-    if console.mode() == OutputMode::Json && !jobs.is_empty() {
-        return Err(Error::Invalid("The output mode `json` does not support the output of jobs".to_owned()));
-    }
+    follow_output::check_mode(console, &jobs)?;
     if jobs.is_empty() && missing.is_empty() {
         log::error!("No jobs were found");
     }
     for id in missing {
         log::error!("Job {id} not found");
+    }
+    if args.follow {
+        let states: Vec<TaskState> = args.task_status.iter().map(|word| word.state()).collect();
+        let (tasks, headers) = (args.tasks.as_ref(), args.print_task_header);
+        let wanted = Wanted { channels: &[args.channel], tasks, states: &states, headers };
+        return follow_output::follow(link, &jobs, &wanted, console).map(drop);
     }
     for job in &jobs {
         cat_job(link, args, job, console)?;

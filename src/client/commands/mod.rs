@@ -9,6 +9,7 @@ mod completion;
 mod deploy_ssh;
 mod doc;
 mod doctor;
+mod follow_output;
 mod job_cancel;
 mod job_cat;
 mod job_close;
@@ -87,6 +88,8 @@ fn dispatch(global: &GlobalOptions, command: &Command, console: &mut Console) ->
         Command::Task(group) => match &group.command {
             TaskCommand::List(args) => task::list(&mut Link::open(global)?, args, console),
             TaskCommand::Cancel(args) => act::cancel_tasks(&mut Link::open(global)?, args, console),
+            TaskCommand::Cat(args) => follow_output::cat(&mut Link::open(global)?, args, console),
+            TaskCommand::Attach(args) => follow_output::attach(&mut Link::open(global)?, args, console),
             TaskCommand::Why(args) => why::task(&mut Link::open(global)?, args, console),
             TaskCommand::Hold(args) => act::hold_tasks(&mut Link::open(global)?, args, console),
             TaskCommand::Release(args) => act::release_tasks(&mut Link::open(global)?, args, console),
