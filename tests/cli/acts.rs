@@ -2,7 +2,7 @@
 //!
 //! Each says how many tasks it touched, in every mode, and does nothing when it is given again.
 //!
-//! Holds: what does not exist is a log line and the exit code 0; in quiet mode nothing is said.
+//! Holds: what does not exist is a log line and the exit code 0; in quiet mode a line `JOB TOUCHED` is all.
 
 use crate::harness::Cluster;
 use serde_json::{Value, json};
@@ -97,20 +97,21 @@ fn waiting_tasks_are_modified() {
 }
 
 #[test]
-fn quiet_is_quiet() {
+fn in_quiet_mode_the_number_of_tasks_is_all() {
     let cluster = Cluster::start();
     cluster.submit(&["--array=0-9", "true"]);
-    for words in [
-        &["task", "hold", "1", "0"][..],
-        &["task", "release", "1", "0"],
-        &["job", "hold", "all"],
-        &["job", "release", "1"],
-        &["task", "cancel", "1", "0"],
-        &["job", "modify", "last", "--priority=4"],
-        &["job", "hold", "last"],
+    for (words, line) in [
+        (&["task", "hold", "1", "0"][..], "1 1\n"),
+        (&["task", "hold", "1", "0"], "1 0\n"),
+        (&["task", "release", "1", "0"], "1 1\n"),
+        (&["job", "hold", "all"], "1 10\n"),
+        (&["job", "release", "1"], "1 10\n"),
+        (&["task", "cancel", "1", "0"], "1 1\n"),
+        (&["job", "modify", "last", "--priority=4"], "1 9\n"),
+        (&["job", "hold", "last"], "1 9\n"),
     ] {
         let words: Vec<&str> = ["--output-mode=quiet"].iter().chain(words).copied().collect();
         let done = cluster.hq(&words).ok();
-        assert_eq!((done.stdout.as_str(), done.stderr.as_str()), ("", ""), "{done}");
+        assert_eq!((done.stdout.as_str(), done.stderr.as_str()), (line, ""), "{done}");
     }
 }

@@ -1,7 +1,7 @@
 //! `hq task cancel|hold|release`, `hq job hold|release` and all else that acts on tasks after submit: what it did to
 //! each job.
 //!
-//! Log lines say it to people, JSON to programs.
+//! Log lines say it to people, JSON to programs; in quiet mode there is a line `JOB TOUCHED` for each job.
 //!
 //! Holds: a job or a task that is not there is a log line and no failure; a refusal is a failure in every mode.
 
@@ -125,10 +125,11 @@ pub fn run(link: &mut Link, request: ActRequest, console: &mut Console) -> Resul
         log::info!("There is no such job");
     }
     acted.iter().for_each(|one| tell(one, word));
-    if console.mode() == OutputMode::Json {
-        console.json(&json!({"jobs": acted.iter().map(to_json).collect::<Vec<Value>>()}))?;
+    match console.mode() {
+        OutputMode::Json => console.json(&json!({"jobs": acted.iter().map(to_json).collect::<Vec<Value>>()})),
+        OutputMode::Quiet => console.text(&to_quiet(&acted)),
+        OutputMode::Cli => Ok(()),
     }
-    Ok(())
 }
 
 /// What was done to tasks, in a word.
@@ -160,6 +161,10 @@ fn line(acted: &Acted, word: &str) -> String {
         0 => format!("Job {job}: {tasks} {word}"),
         _ => format!("Job {job}: {tasks} {word}, {untouched} left as they were"),
     }
+}
+
+fn to_quiet(acted: &[Acted]) -> String {
+    acted.iter().filter(|one| one.found).map(|one| format!("{} {}\n", one.job, one.touched)).collect()
 }
 
 fn to_json(acted: &Acted) -> Value {

@@ -116,17 +116,16 @@ fn after<'a>(job: &'a Job, gate: &Gate) -> Option<&'a After> {
 
 fn job_reason(state: &State, job: &Job, gate: &Gate) -> String {
     let text = after(job, gate).map(ToString::to_string).unwrap_or_default();
-    let what =
-        if gate.aim == Aim::Job { format!("job {}", gate.on) } else { format!("these tasks of job {}", gate.on) };
+    let (none, all) = if gate.aim == Aim::Job { ("no task", "the tasks") } else { ("none of these tasks", "these tasks") };
     let why = match gate.condition {
-        Condition::Failed => format!("no task of {what} failed"),
+        Condition::Failed => format!("{none} of job {} failed", gate.on),
         _ => {
             let unsuccessful = match (&gate.aim, state.job(gate.on)) {
                 (Aim::Tasks(_, tally), _) => tally.unsuccessful,
                 (_, Some(target)) => target.counts.failed + target.counts.canceled + target.counts.aborted,
                 _ => 0,
             };
-            format!("{unsuccessful} of the tasks of {what} did not finish successfully")
+            format!("{unsuccessful} of {all} of job {} did not finish successfully", gate.on)
         }
     };
     format!("dependency {text} cannot be met: {why}")
