@@ -115,3 +115,12 @@ fn in_quiet_mode_the_number_of_tasks_is_all() {
         assert_eq!((done.stdout.as_str(), done.stderr.as_str()), (line, ""), "{done}");
     }
 }
+
+#[test]
+fn a_report_asks_for_no_task_that_was_not_tried() {
+    let cluster = Cluster::start();
+    cluster.submit(&["--array=0-4294967295", "true"]);
+    cluster.hq(&["job", "modify", "1", "--tasks=7", "--cpus=2"]).ok().says("1 task modified");
+    cluster.hq(&["job", "cancel", "1"]).ok();
+    assert_eq!(cluster.json(&["job", "report", "1"]).as_array().map(Vec::len), Some(1));
+}

@@ -116,7 +116,8 @@ fn after<'a>(job: &'a Job, gate: &Gate) -> Option<&'a After> {
 
 fn job_reason(state: &State, job: &Job, gate: &Gate) -> String {
     let text = after(job, gate).map(ToString::to_string).unwrap_or_default();
-    let (none, all) = if gate.aim == Aim::Job { ("no task", "the tasks") } else { ("none of these tasks", "these tasks") };
+    let (none, all) =
+        if gate.aim == Aim::Job { ("no task", "the tasks") } else { ("none of these tasks", "these tasks") };
     let why = match gate.condition {
         Condition::Failed => format!("{none} of job {} failed", gate.on),
         _ => {
