@@ -121,7 +121,7 @@ fn wrong_values_are_usage_errors() {
 
 #[test]
 fn what_does_not_exist_is_unknown() {
-    for option in ["--on-notify=x", "--foo"] {
+    for option in ["--bar=x", "--foo"] {
         let name = option.split('=').next().unwrap();
         let text = refusal(&["submit", option, "x"]);
         assert!(text.contains(&format!("unexpected argument '{name}' found")), "{text}");
