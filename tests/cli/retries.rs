@@ -132,11 +132,14 @@ fn without_a_journal_what_is_gone_is_refused() {
 }
 
 #[test]
-fn quiet_is_quiet() {
+fn in_quiet_mode_the_number_of_tasks_is_all() {
     let cluster = Cluster::with_worker(1);
     cluster.submit(&["--wait", "false"]);
-    for words in [&["job", "retry", "1"][..], &["job", "resubmit", "1"], &["job", "retry", "9"]] {
+    for (words, line) in
+        [(&["job", "retry", "1"][..], "1 1\n"), (&["job", "resubmit", "1"], "1 1\n"), (&["job", "retry", "9"], "")]
+    {
         let done = cluster.hq(&[&["--output-mode=quiet"], words].concat()).ok();
-        assert_eq!(done.stdout, "", "{done}");
+        assert_eq!(done.stdout, line, "{done}");
+        cluster.hq(&["job", "wait", "1"]).ok();
     }
 }
