@@ -2,6 +2,7 @@
 //!
 //! Names and `last` are looked up in the turn of the submit, so that no other submit can come in between.
 
+use crate::admission::at_most;
 use crate::after::{AfterRequest, AfterSpec, AfterTarget};
 use crate::id::{JobId, TaskId};
 use crate::idset::{IdRange, IdSet};
@@ -229,8 +230,4 @@ fn submits_of_deps(state: &State, of: JobId, submit: &SubmitDesc) -> BTreeSet<(J
         Some((on, tasks.submit_of(tasks.ordinal(dependency.on.task)?)?))
     };
     submit.deps.iter().filter_map(submit_of).collect()
-}
-
-fn at_most(what: &str, count: usize, max: usize) -> Result<(), String> {
-    if count > max { Err(format!("{count} {what} are too many; at most {max} are allowed")) } else { Ok(()) }
 }
