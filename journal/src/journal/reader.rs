@@ -48,16 +48,7 @@ impl Reader {
         let view = self.shared.view().clone();
         let mut stopped = None;
         let end = self.read_from(&view, from_seq.max(view.base_seq), &mut |record| {
-            if record.header.kind >= KIND_OWN_MIN {
-                return true;
-            }
-            match f(record) {
-                Ok(()) => true,
-                Err(e) => {
-                    stopped = Some(e);
-                    false
-                }
-            }
+            record.header.kind >= KIND_OWN_MIN || pass(record, f, &mut stopped)
         })?;
         stopped.map_or(Ok(end), |e| Err(ReplayError::Stopped(e)))
     }
@@ -144,18 +135,7 @@ impl Reader {
     ) -> Result<(), ReplayError<E>> {
         let view = self.shared.view().clone();
         let mut stopped = None;
-        let mut take = |record: RecordRef<'_>| {
-            if record.header.time_us < from_us {
-                return true;
-            }
-            match f(record) {
-                Ok(()) => true,
-                Err(e) => {
-                    stopped = Some(e);
-                    false
-                }
-            }
-        };
+        let mut take = |record: RecordRef<'_>| record.header.time_us < from_us || pass(record, f, &mut stopped);
         let mut more = self.shared.log.history(&view.extent, job, from_us, &mut take)?;
         for part in &view.parts {
             if !more {
@@ -169,5 +149,16 @@ impl Reader {
             }
         }
         stopped.map_or(Ok(()), |e| Err(ReplayError::Stopped(e)))
+    }
+}
+
+/// Hands a record on; whether to go on. The error that ends the reading is kept.
+fn pass<E>(record: RecordRef<'_>, f: &mut dyn FnMut(RecordRef<'_>) -> Result<(), E>, stopped: &mut Option<E>) -> bool {
+    match f(record) {
+        Ok(()) => true,
+        Err(e) => {
+            *stopped = Some(e);
+            false
+        }
     }
 }
