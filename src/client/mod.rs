@@ -16,6 +16,7 @@ pub mod console;
 pub mod directives;
 pub mod entries;
 pub mod error;
+pub mod journal_events;
 pub mod link;
 pub mod live;
 pub mod paths;
