@@ -6,6 +6,7 @@
 //! What holds: a check reads the tree and returns one line per violation, `path:line: what, and what to do`.
 
 mod tidy {
+    pub mod dependencies;
     pub mod documents;
     pub mod edges;
     pub mod house;
@@ -14,7 +15,7 @@ mod tidy {
     pub mod tree;
 }
 
-use tidy::{documents, edges, house, lengths, tree};
+use tidy::{dependencies, documents, edges, house, lengths, tree};
 
 /// Fails with all violations at once, so that one run shows everything there is to repair.
 fn expect_none(rule: &str, violations: &[String]) {
@@ -105,6 +106,20 @@ fn every_invariant_names_a_test_that_exists() {
 #[test]
 fn every_guarantee_names_a_test_that_exists() {
     expect_none("guarantees", &documents::guarantees(&tree::read("docs/guarantees.md"), &tree::rust_files()));
+}
+
+#[test]
+fn dependencies_come_from_the_registry() {
+    let ours = ["hyperqueue", "hq-core", "hq-journal"];
+    expect_none("sources", &dependencies::sources(&tree::read("Cargo.lock"), &ours));
+}
+
+#[test]
+fn dependencies_have_allowed_licences() {
+    let deny = tree::read("deny.toml");
+    let licences = dependencies::licences();
+    assert!(licences.len() > 100, "{} packages", licences.len());
+    expect_none("licences", &dependencies::unlicensed(&licences, &dependencies::allowed(&deny)));
 }
 
 #[test]

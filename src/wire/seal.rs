@@ -230,8 +230,9 @@ pub(crate) mod tests {
     #[test]
     fn sessions_never_share_a_key() {
         // Equal plaintexts at equal counters under equal keys would give equal ciphertexts.
-        let mut seen = std::collections::BTreeSet::new();
-        for _ in 0..200 {
+        let sessions = if std::env::var_os("HQ_CAMPAIGN").is_some() { 1_000_000 } else { 500 };
+        let mut seen = std::collections::HashSet::new();
+        for _ in 0..sessions {
             let ((mut one, _), (mut two, _)) = session(10);
             assert!(seen.insert(frame(&mut one, Mark::Last, b"same text")));
             assert!(seen.insert(frame(&mut two, Mark::Last, b"same text")));

@@ -18,6 +18,7 @@ mod limits;
 mod meter;
 mod modes;
 mod mutation;
+mod paths;
 mod peer;
 mod proxy;
 mod secrets;

@@ -79,6 +79,17 @@ async fn a_key_on_one_side_only_is_refused() {
     shake(&zeros, &open(Role::Client)).await.0.unwrap_err();
 }
 
+#[tokio::test(start_paused = true)]
+async fn guessed_keys_open_nothing() {
+    let server = identity(Role::Client, 1, "abc123");
+    let tries = if std::env::var_os("HQ_CAMPAIGN").is_some() { 10_000 } else { 500 };
+    for _ in 0..tries {
+        let guess = Identity { key: SecretKey::random().unwrap(), ..identity(Role::Client, 1, "abc123") };
+        let (one, two) = shake(&guess, &server).await;
+        assert!(one.unwrap_err().is_rejection() && two.unwrap_err().is_rejection());
+    }
+}
+
 /// What a stranger sees who sends `bytes`: the reply, and after how long the connection ends.
 async fn probe(bytes: Vec<u8>) -> (Vec<u8>, Duration) {
     let server = identity(Role::Client, 1, "abc123");
