@@ -30,7 +30,7 @@ use crate::record::{
 use crate::tail::{self, Part};
 
 pub use options::{AppendedRange, Opened, Options, Stats};
-pub use reader::Reader;
+pub use reader::{Place, Reader};
 
 /// Name of the lock file in the journal directory.
 pub const LOCK_NAME: &str = "lock";

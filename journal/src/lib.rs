@@ -27,5 +27,5 @@ pub mod tail;
 
 pub use checkpoint::{Checkpoint, CheckpointWriter};
 pub use error::{Error, ReplayError};
-pub use journal::{AppendedRange, Journal, Opened, Options, Reader, Stats, read_dir};
+pub use journal::{AppendedRange, Journal, Opened, Options, Place, Reader, Stats, read_dir};
 pub use record::{Header, Point, Record, RecordDraft, RecordRef};

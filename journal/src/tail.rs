@@ -39,6 +39,17 @@ pub struct Part {
     pub tag: u16,
 }
 
+/// A place in a tail file: behind a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spot {
+    /// The file's number.
+    pub generation: u64,
+    /// Offset of what follows the record.
+    pub offset: u64,
+    /// The record.
+    pub last: Point,
+}
+
 impl Part {
     /// Whether no record is in it.
     pub fn is_empty(&self) -> bool {
@@ -51,14 +62,29 @@ impl Part {
     /// [`Error::Damaged`] when the part no longer holds what it held, or the system's error. `f` ends the reading by
     /// returning false.
     pub fn read(&self, after: u64, f: &mut dyn FnMut(RecordRef<'_>) -> bool) -> Result<(), Error> {
+        self.read_on(None, after, f).map(|_| ())
+    }
+
+    /// As [`Part::read`], from a spot of this part on, if there is one; gives the spot where the reading ended.
+    ///
+    /// # Errors
+    /// As [`Part::read`].
+    pub fn read_on(
+        &self,
+        spot: Option<Spot>,
+        after: u64,
+        f: &mut dyn FnMut(RecordRef<'_>) -> bool,
+    ) -> Result<Spot, Error> {
         let io = |e| Error::io("read", &self.path, e);
-        let mut scanner = Scanner::new(&*self.file, 0, self.bytes).map_err(io)?;
-        let mut last = self.before;
-        let mut head = true;
+        let spot = spot.filter(|spot| spot.generation == self.generation && spot.last.seq <= after);
+        let mut scanner = Scanner::new(&*self.file, spot.map_or(0, |spot| spot.offset), self.bytes).map_err(io)?;
+        let mut last = spot.map_or(self.before, |spot| spot.last);
+        let mut head = spot.is_none();
+        let ended = |offset: u64, last: Point| Spot { generation: self.generation, offset, last };
         while last.seq < self.end.seq || head {
             let at = scanner.position();
-            let record = match scanner.next().map_err(io)? {
-                Some(Found::Valid { record, .. }) => record,
+            let (record, to) = match scanner.next().map_err(io)? {
+                Some(Found::Valid { record, to, .. }) => (record, to),
                 Some(Found::Damaged { from, to } | Found::TornTail { from, to }) => {
                     return Err(self.damaged(from, to, "the bytes are no longer those that were written"));
                 }
@@ -74,10 +100,10 @@ impl Part {
             }
             last = Point { seq: record.header.seq, epoch: record.header.epoch, chain: record.header.chain };
             if last.seq > after && !f(record) {
-                return Ok(());
+                return Ok(ended(to, last));
             }
         }
-        Ok(())
+        Ok(ended(scanner.position(), last))
     }
 
     fn damaged(&self, from: u64, to: u64, why: &str) -> Error {

@@ -9,6 +9,7 @@ use super::arguments::GlobalOptions;
 use super::error::Error;
 use super::link::Link;
 use crate::wire::message::{Empty, HistoryRequest, Request, Response};
+use hq_core::idset::IdSet;
 use hq_journal::reading::{self, Holder, ReplayError};
 use std::path::Path;
 
@@ -20,6 +21,14 @@ pub type Take<'a> = dyn FnMut(u16, u64, &[u8]) -> Result<(), Error> + 'a;
 /// # Errors
 /// [`Error::Journal`] for a journal that cannot be read, the server's refusal when it is asked, and what `take` gives.
 pub fn read(global: &GlobalOptions, path: &Path, take: &mut Take<'_>) -> Result<(), Error> {
+    read_of(global, path, None, take)
+}
+
+/// As [`read`], only those of some jobs; none: all records.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_of(global: &GlobalOptions, path: &Path, jobs: Option<&IdSet>, take: &mut Take<'_>) -> Result<(), Error> {
     if !reading::is_journal(path) {
         return Err(failed(path, &no_journal(path)));
     }
@@ -28,13 +37,17 @@ pub fn read(global: &GlobalOptions, path: &Path, take: &mut Take<'_>) -> Result<
             for note in &opened.notes {
                 log::warn!("{note}");
             }
-            let done = reader.replay(0, &mut |record| take(record.header.kind, record.header.time_us, record.body));
+            let done = reader.replay(0, &mut |record| {
+                let header = record.header;
+                let is_wanted = jobs.is_none_or(|jobs| header.job != 0 && jobs.contains(header.job));
+                if is_wanted { take(header.kind, header.time_us, record.body) } else { Ok(()) }
+            });
             done.map(drop).map_err(|error| match error {
                 ReplayError::Stopped(stopped) => stopped,
                 ReplayError::Journal(error) => failed(path, &error.to_string()),
             })
         }
-        Err(reading::Error::Busy { holder, .. }) => from_server(global, path, &holder, take),
+        Err(reading::Error::Busy { holder, .. }) => from_server(global, path, &holder, (jobs, take)),
         Err(error) => Err(failed(path, &error.to_string())),
     }
 }
@@ -52,7 +65,12 @@ fn no_journal(path: &Path) -> String {
 }
 
 /// Asks the server of the server directory, if it is the one that holds the journal.
-fn from_server(global: &GlobalOptions, path: &Path, holder: &Holder, take: &mut Take<'_>) -> Result<(), Error> {
+fn from_server(
+    global: &GlobalOptions,
+    path: &Path,
+    holder: &Holder,
+    (jobs, take): (Option<&IdSet>, &mut Take<'_>),
+) -> Result<(), Error> {
     let not_ours = |reason: &str| {
         failed(path, &format!("it is in use by {holder}, {reason}; give that server's directory by --server-dir"))
     };
@@ -61,7 +79,7 @@ fn from_server(global: &GlobalOptions, path: &Path, holder: &Holder, take: &mut 
     if server.pid != holder.pid {
         return Err(not_ours(&format!("which is not the server that was found (process {})", server.pid)));
     }
-    link.send(&Request::History(HistoryRequest { from_seq: 0 }))?;
+    link.send(&Request::History(HistoryRequest { from_seq: 0, jobs: jobs.cloned() }))?;
     loop {
         let Response::Events(records) = link.receive()? else { return Err(Error::Unexpected) };
         if records.is_empty() {

@@ -405,6 +405,8 @@ int_enum! {
         28 => JobReleased(JobChanged),
         /// See [`JobRestored`].
         29 => JobRestored(JobRestored),
+        /// An open job has nothing left to do; for those who listen.
+        30 => JobIdle(JobChanged),
         /// See [`TasksAssigned`].
         40 => TasksAssigned(TasksAssigned),
         /// See [`TaskAdopted`].
@@ -476,6 +478,7 @@ impl Event {
             Self::JobModified(e) => Some(e.job),
             Self::JobRestored(e) => Some(e.job),
             Self::JobClosed(e) | Self::JobForgotten(e) | Self::JobHeld(e) | Self::JobReleased(e) => Some(e.job),
+            Self::JobIdle(e) => Some(e.job),
             Self::TaskRetried(e) => Some(e.failed.job),
             Self::TasksHeld(e) | Self::TasksReleased(e) | Self::TasksRerun(e) | Self::TasksDue(e) => Some(e.job),
             Self::TasksModified(e) => Some(e.job),

@@ -156,8 +156,10 @@ pub const CLIENT_QUEUE_ANSWERS_MAX: usize = 64;
 pub const CLIENT_QUEUE_NOTICES_MAX: usize = 65_536;
 /// Events after which a new checkpoint is written.
 pub const CHECKPOINT_EVENTS: u64 = 100_000;
-/// Events of one page of history sent to a client.
-pub const HISTORY_PAGE_BYTES: usize = 1024 * 1024;
+/// Bytes of events after which a page of history is sent to a client.
+pub const HISTORY_PAGE_BYTES: usize = 256 * 1024;
+/// Records that are looked at for one page of history.
+pub const HISTORY_PAGE_SCANNED_MAX: usize = 100_000;
 /// Time for workers to end when the server is stopped.
 pub const SERVER_STOP_SPAN: Span = Span::from_ms(3_000);
 

@@ -10,13 +10,13 @@
 use crate::wire::message::{Response, ToWorker};
 use hq_core::limits;
 use hq_journal::{Journal, RecordDraft};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
-use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, watch};
 
 /// A message that may leave the process: what it tells is durable.
 #[derive(Debug)]
@@ -117,7 +117,16 @@ pub struct Group {
 #[derive(Debug, Default)]
 struct Shared {
     durable: AtomicU64,
-    trouble: Mutex<Option<String>>,
+    trouble: watch::Sender<Option<String>>,
+}
+
+/// What those learn who look on: how far the journal is durable, and whether it can be written.
+#[derive(Debug, Clone)]
+pub struct CommitWatch {
+    /// Sequence of the last durable record; closed when the journal is.
+    pub durable: watch::Receiver<u64>,
+    /// Why nothing can be made durable at present, if so.
+    pub trouble: watch::Receiver<Option<String>>,
 }
 
 /// The sending end; owned by the turn.
@@ -132,14 +141,16 @@ impl Committer {
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub fn start(journal: Option<Journal>) -> std::io::Result<(Self, JoinHandle<()>)> {
+    pub fn start(journal: Option<Journal>) -> std::io::Result<(Self, JoinHandle<()>, CommitWatch)> {
         let (queue, inbox) = sync_channel(limits::COMMIT_GROUPS_MAX);
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
+        let (seq, durable) = watch::channel(journal.as_ref().map_or(0, |journal| journal.durable().seq));
+        let trouble = shared.trouble.subscribe();
         let thread = std::thread::Builder::new()
             .name("commit".to_owned())
-            .spawn(move || Thread { journal, shared: theirs }.run(&inbox))?;
-        Ok((Self { queue, shared }, thread))
+            .spawn(move || Thread { journal, shared: theirs, seq }.run(&inbox))?;
+        Ok((Self { queue, shared }, thread, CommitWatch { durable, trouble }))
     }
 
     /// Hands a group over; waits while too many are under way.
@@ -159,13 +170,15 @@ impl Committer {
 
     /// Why nothing can be made durable at present, if so.
     pub fn trouble(&self) -> Option<String> {
-        self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared.trouble.borrow().clone()
     }
 }
 
 struct Thread {
     journal: Option<Journal>,
     shared: Arc<Shared>,
+    /// Dropped with the thread, when nothing more can become durable.
+    seq: watch::Sender<u64>,
 }
 
 impl Thread {
@@ -193,18 +206,17 @@ impl Thread {
         let mut appended = 0;
         while let Err(error) = write(journal, groups, &mut appended) {
             let text = error.to_string();
-            let mut trouble = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-            if trouble.as_ref() != Some(&text) {
+            let is_new = self.shared.trouble.borrow().as_ref() != Some(&text);
+            if is_new {
                 log::error!("The journal cannot be written: {text}. Changes are refused until it can");
-                *trouble = Some(text);
+                self.shared.trouble.send_replace(Some(text));
             }
-            drop(trouble);
             std::thread::sleep(limits::COMMIT_RETRY_SPAN.to_duration());
         }
-        let mut trouble = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        if trouble.take().is_some() {
+        if self.shared.trouble.send_if_modified(|trouble| trouble.take().is_some()) {
             log::info!("The journal can be written again");
         }
+        self.seq.send_replace(journal.durable().seq);
     }
 }
 

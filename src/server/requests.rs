@@ -36,6 +36,8 @@ pub enum Plan {
     Explain(TaskRef),
     /// Say why these jobs, or one task of the only one of them, are where they are.
     Why(Vec<JobId>, Option<TaskId>),
+    /// Make everything so far durable.
+    Flush,
     /// End the server.
     Stop,
     /// Not for the turn: the session answers it itself.
@@ -72,7 +74,8 @@ pub fn plan(state: &State, request: Request) -> Plan {
         Request::DebugDump(_) => Plan::Answer(Response::Dumped(ByteBuf::from(dump::state(state)))),
         Request::Act(request) => act(state, request),
         Request::Attempts(_) => Plan::Answer(Response::Refused("this server cannot do that".to_owned())),
-        Request::ServerInfo(_) | Request::History(_) => Plan::Session,
+        Request::Flush(_) => Plan::Flush,
+        Request::ServerInfo(_) | Request::History(_) | Request::Stream(_) => Plan::Session,
     }
 }
 

@@ -6,7 +6,7 @@
 
 use super::caller::Caller;
 use super::checkpoint::Checkpoints;
-use super::commit::Committer;
+use super::commit::{CommitWatch, Committer};
 use super::entrance::{self, Entrance};
 use super::probe::probe;
 use super::session::client::ClientContext;
@@ -66,6 +66,7 @@ struct Running {
     turn: Turn,
     threads: Vec<JoinHandle<()>>,
     reader: Option<Reader>,
+    commit: CommitWatch,
     server_uid: String,
     journal_path: Option<String>,
 }
@@ -109,6 +110,7 @@ async fn serve(options: &ServerOptions, ready: impl FnOnce(&ServerView, &Path)) 
         inbox: inbox.clone(),
         record: Arc::new(record.clone()),
         reader: running.reader,
+        commit: running.commit,
         busy: busy.downgrade(),
     };
     let serving = start_gates(entrance, &context, &inbox, dir.numbered());
@@ -165,7 +167,7 @@ fn set_up(options: &ServerOptions, prepared: Option<&AccessFile>) -> Result<Runn
         None => None,
     };
     let started = Committer::start(journal.map(|(journal, _)| journal));
-    let (committer, thread) = started.map_err(|cause| Error::Io { what: "start a thread", cause })?;
+    let (committer, thread, commit) = started.map_err(|cause| Error::Io { what: "start a thread", cause })?;
     threads.push(thread);
     let known = machine.state().server_uid.clone();
     let server_uid = if known.is_empty() { fresh_uid } else { known };
@@ -176,7 +178,7 @@ fn set_up(options: &ServerOptions, prepared: Option<&AccessFile>) -> Result<Runn
     turn.begin(start, done);
     // An error means that the commit thread has ended; the first request will say so.
     let _ = durable.recv();
-    Ok(Running { turn, threads, reader, server_uid, journal_path })
+    Ok(Running { turn, threads, reader, commit, server_uid, journal_path })
 }
 
 fn describe(running: &Running, access: &AccessFile) -> ServerView {
@@ -191,6 +193,7 @@ fn describe(running: &Running, access: &AccessFile) -> ServerView {
         started: Time(clock::wall_us()),
         journal_path: running.journal_path.clone(),
         now: Time::default(),
+        trouble: None,
     }
 }
 

@@ -303,6 +303,10 @@ impl Turn {
                 Err(reason) => Response::Refused(reason),
             },
             Plan::Why(jobs, task) => requests::say_why(&self.machine, self.now, &jobs, task),
+            Plan::Flush => match self.committer.trouble() {
+                Some(trouble) => Response::Refused(trouble),
+                None => Response::Flushed(Empty {}),
+            },
             Plan::Stop => {
                 self.stop();
                 Response::Stopping(Empty {})

@@ -174,6 +174,8 @@ int_struct! {
     pub struct HistoryRequest {
         /// First sequence number wanted.
         0 => pub from_seq: u64,
+        /// Only the events of these jobs; none: all events.
+        1 => pub jobs: Option<IdSet>,
     }
 }
 
@@ -230,6 +232,10 @@ int_enum! {
         22 => DebugDump(String),
         /// The journal's events in order: [`Response::Events`] until one is empty.
         30 => History(HistoryRequest),
+        /// Make everything so far durable: [`Response::Flushed`].
+        31 => Flush(Empty),
+        /// As [`Request::History`]; the empty answer ends the past, and what happens afterwards follows as it happens.
+        33 => Stream(HistoryRequest),
     }
 }
 
@@ -388,6 +394,8 @@ int_enum! {
         22 => Dumped(ByteBuf),
         /// Some events; none when the history has ended.
         30 => Events(Vec<HistoryRecord>),
+        /// Everything that had happened is durable.
+        31 => Flushed(Empty),
     }
 }
 

@@ -16,6 +16,7 @@ mod hardware;
 mod job;
 mod job_file;
 mod journal;
+mod journal_stream;
 mod live;
 mod notify;
 mod offline;

@@ -47,7 +47,8 @@ const SCHEMAS: &[(&str, &str)] = &[
 ];
 
 /// The schemas of commands that print many values, one a line.
-const LINES: &[(&str, &str)] = &[("journal export", "journal-export")];
+const LINES: &[(&str, &str)] =
+    &[("journal export", "journal-export"), ("journal replay", "journal-export"), ("journal stream", "journal-export")];
 
 /// Commands that print something else than JSON in every mode, and why.
 const RAW: &[(&str, &str)] = &[

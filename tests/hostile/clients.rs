@@ -218,7 +218,7 @@ fn clients_that_ask_and_do_not_listen() {
     let meter = Meter::start(&cluster);
     let mut deaf: Vec<Peer> = (0..8).map(|_| Peer::client(&cluster)).collect();
     for peer in &mut deaf {
-        let request = Request::History(hyperqueue::wire::message::HistoryRequest { from_seq: 0 });
+        let request = Request::History(hyperqueue::wire::message::HistoryRequest { from_seq: 0, jobs: None });
         peer.send(&request).unwrap();
     }
     let mut asking = Peer::client(&cluster);

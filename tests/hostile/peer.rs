@@ -133,7 +133,7 @@ impl Peer {
     #[track_caller]
     pub fn events(&mut self) -> usize {
         let mut count = 0;
-        let mut page = self.ask(&Request::History(HistoryRequest { from_seq: 0 }));
+        let mut page = self.ask(&Request::History(HistoryRequest { from_seq: 0, jobs: None }));
         loop {
             match page {
                 Response::Events(records) if records.is_empty() => return count,

@@ -11,11 +11,31 @@ use super::{LOG_NAME, Shared, View};
 use crate::error::{Error, ReplayError};
 use crate::log::Walk;
 use crate::record::{KIND_OWN_MIN, Point, RecordRef};
+use crate::tail::Spot;
 
 /// Reads durable records from any thread; cheap to clone.
 #[derive(Clone)]
 pub struct Reader {
     shared: Arc<Shared>,
+}
+
+/// Where a reading is: it can go on there later, without looking at what it had read before.
+#[derive(Debug, Clone, Default)]
+pub struct Place {
+    next_seq: u64,
+    spot: Option<Spot>,
+}
+
+impl Place {
+    /// The place before a record; before the first one for 0.
+    pub fn before(next_seq: u64) -> Self {
+        Self { next_seq, spot: None }
+    }
+
+    /// Sequence of the next record.
+    pub fn next_seq(&self) -> u64 {
+        self.next_seq
+    }
 }
 
 impl Reader {
@@ -45,15 +65,37 @@ impl Reader {
         from_seq: u64,
         f: &mut dyn FnMut(RecordRef<'_>) -> Result<(), E>,
     ) -> Result<Point, ReplayError<E>> {
+        let mut place = Place::before(from_seq);
+        self.resume(&mut place, f)
+    }
+
+    /// As [`Reader::replay`], from where an earlier reading was; `place` is then behind the last record that `f` saw, also
+    /// when `f` ended the reading with an error.
+    ///
+    /// # Errors
+    /// As [`Reader::replay`].
+    pub fn resume<E>(
+        &self,
+        place: &mut Place,
+        f: &mut dyn FnMut(RecordRef<'_>) -> Result<(), E>,
+    ) -> Result<Point, ReplayError<E>> {
         let view = self.shared.view().clone();
         let mut stopped = None;
-        let end = self.read_from(&view, from_seq.max(view.base_seq), &mut |record| {
+        let from_seq = place.next_seq.max(view.base_seq);
+        let end = self.read_from(&view, from_seq, &mut place.spot, &mut |record| {
             record.header.kind >= KIND_OWN_MIN || pass(record, f, &mut stopped)
         })?;
+        place.next_seq = from_seq.max(end.seq + 1);
         stopped.map_or(Ok(end), |e| Err(ReplayError::Stopped(e)))
     }
 
-    fn read_from(&self, view: &View, from_seq: u64, f: &mut dyn FnMut(RecordRef<'_>) -> bool) -> Result<Point, Error> {
+    fn read_from(
+        &self,
+        view: &View,
+        from_seq: u64,
+        spot: &mut Option<Spot>,
+        f: &mut dyn FnMut(RecordRef<'_>) -> bool,
+    ) -> Result<Point, Error> {
         let mut last: Option<Point> = None;
         let mut stopped = false;
         let mut take = |record: RecordRef<'_>| {
@@ -90,7 +132,7 @@ impl Reader {
                 return Err(Error::Missing { from_seq: after + 1, to_seq: part.before.seq, why });
             }
             let mut joined = true;
-            part.read(after, &mut |record| {
+            let ended = part.read_on(*spot, after, &mut |record| {
                 joined = last.is_none_or(|l| l.seq + 1 == record.header.seq && l.chain == record.header.prev);
                 if !joined {
                     return false;
@@ -99,6 +141,7 @@ impl Reader {
                 stopped = !f(record);
                 !stopped
             })?;
+            *spot = Some(ended);
             if !joined {
                 let why = format!("its records do not continue record {after} of the log");
                 return Err(Error::Damaged { path: part.path.clone(), from: 0, to: part.bytes, why });

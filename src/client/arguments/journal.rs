@@ -4,7 +4,10 @@
 //!
 //! Holds: none of them changes a journal.
 
+use super::values;
+use crate::grammar::array;
 use clap::{Args, Subcommand};
+use hq_core::idset::IdSet;
 use std::path::PathBuf;
 
 /// The second word of `hq journal`.
@@ -19,6 +22,41 @@ pub enum JournalCommand {
     ///   hq journal export ~/.hq-server/journal | jq -r 'select(.event.type == "job-created") | .event.job_desc.name'
     #[command(verbatim_doc_comment)]
     Export(ExportArgs),
+    /// Print all past events of the running server, one JSON object a line
+    Replay(EventArgs),
+    /// Print all past events of the running server, then those that come, until the server ends
+    ///
+    /// Each line is handed on as soon as its event is on disk. A reader that is slow, or that goes away, does not
+    /// disturb the server.
+    ///
+    /// Example, what fails from now on or has failed:
+    ///   hq journal stream --type task-failed
+    #[command(verbatim_doc_comment)]
+    Stream(EventArgs),
+    /// Wait until everything that has happened so far is on disk
+    ///
+    /// It fails with the reason when the journal cannot be written.
+    Flush,
+}
+
+/// Which events are printed.
+#[derive(Debug, Clone, Default, Args)]
+pub struct EventArgs {
+    /// Print only events of these jobs, for example `3` or `1-10,15`
+    #[arg(long = "job", value_name = "IDS", value_parser = array::parse)]
+    pub jobs: Option<IdSet>,
+    /// Print only events of these types, for example `task-failed,job-completed`
+    #[arg(long = "type", value_name = "TYPES", value_delimiter = ',', value_parser = values::event_type)]
+    pub types: Vec<String>,
+    /// Print also the events that tools written for older journals do not know
+    ///
+    /// These are the types `job-forgotten`, `job-held`, `job-modified`, `job-released`, `job-restored`,
+    /// `tasks-assigned`, `tasks-described` (the tasks of graphs, and entries), `tasks-due`, `tasks-held`,
+    /// `tasks-modified`, `tasks-released`, `tasks-rerun`, `tasks-returned`, `task-adopted`, `task-retried`,
+    /// `worker-away`, `worker-draining`, `worker-returned`, `worker-stopping` and `worker-unblocked`, and of past events
+    /// `job-idle`; and in `job-created` the standard input. --type prints them too.
+    #[arg(long)]
+    pub all: bool,
 }
 
 /// Options of `hq journal export`.
@@ -26,10 +64,7 @@ pub enum JournalCommand {
 pub struct ExportArgs {
     /// Directory of the journal
     pub journal: PathBuf,
-    /// Print also the events that tools written for older journals do not know
-    ///
-    /// These are `tasks-assigned`, `tasks-returned`, `task-adopted`, `worker-away`, `worker-returned`,
-    /// `worker-unblocked`, `worker-stopping` and `worker-draining`.
-    #[arg(long)]
-    pub all: bool,
+    /// Which events.
+    #[command(flatten)]
+    pub events: EventArgs,
 }

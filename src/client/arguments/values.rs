@@ -4,6 +4,7 @@
 //!
 //! Holds: nothing here interprets a text itself where `grammar` has a parser for it.
 
+use crate::client::render::event_json::TYPES;
 use crate::grammar::{self, duration};
 use hq_core::limits;
 use std::fmt;
@@ -27,6 +28,8 @@ pub enum Refused {
     Address,
     /// It is no way to a server.
     Way,
+    /// No event has this type.
+    EventType,
 }
 
 impl fmt::Display for Refused {
@@ -35,6 +38,7 @@ impl fmt::Display for Refused {
             Self::Empty => f.write_str("the value cannot be empty"),
             Self::ControlCharacter => f.write_str("a name has no line breaks and no other control characters"),
             Self::Malformed(error) => error.fmt(f),
+            Self::EventType => write!(f, "the types of events are {}", TYPES.join(", ")),
             Self::Way => f.write_str("a way has the form ssh:HOST"),
             Self::Address => f.write_str("an address has the form 10.0.0.1 or fd00::1 (with brackets or without)"),
             Self::Heartbeat => write!(
@@ -71,6 +75,14 @@ pub fn non_empty(text: &str) -> Result<NonEmpty, Refused> {
 /// [`Refused::Empty`], [`Refused::ControlCharacter`].
 pub fn name(text: &str) -> Result<NonEmpty, Refused> {
     if text.chars().any(char::is_control) { Err(Refused::ControlCharacter) } else { non_empty(text) }
+}
+
+/// Reads a type of events.
+///
+/// # Errors
+/// [`Refused::EventType`].
+pub fn event_type(text: &str) -> Result<String, Refused> {
+    if TYPES.contains(&text) { Ok(text.to_owned()) } else { Err(Refused::EventType) }
 }
 
 /// Reads a way through another machine, `ssh:HOST`; gives the host.

@@ -122,6 +122,9 @@ fn dispatch(global: &GlobalOptions, command: &Command, console: &mut Console) ->
         Command::OutputLog(args) => output_log::run(args, console),
         Command::Journal(group) => match &group.command {
             JournalCommand::Export(args) => journal::export(global, args, console),
+            JournalCommand::Replay(args) => journal::replay(global, args, console),
+            JournalCommand::Stream(args) => journal::stream(global, args, console),
+            JournalCommand::Flush => journal::flush(&mut Link::open(global)?),
         },
     }
 }

@@ -5,8 +5,8 @@
 //!
 //! Holds: the keys of the known types never change; a batch of any size is passed on in pieces of bounded size.
 
-use super::after;
 use super::overview_json::overview;
+use super::{after, described};
 use super::{attempt, time};
 use crate::grammar::utilization;
 use hq_core::act::TaskChange;
@@ -28,13 +28,69 @@ use std::collections::BTreeMap;
 /// Task references in one line of a batch.
 const BATCH_TASKS_MAX: usize = 10_000;
 
+/// Which types are wanted.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wanted {
+    /// Those too that are told only when they have just happened.
+    pub is_live: bool,
+    /// Those too that readers of before do not know.
+    pub all: bool,
+}
+
+/// The types of all lines, in the order of the alphabet.
+pub const TYPES: [&str; 37] = [
+    "job-cancel",
+    "job-close",
+    "job-completed",
+    "job-created",
+    "job-forgotten",
+    "job-held",
+    "job-idle",
+    "job-modified",
+    "job-open",
+    "job-released",
+    "job-restored",
+    "server-start",
+    "server-stop",
+    "task-aborted",
+    "task-adopted",
+    "task-canceled",
+    "task-failed",
+    "task-finished",
+    "task-notify",
+    "task-retried",
+    "task-started",
+    "tasks-assigned",
+    "tasks-described",
+    "tasks-due",
+    "tasks-held",
+    "tasks-modified",
+    "tasks-released",
+    "tasks-rerun",
+    "tasks-returned",
+    "worker-away",
+    "worker-connected",
+    "worker-draining",
+    "worker-lost",
+    "worker-overview",
+    "worker-returned",
+    "worker-stopping",
+    "worker-unblocked",
+];
+
 /// Passes the lines of one event to `emit`, in order.
 ///
-/// `at` is the time of the event's record. With `all`, types that readers of before do not know come too.
+/// `at` is the time of the event's record.
 ///
 /// # Errors
 /// The first one that `emit` gives.
-pub fn lines<E>(at: Time, event: &Event, all: bool, emit: &mut dyn FnMut(Value) -> Result<(), E>) -> Result<(), E> {
+pub fn lines<E>(
+    at: Time,
+    event: &Event,
+    wanted: Wanted,
+    emit: &mut dyn FnMut(Value) -> Result<(), E>,
+) -> Result<(), E> {
+    let Wanted { is_live, all } = wanted;
     match event {
         Event::TasksStarted(started) => tasks_started(at, started, emit),
         Event::TasksFinished(finished) => tasks_finished(at, finished, emit),
@@ -42,6 +98,12 @@ pub fn lines<E>(at: Time, event: &Event, all: bool, emit: &mut dyn FnMut(Value) 
         Event::TasksAborted(ended) => tasks_ended(at, "task-aborted", ended, emit),
         Event::TaskFailed(failed) => emit(task_failed(at, failed)),
         Event::TaskRetried(retried) if all => emit(task_retried(at, retried)),
+        Event::JobSubmitted(created) => {
+            emit(envelope(at, "job-created", job_created(created, all)))?;
+            let more = described::of_tasks(created).take(if all { usize::MAX } else { 0 });
+            more.into_iter().try_for_each(|body| emit(envelope(at, "tasks-described", body)))
+        }
+        Event::JobIdle(idle) if all || is_live => emit(envelope(at, "job-idle", json!({"job_id": idle.job}))),
         other => match known(other).or_else(|| if all { internal(other) } else { None }) {
             Some((kind, body)) => emit(envelope(at, kind, body)),
             None => Ok(()),
@@ -59,7 +121,6 @@ fn known(event: &Event) -> Option<(&'static str, Value)> {
         }
         Event::WorkerLost(e) => ("worker-lost", json!({"id": e.worker, "reason": reason(e.reason)})),
         Event::WorkerOverview(e) => ("worker-overview", overview(e)),
-        Event::JobSubmitted(e) => ("job-created", job_created(e)),
         Event::JobOpened(e) => {
             ("job-open", tagged(json!({"job_id": e.job, "name": e.name, "max_fails": e.max_fails}), &e.tags))
         }
@@ -231,12 +292,14 @@ fn task_ref(job: JobId, task: u32) -> Value {
     json!({"job_id": job, "job_task_id": task})
 }
 
-fn job_created(created: &JobSubmitted) -> Value {
+fn job_created(created: &JobSubmitted, whole: bool) -> Value {
     let mut created_json = job_created_always(created);
-    if let Some(submit) = created_json.get_mut("submit_desc").and_then(Value::as_object_mut)
-        && !created.submit.after.is_empty()
-    {
-        submit.insert("after".to_owned(), created.submit.after.iter().map(after::to_json).collect());
+    if let Some(submit) = created_json.get_mut("submit_desc").and_then(Value::as_object_mut) {
+        if !created.submit.after.is_empty() {
+            submit.insert("after".to_owned(), created.submit.after.iter().map(after::to_json).collect());
+        }
+        let description = described::of_array(&created.submit, whole);
+        submit.extend(description.map(|description| ("description".to_owned(), description)));
     }
     created_json
 }

@@ -13,7 +13,7 @@ const AT: Time = Time(1_767_323_045_678_901);
 
 fn printed(event: &Event, all: bool) -> Vec<String> {
     let mut out = Vec::new();
-    let done: Result<(), ()> = lines(AT, event, all, &mut |line| {
+    let done: Result<(), ()> = lines(AT, event, Wanted { is_live: false, all }, &mut |line| {
         out.push(line.to_string());
         Ok(())
     });
@@ -186,4 +186,45 @@ fn events_without_a_counterpart_come_only_when_asked_for() {
     assert!(printed(&assigned, false).is_empty());
     assert_eq!(printed(&assigned, true).len(), 1);
     assert!(printed(&assigned, true)[0].contains(r#""type":"tasks-assigned""#));
+}
+
+#[test]
+fn every_type_is_listed() {
+    let mut types: Vec<String> = Vec::new();
+    let empty_map = [0xa0];
+    let by_default = (0..=255).filter_map(|kind| Event::decode_body(kind, &empty_map).ok());
+    let tasks = IdSet::single(1);
+    let one = TasksEnded { job: JobId(1), tasks, reason: String::new() };
+    let batches = [
+        Event::TasksStarted(TasksStarted { tasks: vec![TaskId(1)], ..TasksStarted::default() }),
+        Event::TasksFinished(TasksFinished { tasks: vec![TaskId(1)], ..TasksFinished::default() }),
+        Event::TasksCanceled(one.clone()),
+        Event::TasksAborted(one),
+        Event::JobSubmitted(JobSubmitted {
+            submit: Arc::new(SubmitDesc { graph: true, ids: IdSet::single(1), ..SubmitDesc::default() }),
+            ..JobSubmitted::default()
+        }),
+    ];
+    for event in by_default.chain(batches) {
+        for line in printed(&event, true) {
+            let line: Value = serde_json::from_str(&line).unwrap();
+            types.push(line["event"]["type"].as_str().unwrap().to_owned());
+        }
+    }
+    types.sort_unstable();
+    types.dedup();
+    assert_eq!(types, TYPES);
+}
+
+#[test]
+fn an_idle_job_is_news_only() {
+    let idle = Event::JobIdle(JobChanged { job: JobId(3) });
+    assert!(printed(&idle, false).is_empty());
+    let mut seen = Vec::new();
+    let wanted = Wanted { is_live: true, all: false };
+    let done: Result<(), ()> = lines(AT, &idle, wanted, &mut |line| {
+        seen.push(line["event"].clone());
+        Ok(())
+    });
+    assert_eq!((done, seen), (Ok(()), vec![json!({"job_id": 3, "type": "job-idle"})]));
 }

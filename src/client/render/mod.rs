@@ -13,6 +13,7 @@ pub mod after;
 pub mod attempt;
 pub mod bar;
 pub mod color;
+mod described;
 pub mod description;
 pub mod error;
 pub mod escape;

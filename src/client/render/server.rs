@@ -2,7 +2,8 @@
 //!
 //! Scripts take ports and the uid from it.
 //!
-//! Holds: nine rows for `server info`, ten with the directory at the start; JSON always has ten keys.
+//! Holds: nine rows for `server info`, ten with the directory at the start; JSON has ten keys. While the journal cannot be
+//! written there is one more of each.
 
 use super::color::Palette;
 use super::table::Table;
@@ -25,12 +26,15 @@ pub fn table(server: &ServerView, server_dir: Option<&str>, palette: Palette) ->
     table.line("Pid", server.pid.to_string());
     table.line("Start date", time::utc_seconds(server.started));
     table.line("Journal path", server.journal_path.as_deref().unwrap_or_default());
+    if let Some(trouble) = &server.trouble {
+        table.line("Journal trouble", trouble.as_str());
+    }
     table.render(palette)
 }
 
 /// The object.
 pub fn to_json(server: &ServerView, server_dir: Option<&str>) -> Value {
-    json!({
+    let mut value = json!({
         "server_dir": server_dir,
         "server_uid": server.server_uid,
         "client_host": server.client_host,
@@ -41,7 +45,11 @@ pub fn to_json(server: &ServerView, server_dir: Option<&str>) -> Value {
         "pid": server.pid,
         "start_date": time::rfc3339(server.started),
         "journal_path": server.journal_path,
-    })
+    });
+    if let (Some(trouble), Some(map)) = (&server.trouble, value.as_object_mut()) {
+        map.insert("journal_trouble".to_owned(), json!(trouble));
+    }
+    value
 }
 
 #[cfg(test)]
@@ -62,6 +70,7 @@ mod tests {
             started: Time(1_893_553_445_250_000),
             journal_path: None,
             now: Time::default(),
+            trouble: None,
         };
         let expected = "\
 +--------------+-------------------------+
@@ -82,5 +91,8 @@ mod tests {
         assert_eq!(value.as_object().map(serde_json::Map::len), Some(10));
         assert_eq!(value["start_date"], "2030-01-02T03:04:05.250Z");
         assert_eq!(value["journal_path"], Value::Null);
+        let sick = ServerView { trouble: Some("the disk is full".into()), ..server };
+        assert!(table(&sick, None, Palette::OFF).contains("| Journal trouble | the disk is full "));
+        assert_eq!(to_json(&sick, None)["journal_trouble"], "the disk is full");
     }
 }

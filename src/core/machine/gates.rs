@@ -44,12 +44,28 @@ impl Turn<'_> {
             if done {
                 self.emit(Event::JobCompleted(JobChanged { job: id }));
                 self.output.effects.push(Effect::ForgetJob { job: id });
+            } else if self.has_become_idle(id) {
+                self.emit(Event::JobIdle(JobChanged { job: id }));
             }
             let ended = self.ended.remove(&id).unwrap_or_default();
             if self.state().gates.is_watched(id) {
                 self.doom(gate::doomed_by(self.state(), id, &ended));
             }
         }
+    }
+
+    /// Whether the last task of an open job has ended in this turn.
+    fn has_become_idle(&self, id: JobId) -> bool {
+        let has_nothing_left =
+            self.state().job(id).is_some_and(|job| job.completed.is_none() && job.counts.unfinished() == 0);
+        let is_end = |event: &Event| {
+            matches!(
+                event,
+                Event::TasksFinished(_) | Event::TaskFailed(_) | Event::TasksCanceled(_) | Event::TasksAborted(_)
+            )
+        };
+        let mut events = self.output.events.iter().map(|stamped| &stamped.event);
+        has_nothing_left && events.any(|event| is_end(event) && event.job() == Some(id))
     }
 
     /// Aborts tasks that can never run, and what waits for them in turn.

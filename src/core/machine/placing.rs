@@ -95,7 +95,7 @@ impl Machine {
 pub(super) fn matters(state: &State, event: &Event) -> bool {
     let started = match event {
         Event::TasksStarted(started) => started,
-        Event::WorkerOverview(_) => return false,
+        Event::WorkerOverview(_) | Event::JobIdle(_) => return false,
         Event::JobCompleted(completed) => return state.gates.is_watched(completed.job),
         _ => return true,
     };

@@ -3,7 +3,7 @@
 use super::scene::*;
 use crate::attempt::Ending;
 use crate::command::{Command, JobClose, Reply};
-use crate::event::Event;
+use crate::event::{Event, Stamped};
 use crate::id::{JobId, TaskId, TaskRef};
 use crate::idset::{IdRange, IdSet};
 use crate::state::State;
@@ -133,6 +133,11 @@ fn cancelling_leaves_a_job_open() {
     scene.submit(into(job, Some(0), array(IdSet::single(0), 1, 0)));
     scene.end(worker, 0, Ending::Finished);
     assert_eq!((scene.counts(job).finished, scene.counts(job).canceled), (1, 10));
+    let is_idle = |stamped: &&Stamped| matches!(stamped.event, Event::JobIdle(_));
+    assert_eq!(scene.log.iter().filter(is_idle).count(), 2);
+    // A start of the server is no end of a task.
+    scene.restart();
+    assert_eq!(scene.log.iter().filter(is_idle).count(), 2);
     assert!(scene.machine.state().job(job).unwrap().completed.is_none());
 }
 

@@ -25,7 +25,7 @@ impl State {
         let at = stamped.at;
         match &stamped.event {
             Event::ServerStarted(event) => self.apply_server_started(at, event),
-            Event::ServerStopped(_) | Event::WorkerOverview(_) => {}
+            Event::ServerStopped(_) | Event::WorkerOverview(_) | Event::JobIdle(_) => {}
             Event::WorkerConnected(event) => self.apply_worker_connected(at, event),
             Event::WorkerAway(event) => self.apply_away(at, event),
             Event::WorkerReturned(event) => {

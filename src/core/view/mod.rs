@@ -343,6 +343,8 @@ int_struct! {
         8 => pub journal_path: Option<String>,
         /// The server's time when it said this.
         9 => pub now: Time,
+        /// Why the journal cannot be written at present, if so.
+        10 => pub trouble: Option<String>,
     }
 }
 

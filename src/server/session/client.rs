@@ -2,10 +2,11 @@
 //!
 //! The server's record and the history of the journal are answered here, since neither needs the machine.
 
-use super::{attempts, retry};
+use super::{attempts, history, retry};
 use crate::platform::clock;
+use crate::server::commit::CommitWatch;
 use crate::server::turn::{ClientSender, Input};
-use crate::wire::message::{ActRequest, HistoryRecord, HistoryRequest, Request, Response};
+use crate::wire::message::{ActRequest, Request, Response};
 use crate::wire::{Connection, Receiver, Sender};
 use hq_core::act::Action;
 use hq_core::limits;
@@ -29,6 +30,8 @@ pub struct ClientContext {
     pub record: Arc<ServerView>,
     /// The journal's durable records.
     pub reader: Option<Reader>,
+    /// How far it is durable.
+    pub commit: CommitWatch,
     /// Held while a request is answered: the server ends when nobody holds it.
     pub busy: mpsc::WeakSender<()>,
 }
@@ -41,10 +44,13 @@ pub async fn serve(connection: Connection, context: ClientContext) {
         let answered = match request {
             Request::ServerInfo(_) => {
                 let now = Time(clock::wall_us());
-                let record = ServerView { now, ..(*context.record).clone() };
+                let trouble = context.commit.trouble.borrow().clone();
+                let record = ServerView { now, trouble, ..(*context.record).clone() };
                 sender.send(&Response::Server(record)).await.map_err(|_| Ended)
             }
-            Request::History(request) => history(&mut sender, &context, request).await,
+            Request::History(request) => history::tell((&mut receiver, &mut sender), &context, request, false).await,
+            Request::Stream(request) => history::tell((&mut receiver, &mut sender), &context, request, true).await,
+            Request::Flush(_) => history::flush(&mut sender, &context).await,
             Request::Attempts(request) => attempts::answer(&mut sender, &context, request).await,
             Request::Act(ActRequest { selector, tasks, action: Action::Retry(action) }) => {
                 retry::answer(&mut sender, &context, selector, tasks, action).await
@@ -126,51 +132,4 @@ async fn write_dump(path: PathBuf, state: ByteBuf) -> Response {
         Ok(Err(error)) => Response::Refused(format!("Could not write debug dump: {error}")),
         Err(_) => Response::Refused("Could not write debug dump: the server is ending".to_owned()),
     }
-}
-
-async fn history(sender: &mut Sender, context: &ClientContext, request: HistoryRequest) -> Result<(), Ended> {
-    let Some(reader) = context.reader.clone() else {
-        let refusal = Response::Refused("this server keeps no journal".to_owned());
-        return sender.send(&refusal).await.map_err(|_| Ended);
-    };
-    let (to, mut pages) = mpsc::channel::<Result<Vec<HistoryRecord>, String>>(4);
-    let reading = tokio::task::spawn_blocking(move || read_pages(&reader, request.from_seq, &to));
-    while let Some(page) = pages.recv().await {
-        let response = match page {
-            Ok(records) => Response::Events(records),
-            Err(reason) => Response::Refused(reason),
-        };
-        sender.send(&response).await.map_err(|_| Ended)?;
-        if matches!(response, Response::Refused(_)) {
-            return Ok(());
-        }
-    }
-    drop(reading.await);
-    sender.send(&Response::Events(Vec::new())).await.map_err(|_| Ended)
-}
-
-/// Reads the durable records into pages; ends early when nobody takes them.
-fn read_pages(reader: &Reader, from_seq: u64, to: &mpsc::Sender<Result<Vec<HistoryRecord>, String>>) {
-    let (mut page, mut bytes) = (Vec::new(), 0);
-    let read = reader.replay(from_seq, &mut |record| {
-        bytes += record.body.len() + 64;
-        page.push(HistoryRecord {
-            seq: record.header.seq,
-            epoch: record.header.epoch,
-            time_us: record.header.time_us,
-            kind: record.header.kind,
-            body: ByteBuf::from(record.body.to_vec()),
-        });
-        if bytes >= limits::HISTORY_PAGE_BYTES {
-            bytes = 0;
-            return to.blocking_send(Ok(std::mem::take(&mut page))).map_err(|_| "nobody reads".to_owned());
-        }
-        Ok(())
-    });
-    let last = match read {
-        Ok(_) if page.is_empty() => return,
-        Ok(_) => Ok(page),
-        Err(error) => Err(error.to_string()),
-    };
-    drop(to.blocking_send(last));
 }

@@ -2,6 +2,7 @@
 
 mod attempts;
 pub mod client;
+mod history;
 mod overviews;
 mod retry;
 pub mod worker;

@@ -194,3 +194,36 @@ fn pruning_needs_a_checkpoint_and_survives_a_restart() {
     assert_eq!(numbers(&journal.reader()).unwrap(), (298..600).collect::<Vec<_>>());
     assert!(journal.stats().log_entries < 20);
 }
+
+#[test]
+fn reading_goes_on_where_it_was() {
+    let disk = ModelDisk::new();
+    let (mut journal, _) = open(&disk, 2000);
+    let reader = journal.reader();
+    let (mut place, mut seen, mut next) = (crate::Place::before(0), Vec::new(), 0u64);
+    for round in 0..200u64 {
+        append_commit(&mut journal, next..next + round % 7);
+        next += round % 7;
+        if round % 5 == 0 {
+            while journal.migrate_step().unwrap() {}
+        }
+        // A few records at a time, and sometimes none for a while.
+        for _ in 0..round % 4 {
+            let mut left = 3;
+            let read = reader.resume(&mut place, &mut |r| {
+                seen.push(u64::from_le_bytes(r.body[..8].try_into().unwrap()));
+                left -= 1;
+                if left == 0 { Err(()) } else { Ok(()) }
+            });
+            assert!(matches!(read, Ok(_) | Err(crate::ReplayError::Stopped(()))));
+        }
+    }
+    reader
+        .resume::<()>(&mut place, &mut |r| {
+            seen.push(u64::from_le_bytes(r.body[..8].try_into().unwrap()));
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(seen, (0..next).collect::<Vec<_>>());
+    assert_eq!(place.next_seq(), journal.durable().seq + 1);
+}
