@@ -6,7 +6,7 @@
 
 use crate::harness::{Cluster, Done};
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// See the module.
@@ -39,6 +39,11 @@ impl Caller {
     /// Path of the program under test.
     pub fn program(&self) -> &str {
         self.program.to_str().expect("a path in UTF-8")
+    }
+
+    /// The directory in which commands run.
+    pub fn work(&self) -> &Path {
+        &self.dir
     }
 
     /// Runs a command to its end.

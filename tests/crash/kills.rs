@@ -4,66 +4,63 @@
 //!
 //! Holds: nothing that was told is lost, no id is given twice, and no task runs a second time, since its worker lives.
 
-use crate::caller::Caller;
-use crate::harness::{Cluster, is_alive, wait_until_or};
-use crate::ledger::{elements, number};
-use crate::load::{Load, Stop};
-use crate::replay::{replayed_equals_live, shown};
-use crate::seed::{Seed, number_from_env};
+use crate::harness::{Cluster, is_alive};
+use crate::kinds::{self, Interruptions};
+use crate::ledger::Ledger;
+use crate::load::Load;
+use crate::replay::{exported, replayed_equals_live, shown};
+use crate::seed::{Seed, rounds};
+use nix::sys::signal::Signal;
 use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
-/// Kills in one run; the variable `HQ_CAMPAIGN` asks for another number.
+/// Kills in one run of all tests.
 const KILLS: u64 = 50;
-const CLIENTS: usize = 3;
-/// Longest time from the server's answer to its death, where that is a matter of time.
-const LIFE_MS_MAX: u64 = 400;
-/// Longest life of a server that is killed while it starts.
+/// Longest life of a server that is killed while it starts, and of one that is killed while it ends.
 const START_MS_MAX: u64 = 120;
+const END_MS_MAX: u64 = 60;
 
 #[test]
 fn kills_under_load() {
     let mut seed = Seed::from_env();
-    let kills = number_from_env("HQ_CAMPAIGN").unwrap_or(KILLS);
+    let kills = rounds(KILLS);
     let mut cluster = Cluster::start();
-    std::fs::create_dir(cluster.work().join("runs")).unwrap();
     cluster.start_worker(4);
-    let load = Load::default();
-    let clients: Vec<(Caller, Seed)> = (0..CLIENTS).map(|_| (Caller::of(&cluster), seed.split())).collect();
-    thread::scope(|scope| {
-        let _stop = Stop(&load);
-        for (caller, seed) in clients {
-            let load = &load;
-            scope.spawn(move || load.client(&caller, seed));
-        }
+    let ledger = Load::around(&mut cluster, &mut seed, |cluster, seed, load| {
         let mut killed = 0;
         while killed < kills {
-            wait_for_the_moment(&cluster, &load, &mut seed);
-            cluster.kill_server();
-            killed += 1;
-            if seed.below(5) == 0 {
-                kill_at_the_start(&cluster, &mut seed);
-                killed += 1;
-            }
+            load.wait_for_the_moment(cluster, seed);
+            killed += kill(cluster, seed);
             cluster.start_server();
             assert!(is_alive(cluster.worker_pid(0)), "the worker is gone\n{}", cluster.logs());
-            let told = load.ledger().clone();
-            told.check(&cluster);
+            load.check(cluster);
         }
     });
-    everything_ends(&cluster, &load);
+    everything_ends(&cluster, ledger.clone(), Interruptions::None);
     replayed_equals_live(&mut cluster);
-    load.ledger().check(&cluster);
+    ledger.check(&cluster);
 }
 
-/// Some moments matter more than others: that after an acknowledgement, and that after the end of a job was told.
-fn wait_for_the_moment(cluster: &Cluster, load: &Load, seed: &mut Seed) {
-    let (jobs, waits) = load.counts();
-    match seed.below(3) {
-        0 => thread::sleep(Duration::from_millis(seed.below(LIFE_MS_MAX))),
-        1 => wait_until_or("a job is acknowledged", || cluster.logs(), || load.counts().0 > jobs),
-        _ => wait_until_or("the end of a job is told", || cluster.logs(), || load.counts().1 > waits),
+/// Kills the server, in the midst of its work, of its end (when it writes down what it has), or of its next start;
+/// says how many were killed.
+fn kill(cluster: &mut Cluster, seed: &mut Seed) -> u64 {
+    match seed.below(5) {
+        0 => {
+            cluster.kill_server();
+            kill_at_the_start(cluster, seed);
+            2
+        }
+        1 => {
+            cluster.signal_server(Signal::SIGTERM);
+            thread::sleep(Duration::from_millis(seed.below(END_MS_MAX)));
+            cluster.kill_server();
+            1
+        }
+        _ => {
+            cluster.kill_server();
+            1
+        }
     }
 }
 
@@ -76,25 +73,31 @@ fn kill_at_the_start(cluster: &Cluster, seed: &mut Seed) {
     server.wait().unwrap();
 }
 
-/// Waits for all jobs, acknowledged or not, and counts the executions.
-fn everything_ends(cluster: &Cluster, load: &Load) {
+/// Waits for all jobs, acknowledged or not, and looks at what each left.
+pub fn everything_ends(cluster: &Cluster, mut ledger: Ledger, interruptions: Interruptions) {
     cluster.hq(&["job", "wait", "all"]).ok();
     let (jobs, tasks) = shown(cluster);
-    let mut ledger = load.ledger();
     ledger.enter_tasks(&tasks);
     ledger.check(cluster);
-    let mut executions = 0;
-    let ids: Vec<u64> = elements(&jobs).map(|job| number(&job["id"])).collect();
-    assert_eq!(ids, (1..=ids.len() as u64).collect::<Vec<_>>(), "ids have gaps");
-    for job in elements(&jobs) {
-        let (id, count) = (number(&job["id"]), number(&job["task_count"]));
-        assert_eq!(number(&job["task_stats"]["finished"]), count, "{job}");
-        let mut ran: Vec<u64> = cluster.read(&format!("runs/{id}")).lines().map(|id| id.parse().unwrap()).collect();
-        ran.sort_unstable();
-        assert_eq!(ran, (1..=count).collect::<Vec<_>>(), "tasks of job {id} that ran\n{}", cluster.logs());
-        executions += count;
+    let mut jobs_left = kinds::finished(&jobs);
+    let shown = jobs_left.len();
+    for job in ledger.asked_to_forget.iter().filter(|job| !jobs_left.contains_key(job)).copied().collect::<Vec<_>>() {
+        jobs_left.insert(job, (ledger.kinds[&job], ledger.submitted[&job]));
     }
+    let ids: Vec<u64> = jobs_left.keys().copied().collect();
+    assert_eq!(ids, (1..=ids.len() as u64).collect::<Vec<_>>(), "ids have gaps");
+    let mut executions = 0;
+    for (job, (kind, count)) in &jobs_left {
+        executions += kinds::check_job(cluster, *kind, *job, *count, interruptions);
+    }
+    assert!(!cluster.work().join("broken").exists(), "{}", cluster.read("broken"));
+    let notices = kinds::check_notices(cluster, &exported(cluster));
     let (told, waits) = (ledger.submitted.len(), ledger.waits);
-    eprintln!("{} jobs, of which {told} were acknowledged; {waits} ends told; {executions} executions", ids.len());
+    eprintln!(
+        "{} jobs, of which {told} were acknowledged and {} forgotten; {waits} ends and {notices} messages told; \
+         {executions} executions",
+        ids.len(),
+        ids.len() - shown,
+    );
     assert!(told > 0 && waits > 0);
 }

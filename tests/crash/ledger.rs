@@ -5,6 +5,7 @@
 //! Holds: what is in the ledger was printed by a command; it is never taken out or changed.
 
 use crate::harness::Cluster;
+use crate::kinds::Kind;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,10 +14,16 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Ledger {
     /// Acknowledged jobs with their numbers of tasks.
     pub submitted: BTreeMap<u64, u64>,
+    /// What these jobs do.
+    pub kinds: BTreeMap<u64, Kind>,
     /// Jobs of which a command said that they are completed.
     pub completed: BTreeSet<u64>,
     /// Tasks that were shown as finished, as they were shown.
     pub finished: BTreeMap<(u64, u64), Value>,
+    /// Jobs that somebody asked to forget, whatever the answer was.
+    pub asked_to_forget: BTreeSet<u64>,
+    /// Those of them that are forgotten, as a command said.
+    pub forgotten: BTreeSet<u64>,
     /// How often somebody waited for the end of a job and was told of it.
     pub waits: u64,
 }
@@ -44,20 +51,31 @@ impl Ledger {
     /// Fails the test unless the server says all that is in the ledger.
     #[track_caller]
     pub fn check(&self, cluster: &Cluster) {
+        self.check_while(cluster, || self.asked_to_forget.clone());
+    }
+
+    /// As [`Ledger::check`] while clients are at work; `asked_to_forget` says which jobs they have asked to forget by now.
+    #[track_caller]
+    pub fn check_while(&self, cluster: &Cluster, asked_to_forget: impl FnOnce() -> BTreeSet<u64>) {
         let rows = cluster.json(&["job", "list", "--all"]);
         let rows: BTreeMap<u64, &Value> = elements(&rows).map(|row| (number(&row["id"]), row)).collect();
-        for (job, count) in &self.submitted {
+        let answer = rows.keys().next_back().map(|last| cluster.json(&["task", "list", &format!("1-{last}")]));
+        let asked_to_forget = asked_to_forget();
+        for job in &self.forgotten {
+            assert!(!rows.contains_key(job), "job {job} was forgotten and is back");
+        }
+        let kept = |job: &u64| !asked_to_forget.contains(job);
+        for (job, count) in self.submitted.iter().filter(|(job, _)| kept(job)) {
             let row = rows.get(job).unwrap_or_else(|| panic!("job {job} was acknowledged and is gone"));
             assert_eq!(number(&row["task_count"]), *count, "job {job}: {row}");
         }
-        for job in &self.completed {
+        for job in self.completed.iter().filter(|job| kept(job)) {
             let row = rows[job];
             assert_eq!(row["task_stats"]["finished"], row["task_count"], "job {job} was told to be completed: {row}");
         }
-        if let Some(last) = rows.keys().next_back() {
-            let answer = cluster.json(&["task", "list", &format!("1-{last}")]);
+        if let Some(answer) = answer {
             let shown: BTreeMap<(u64, u64), &Value> = tasks(&answer).collect();
-            for (place, task) in &self.finished {
+            for (place, task) in self.finished.iter().filter(|((job, _), _)| kept(job)) {
                 assert_eq!(shown.get(place), Some(&task), "task {place:?} was shown as finished");
             }
         }

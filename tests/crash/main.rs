@@ -15,6 +15,7 @@ mod caller;
 mod drains;
 mod families;
 mod kills;
+mod kinds;
 mod ledger;
 mod load;
 mod lock;

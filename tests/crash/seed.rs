@@ -50,3 +50,8 @@ pub fn number_from_env(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
 }
+
+/// How often a campaign does its worst: `usual` times in each run of all tests, or as often as `HQ_CAMPAIGN` says.
+pub fn rounds(usual: u64) -> u64 {
+    number_from_env("HQ_CAMPAIGN").unwrap_or(usual)
+}
