@@ -113,7 +113,7 @@ impl Machine {
                 event.into_iter().for_each(|event| turn.emit(event));
             }
             Command::Leaving { worker, reason } => turn.lose(worker, reason),
-            Command::Disconnected { worker } => turn.disconnected(worker),
+            Command::Disconnected { worker } => turn.away(worker, AwayReason::Closed, Span::default()),
             Command::Silent { worker, since } => turn.away(worker, AwayReason::Silent, since),
             Command::Witnessed(since) => turn.machine.witnessed = time::Witnessed(since),
             Command::HeartbeatLost { worker } => {
@@ -356,15 +356,6 @@ impl<'a> Turn<'a> {
             }
         }
         self.emit(event);
-    }
-
-    fn disconnected(&mut self, worker: WorkerId) {
-        let Some(found) = self.state().workers.get(&worker) else { return };
-        if found.stopping.is_some() {
-            self.lose(worker, LostReason::Stopped);
-        } else {
-            self.away(worker, AwayReason::Closed, Span::default());
-        }
     }
 
     fn away(&mut self, worker: WorkerId, reason: AwayReason, silent: Span) {

@@ -196,9 +196,11 @@ impl Turn {
         deadline.unwrap_or(far).min(self.ending.unwrap_or(far))
     }
 
-    /// Whether the server is to end and no worker is left, or they took too long.
+    /// Whether the server is to end and no worker is left, or they took too long. Those that are away may be on their
+    /// way back, and have to hear that they shall end.
     fn is_over(&self) -> bool {
-        self.ending.is_some_and(|end| self.links.is_empty() || Instant::now() >= end)
+        let nobody_is_left = || self.links.is_empty() && !self.machine.state().somebody_is_away();
+        self.ending.is_some_and(|end| Instant::now() >= end || nobody_is_left())
     }
 
     fn command(&mut self, command: Command) -> Reply {
@@ -342,7 +344,8 @@ impl Turn {
         to: WorkerSender,
         id: oneshot::Sender<Result<WorkerId, String>>,
     ) {
-        if self.ending.is_some() {
+        let is_known = || self.machine.state().worker_by_token(&registration.token).is_some();
+        if self.ending.is_some() && !is_known() {
             drop(id.send(Err("the server is ending".to_owned())));
             return;
         }

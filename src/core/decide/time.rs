@@ -41,8 +41,8 @@ pub fn overdue_workers(state: &State, now: Time, witnessed: Witnessed) -> Vec<(W
 /// may take the server for dead, and then its tasks are its own for the long lease.
 fn link_end(worker: &Worker, witnessed: Witnessed) -> Option<Time> {
     match (worker.link, worker.stopping) {
-        (Link::Away { reason: AwayReason::Closed, until }, None) => Some(until),
-        (Link::Away { reason: AwayReason::Closed, .. }, Some(stopping)) => Some(stopping),
+        // Also one that was told to stop: its process may live, and then it runs its tasks until it hears of that.
+        (Link::Away { reason: AwayReason::Closed, until }, _) => Some(until),
         (Link::Away { until, .. }, _) => {
             let long = until.after(limits::SERVER_LOST_LEASE_SPAN);
             Some(witnessed.0.map_or(long, |since| since.after(worker.config.patience()).max(until).min(long)))

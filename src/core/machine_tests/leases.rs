@@ -3,7 +3,7 @@
 //! The times are the server's part of a promise whose other part the worker keeps: never two copies at a time.
 
 use super::scene::{Scene, array};
-use crate::command::Command;
+use crate::command::{Command, Effect};
 use crate::id::WorkerId;
 use crate::idset::IdSet;
 use crate::limits;
@@ -111,4 +111,36 @@ fn leases_follow_heartbeats() {
         assert!(lease.0 > 2 * Span::from_ms(ms).0, "one lost heartbeat is no reason");
         assert!(patience.0 >= lease.0 + limits::LEASE_MARGIN.0);
     }
+}
+
+#[test]
+fn a_worker_that_was_told_to_stop_keeps_its_tasks_until_it_is_surely_gone() {
+    for told_before in [true, false] {
+        let (mut scene, worker, _) = scene();
+        let stop = Command::StopWorkers { workers: vec![worker] };
+        let mut steps = [stop, Command::Disconnected { worker }];
+        if !told_before {
+            steps.reverse();
+        }
+        let closed = scene.now;
+        steps.into_iter().for_each(|step| drop(scene.run(step)));
+        tick_at(&mut scene, closed.after(just_under(limits::WORKER_AWAY_SPAN)));
+        // Another worker gets nothing that this one may still run.
+        let other = scene.connect(1);
+        assert!(!is_lost(&scene, worker) && !scene.held.contains_key(&other), "{told_before}");
+        let later = scene.now.after(limits::WORKER_AWAY_SPAN);
+        tick_at(&mut scene, later);
+        let past = &scene.machine.state().past_workers[&worker];
+        assert_eq!(past.end.reason, LostReason::Stopped);
+    }
+}
+
+#[test]
+fn a_worker_that_comes_back_is_told_to_stop_again() {
+    let (mut scene, worker, _) = scene();
+    scene.run(Command::Disconnected { worker });
+    scene.run(Command::StopWorkers { workers: vec![worker] });
+    let registration = scene.registration(worker);
+    let output = scene.machine.handle(scene.now, Command::Register(registration));
+    assert!(output.effects.contains(&Effect::StopWorker { worker }), "{:?}", output.effects);
 }

@@ -206,9 +206,10 @@ impl Scene {
         self.start(epoch);
     }
 
-    pub(super) fn come_back(&mut self, worker: WorkerId) -> Reply {
+    /// What a worker says when it comes back.
+    pub(super) fn registration(&self, worker: WorkerId) -> Box<Registration> {
         let held = self.held.get(&worker).cloned().unwrap_or_default();
-        let registration = Registration {
+        Box::new(Registration {
             token: format!("token-{worker}"),
             config: config(2),
             server_uid: "abcdef".into(),
@@ -217,8 +218,11 @@ impl Scene {
                 .map(|(attempt, started)| HeldAttempt { attempt: *attempt, started: *started, variant: 0 })
                 .collect(),
             outbox: Vec::new(),
-        };
-        let reply = self.run(Command::Register(Box::new(registration)));
+        })
+    }
+
+    pub(super) fn come_back(&mut self, worker: WorkerId) -> Reply {
+        let reply = self.run(Command::Register(self.registration(worker)));
         if let Reply::Registered { drop, worker: now } = &reply {
             let mut kept = self.held.remove(&worker).unwrap_or_default();
             kept.retain(|(attempt, _)| !drop.contains(attempt));
