@@ -108,7 +108,8 @@ impl Load {
         let waits = seed.below(3) == 0;
         let (kind, after) = self.kind(seed);
         let (array, name) = (format!("--array=1-{count}"), format!("--name={}", kind.name()));
-        let (options, script, rest) = (kind.options(after.0), kind.script(), kind.words(count, caller.program(), after));
+        let (options, script, rest) =
+            (kind.options(after.0), kind.script(), kind.words(count, caller.program(), after));
         let mut words = vec!["--output-mode=quiet", "submit", &array, &name];
         words.extend(options.iter().map(String::as_str));
         words.extend(waits.then_some("--wait"));

@@ -24,4 +24,5 @@ mod replay;
 mod seed;
 mod signals;
 mod stops;
+mod worker_kills;
 mod workers;
