@@ -9,10 +9,15 @@ use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Longest text read from a lock file in bytes.
 const HOLDER_BYTES_MAX: u64 = 1024;
+
+/// How often the name of the holder is looked for, and the pause before the next look: one that has just taken the lock
+/// has not written its name yet, and the one that is there may be that of a process before it.
+const NAME_LOOKS_MAX: u32 = 50;
+const NAME_LOOK_PAUSE: Duration = Duration::from_millis(10);
 
 /// Who holds a journal, as it wrote itself into the lock file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -30,6 +35,18 @@ impl Holder {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let since_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
         Self { host: host.trim().to_owned(), pid: std::process::id(), since_s }
+    }
+
+    fn read(mut file: &File) -> Self {
+        let mut text = String::new();
+        let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.take(HOLDER_BYTES_MAX).read_to_string(&mut text));
+        read.map_or_else(|_| Self::default(), |_| Self::parse(&text))
+    }
+
+    /// Whether this may be the process that holds the lock: not on this host and gone.
+    fn may_hold(&self) -> bool {
+        let is_gone = || !Path::new("/proc").join(self.pid.to_string()).exists();
+        self.pid != 0 && (self.host != Self::this_process().host || !is_gone())
     }
 
     fn parse(text: &str) -> Self {
@@ -96,14 +113,20 @@ impl Lock {
             .mode(0o600)
             .open(path)
             .map_err(LockError::Io)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut text = String::new();
-                let read = (&file).take(HOLDER_BYTES_MAX).read_to_string(&mut text);
-                return Err(LockError::Held(read.map_or_else(|_| Holder::default(), |_| Holder::parse(&text))));
+        let mut looks = 0;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) => {
+                    let holder = Holder::read(&file);
+                    looks += 1;
+                    if holder.may_hold() || looks >= NAME_LOOKS_MAX {
+                        return Err(LockError::Held(holder));
+                    }
+                    std::thread::sleep(NAME_LOOK_PAUSE);
+                }
+                Err(TryLockError::Error(e)) => return Err(LockError::Io(e)),
             }
-            Err(TryLockError::Error(e)) => return Err(LockError::Io(e)),
         }
         file.set_permissions(Permissions::from_mode(0o600)).map_err(LockError::Io)?;
         let holder = Holder::this_process();
@@ -133,6 +156,29 @@ mod tests {
         }
         drop(first);
         Lock::take(&path).unwrap();
+    }
+
+    #[test]
+    fn a_holder_that_has_not_written_its_name_yet_is_waited_for() {
+        for left_over in ["", "nowhere"] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("lock");
+            // The name of a process of this host that is gone; no process has the largest number.
+            let gone = Holder { pid: u32::MAX, ..Holder::this_process() };
+            let before = if left_over.is_empty() { String::new() } else { format!("{} {} 1", gone.host, gone.pid) };
+            std::fs::write(&path, before).unwrap();
+            let holder = File::options().read(true).write(true).open(&path).unwrap();
+            holder.lock().unwrap();
+            let own = Holder::this_process();
+            std::thread::scope(|scope| {
+                let taken = scope.spawn(|| Lock::take(&path));
+                std::fs::write(&path, format!("{} {} {}", own.host, own.pid, own.since_s)).unwrap();
+                match taken.join().unwrap() {
+                    Err(LockError::Held(told)) => assert_eq!(told.pid, own.pid),
+                    other => panic!("{other:?}"),
+                }
+            });
+        }
     }
 
     #[test]
