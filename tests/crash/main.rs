@@ -20,6 +20,7 @@ mod ledger;
 mod load;
 mod lock;
 mod open_jobs;
+mod outages;
 mod replay;
 mod seed;
 mod signals;
