@@ -21,6 +21,7 @@ pub mod link;
 pub mod live;
 pub mod paths;
 pub mod render;
+pub mod report;
 pub mod submission;
 
 pub use commands::{fail, run};

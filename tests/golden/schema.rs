@@ -54,6 +54,7 @@ const LINES: &[(&str, &str)] =
 const RAW: &[(&str, &str)] = &[
     ("doc", "an address, then an empty object"),
     ("generate-completion", "a script, then an empty object"),
+    ("journal report", "nothing; its answer is the file"),
     ("output-log cat", "what tasks wrote"),
     ("output-log jobs", "numbers"),
     ("output-log show", "what tasks wrote"),

@@ -5,10 +5,11 @@
 //! Holds: none of them changes a journal.
 
 use super::values;
-use crate::grammar::array;
+use crate::grammar::{array, duration};
 use clap::{Args, Subcommand};
 use hq_core::idset::IdSet;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The second word of `hq journal`.
 #[derive(Debug, Subcommand)]
@@ -22,6 +23,15 @@ pub enum JournalCommand {
     ///   hq journal export ~/.hq-server/journal | jq -r 'select(.event.type == "job-created") | .event.job_desc.name'
     #[command(verbatim_doc_comment)]
     Export(ExportArgs),
+    /// Write a report with charts and tables, as one HTML file for a browser
+    ///
+    /// It shows when workers were there and how busy they were, how long tasks took and waited, why some failed, and
+    /// every job. The file needs no network and nothing beside it. An existing one is overwritten.
+    ///
+    /// The journal is read as by `hq journal export`. Example, the first hour of a server:
+    ///   hq journal report ~/.hq-server/journal report.html --end-time 1h
+    #[command(verbatim_doc_comment)]
+    Report(JournalReportArgs),
     /// Print all past events of the running server, one JSON object a line
     Replay(EventArgs),
     /// Print all past events of the running server, then those that come, until the server ends
@@ -67,4 +77,21 @@ pub struct ExportArgs {
     /// Which events.
     #[command(flatten)]
     pub events: EventArgs,
+}
+
+/// Options of `hq journal report`.
+#[derive(Debug, Clone, Args)]
+pub struct JournalReportArgs {
+    /// Directory of the journal
+    pub journal: PathBuf,
+    /// File to write
+    pub output: PathBuf,
+    /// Leave out what was before, counted from the first event
+    ///
+    /// Formats: `HH:MM:SS`, `MM:SS`, seconds, or human (`1h 30m`).
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse_clock_or_human)]
+    pub start_time: Option<Duration>,
+    /// Leave out what was after, counted from the first event
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse_clock_or_human)]
+    pub end_time: Option<Duration>,
 }

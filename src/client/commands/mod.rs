@@ -125,6 +125,7 @@ fn dispatch(global: &GlobalOptions, command: &Command, console: &mut Console) ->
             JournalCommand::Replay(args) => journal::replay(global, args, console),
             JournalCommand::Stream(args) => journal::stream(global, args, console),
             JournalCommand::Flush => journal::flush(&mut Link::open(global)?),
+            JournalCommand::Report(args) => journal::report(global, args, console),
         },
     }
 }

@@ -19,7 +19,8 @@ pub fn request_text(request: &ResourceRequest) -> String {
     }
 }
 
-fn variant_text(variant: &Variant) -> String {
+/// The lines of one variant.
+pub fn variant_text(variant: &Variant) -> String {
     let mut entries: Vec<&RequestEntry> = variant.entries.iter().collect();
     entries.sort_by_key(|entry| &entry.resource);
     let mut lines: Vec<String> = match variant.nodes {

@@ -1,14 +1,17 @@
 //! The commands of `hq journal`, one file each, and what they have in common: printing events as lines of JSON.
 //!
-//! Holds: the standard output has nothing but events, in every mode; a line is printed whole or not at all.
+//! Holds: the standard output has nothing but events, in every mode; a line is printed whole or not at all. Of `report` there is
+//! nothing on it.
 
 mod export;
 mod flush;
 mod listen;
+mod report;
 
 pub use export::export;
 pub use flush::flush;
 pub use listen::{replay, stream};
+pub use report::run as report;
 
 use crate::client::arguments::EventArgs;
 use crate::client::console::Console;
