@@ -9,6 +9,7 @@
 
 mod index;
 mod merge;
+mod outcome;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 use ciborium::value::Value;
 
 pub use index::{Extent, Key};
+pub use outcome::{Ending, Outcome};
 pub use read::{Chunk, Instance, Output, ReadReport, StreamDir, Summary};
 pub use writer::StreamWriter;
 

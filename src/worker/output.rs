@@ -5,7 +5,7 @@
 //!
 //! What holds:
 //! * at most [`QUEUE_MAX`] chunks are on their way, of at most [`CHUNK_BYTES`] each;
-//! * a task's end is told when its output was flushed, or when it is known to be lost;
+//! * a task's end is told when its output was flushed, with how it ended, or when it is known to be lost;
 //! * output of a running task is visible to readers after [`FLUSH_SPAN`] at the latest;
 //! * a file that could not be written is given up, and the next task gets a new one.
 
@@ -13,7 +13,7 @@ use super::inbox::{Inbox, Input};
 use crate::platform::{clock, random};
 use hq_core::attempt::Attempt;
 use hq_journal::disk::RealDisk;
-use hq_journal::stream::{CHANNEL_STDERR, CHANNEL_STDOUT, Key, StreamHead, StreamWriter};
+use hq_journal::stream::{CHANNEL_STDERR, CHANNEL_STDOUT, Key, Outcome, StreamHead, StreamWriter};
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -65,7 +65,8 @@ enum Request {
         stream: u32,
         key: Key,
         attempt: Attempt,
-        complete: bool,
+        /// How the attempt ended; `None`: its output is not complete.
+        outcome: Option<Outcome>,
         error: Option<String>,
     },
     Release {
@@ -86,12 +87,18 @@ pub(super) struct Streams {
 #[derive(Debug)]
 pub(super) struct Pump {
     abandon: watch::Sender<bool>,
+    ended: watch::Sender<Option<Outcome>>,
 }
 
 impl Pump {
     /// Stops reading: what has not been read is lost, and the stream stays without an end.
     pub(super) fn abandon(&self) {
         self.abandon.send_replace(true);
+    }
+
+    /// The program has ended so; the stream tells it behind the output.
+    pub(super) fn ended(&self, outcome: Outcome) {
+        self.ended.send_replace(Some(outcome));
     }
 }
 
@@ -125,10 +132,11 @@ impl Streams {
         self.send(Request::Release { stream });
     }
 
-    /// Reads the pipes until both ended; answered by [`Input::Drained`].
+    /// Reads the pipes until both ended, and waits until [`Pump::ended`]; answered by [`Input::Drained`].
     pub(super) fn pump(&self, attempt: Attempt, stream: u32, stdout: Option<OwnedFd>, stderr: Option<OwnedFd>) -> Pump {
         let (abandon, mut abandoned) = watch::channel(false);
-        let Some(requests) = self.requests.clone() else { return Pump { abandon } };
+        let (ended, mut end) = watch::channel(None);
+        let Some(requests) = self.requests.clone() else { return Pump { abandon, ended } };
         let key = key_of(attempt);
         let inbox = Arc::clone(&self.inbox);
         self.runtime.spawn(async move {
@@ -136,21 +144,23 @@ impl Streams {
                 tokio::try_join!(
                     read_channel(&requests, stream, key, CHANNEL_STDOUT, stdout),
                     read_channel(&requests, stream, key, CHANNEL_STDERR, stderr)
-                )
+                )?;
+                // A program may close its output before it ends. Without a sender there is no worker any more.
+                Ok::<_, io::Error>(end.wait_for(Option::is_some).await.ok().and_then(|end| *end))
             };
-            let (complete, error) = tokio::select! {
+            let (outcome, error) = tokio::select! {
                 read = read => match read {
-                    Ok(_) => (true, None),
-                    Err(error) => (false, Some(format!("Streaming: Cannot read the output of the task: {error}"))),
+                    Ok(outcome) => (outcome, None),
+                    Err(error) => (None, Some(format!("Streaming: Cannot read the output of the task: {error}"))),
                 },
-                _ = abandoned.wait_for(|abandoned| *abandoned) => (false, None),
+                _ = abandoned.wait_for(|abandoned| *abandoned) => (None, None),
             };
-            let finish = Request::Finish { stream, key, attempt, complete, error };
+            let finish = Request::Finish { stream, key, attempt, outcome, error };
             if requests.send(finish).await.is_err() {
                 inbox.put(Input::Drained(attempt, Some("Streaming: the worker ends".into())));
             }
         });
-        Pump { abandon }
+        Pump { abandon, ended }
     }
 }
 
@@ -273,9 +283,9 @@ impl Writer {
             Request::ChannelEnd { stream, key, channel } => {
                 self.write(stream, |writer| writer.append_end(clock::wall_us(), key, channel));
             }
-            Request::Finish { stream, key, attempt, complete, error } => {
-                if complete {
-                    self.write(stream, |writer| writer.append_finished(clock::wall_us(), key));
+            Request::Finish { stream, key, attempt, outcome, error } => {
+                if let Some(outcome) = outcome {
+                    self.write(stream, |writer| writer.append_outcome(clock::wall_us(), key, outcome));
                 }
                 let failed = self.slots.get_mut(&stream).and_then(|slot| {
                     slot.flush();

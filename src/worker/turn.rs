@@ -12,6 +12,7 @@ use super::memory::{Guarded, MemoryWatch};
 use super::outbound::{Departure, Outbound};
 use super::output::{Pump, Streams, Target};
 use super::spawn::{ERROR_FILE_NAME, Launch, Launcher};
+use super::stream_outcome;
 use super::timers::Timers;
 use crate::platform::cgroup::Group;
 use crate::platform::process::{Child, Exit, SpawnError, SpawnJob, SpawnSpec, Spawned, Spawner, Status};
@@ -170,6 +171,7 @@ impl Turn {
                 if let Some(running) = self.running.get_mut(&attempt) {
                     running.exit = Some((exit, at));
                 }
+                self.tell_pump(attempt);
                 return self.conclude(attempt, commands);
             }
             Input::MemoryExceeded(attempt, used) => return self.memory_exceeded(attempt, used),
@@ -299,6 +301,7 @@ impl Turn {
                 running.memory.iter().for_each(|guarded| self.memory.started(guarded, child));
                 running.pump = running.stream.map(|stream| self.streams.pump(attempt, stream, stdout, stderr));
                 commands.push_back(AgentCommand::SpawnSucceeded { attempt, at });
+                self.tell_pump(attempt);
             }
             Err(error) => {
                 if let Some(stream) = running.stream.take() {
@@ -343,6 +346,13 @@ impl Turn {
     fn warn(&self, attempt: Attempt, signal: i32) {
         if let Some(Running { child: Some(child), .. }) = self.running.get(&attempt) {
             child.signal(signal);
+        }
+    }
+
+    /// Says to the stream how the program has ended.
+    fn tell_pump(&self, attempt: Attempt) {
+        if let Some(Running { pump: Some(pump), exit: Some((exit, _)), .. }) = self.running.get(&attempt) {
+            pump.ended(stream_outcome::of(exit.status, self.agent.early_end(attempt)));
         }
     }
 

@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 
 use crate::record::{Header, KIND_STREAM_CHUNK, KIND_STREAM_END};
-use crate::stream::CHANNEL_ALL;
+use crate::stream::{CHANNEL_ALL, Outcome};
 
 const ENTRY_BYTES: usize = 56;
 const EXTENT_BYTES: usize = 16;
@@ -90,18 +90,21 @@ pub(super) struct Entry {
     pub(super) bytes: u64,
     pub(super) first_us: u64,
     pub(super) last_us: u64,
+    /// How the attempt ended; with the channel that stands for all.
+    pub(super) outcome: Option<Outcome>,
     pub(super) extents: Vec<Extent>,
 }
 
 impl Entry {
     fn new(key: Key, channel: u8, time_us: u64) -> Self {
-        let (flags, chunks, bytes) = (0, 0, 0);
-        Self { key, channel, flags, chunks, bytes, first_us: time_us, last_us: time_us, extents: Vec::new() }
+        let (flags, chunks, bytes, outcome, extents) = (0, 0, 0, None, Vec::new());
+        Self { key, channel, flags, chunks, bytes, first_us: time_us, last_us: time_us, outcome, extents }
     }
 
     fn encode(&self, out: &mut Vec<u8>, extent_at: u32) {
         self.key.encode(out);
-        out.extend_from_slice(&[self.channel, self.flags, 0, 0]);
+        let [way, number] = Outcome::pack(self.outcome);
+        out.extend_from_slice(&[self.channel, self.flags, way, number]);
         out.extend_from_slice(&u32::try_from(self.extents.len()).unwrap_or(u32::MAX).to_le_bytes());
         out.extend_from_slice(&extent_at.to_le_bytes());
         out.extend_from_slice(&self.chunks.to_le_bytes());
@@ -112,7 +115,8 @@ impl Entry {
 
     fn take(rest: &mut &[u8], extents: &[u8]) -> Option<Self> {
         let key = Key::take(rest)?;
-        let [channel, flags, _, _] = *take::<4>(rest)?;
+        let [channel, flags, way, number_of] = *take::<4>(rest)?;
+        let outcome = Outcome::unpack([way, number_of]);
         let (number, at) = (take_u32(rest)? as usize, take_u32(rest)? as usize);
         let chunks = take_u32(rest)?;
         let (bytes, first_us, last_us) = (take_u64(rest)?, take_u64(rest)?, take_u64(rest)?);
@@ -123,7 +127,7 @@ impl Entry {
             let (offset, bytes, records) = (take_u64(&mut raw)?, take_u32(&mut raw)?, take_u32(&mut raw)?);
             extents.push(Extent { offset, bytes, records });
         }
-        Some(Self { key, channel, flags, chunks, bytes, first_us, last_us, extents })
+        Some(Self { key, channel, flags, chunks, bytes, first_us, last_us, outcome, extents })
     }
 }
 
@@ -189,8 +193,9 @@ impl Builder {
         self.entries.len() >= BLOCK_ENTRIES_MAX || self.extents >= BLOCK_EXTENTS_MAX
     }
 
-    /// Notes a record that begins at `offset`; other kinds than chunk and end are ignored.
-    pub(super) fn add(&mut self, header: &Header, offset: u64) {
+    /// Notes a record that begins at `offset`; other kinds than chunk and end are ignored. Only the body of an end is
+    /// looked at, which the caller has checked.
+    pub(super) fn add(&mut self, header: &Header, offset: u64, body: &[u8]) {
         if header.kind != KIND_STREAM_CHUNK && header.kind != KIND_STREAM_END {
             return;
         }
@@ -203,6 +208,7 @@ impl Builder {
         entry.last_us = entry.last_us.max(header.time_us);
         if header.kind == KIND_STREAM_END {
             entry.flags |= if header.channel == CHANNEL_ALL { FLAG_FINISHED } else { FLAG_ENDED };
+            entry.outcome = Outcome::parse(body).or(entry.outcome);
             return;
         }
         entry.chunks = entry.chunks.saturating_add(1);

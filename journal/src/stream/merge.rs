@@ -15,13 +15,15 @@ use super::index::{BlockRef, Builder, Entry, Key, parse_block, parse_footer};
 use super::{StreamError, StreamHead};
 use crate::disk::{Access, Disk, File, read_full};
 use crate::record::{
-    HEADER_BYTES, Header, KIND_STREAM_FOOTER, KIND_STREAM_INDEX, KIND_STREAM_OPEN, KIND_STREAM_TRAILER,
+    HEADER_BYTES, Header, KIND_STREAM_END, KIND_STREAM_FOOTER, KIND_STREAM_INDEX, KIND_STREAM_OPEN, KIND_STREAM_TRAILER,
 };
 use crate::scan::{Found, Scanner};
 
 const TRAILER_BYTES: u64 = HEADER_BYTES as u64 + 8;
 /// Bytes read at a time while headers are scanned.
 const SCAN_BYTES: usize = 1024 * 1024;
+/// Longest body of an end record in bytes.
+const END_BYTES_MAX: usize = 4096;
 
 /// A stream file and its index.
 pub(super) struct StreamFile {
@@ -111,7 +113,8 @@ impl StreamFile {
                         self.blocks.push(block);
                         builder = Builder::default();
                     }
-                    builder.add(&header, at);
+                    let body = headers.body(at, &header).map_err(fail)?;
+                    builder.add(&header, at, body);
                     at += header.record_bytes();
                 }
                 // The last record is still being written, or never was finished.
@@ -209,12 +212,33 @@ impl Headers {
         if let Some(bytes) = inside.and_then(|n| self.buf.get(n..n + HEADER_BYTES)) {
             return Ok(Header::parse(bytes).ok());
         }
-        let want = usize::try_from(self.end - at).unwrap_or(usize::MAX).min(SCAN_BYTES);
+        self.load(at)?;
+        Ok(Header::parse(&self.buf).ok())
+    }
+
+    /// The intact body of the end record at `at`; of other kinds, and when it is damaged, nothing.
+    fn body(&mut self, at: u64, header: &Header) -> io::Result<&[u8]> {
+        let bytes = header.body_bytes as usize;
+        if header.kind != KIND_STREAM_END || bytes == 0 || bytes > END_BYTES_MAX {
+            return Ok(&[]);
+        }
+        let from = at + HEADER_BYTES as u64;
+        let is_loaded = |buf_at: u64, len: usize| from >= buf_at && from + bytes as u64 <= buf_at + len as u64;
+        if !is_loaded(self.buf_at, self.buf.len()) {
+            self.load(from)?;
+        }
+        let begin = usize::try_from(from.saturating_sub(self.buf_at)).unwrap_or(usize::MAX);
+        let body = self.buf.get(begin..begin.saturating_add(bytes)).unwrap_or_default();
+        Ok(if header.body_intact(body) { body } else { &[] })
+    }
+
+    fn load(&mut self, at: u64) -> io::Result<()> {
+        let want = usize::try_from(self.end.saturating_sub(at)).unwrap_or(usize::MAX).min(SCAN_BYTES);
         self.buf.resize(want, 0);
         let got = read_full(&*self.file, at, &mut self.buf)?;
         self.buf.truncate(got);
         self.buf_at = at;
-        Ok(Header::parse(&self.buf).ok())
+        Ok(())
     }
 }
 

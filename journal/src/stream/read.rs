@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::index::{Entry, Extent, FLAG_ENDED, FLAG_FINISHED, Key};
 use super::merge::{Merge, StreamFile};
-use super::{CHANNEL_ALL, CHANNEL_STDERR, CHANNEL_STDOUT, EXTENSION, StreamError};
+use super::{CHANNEL_ALL, CHANNEL_STDERR, CHANNEL_STDOUT, EXTENSION, Outcome, StreamError};
 use crate::disk::{Disk, File};
 use crate::record::{HEADER_BYTES, KIND_STREAM_CHUNK};
 use crate::scan::{Found, Scanner};
@@ -43,6 +43,8 @@ pub struct Instance {
     pub file: usize,
     /// All streamed channels reached their end.
     pub finished: bool,
+    /// How the attempt ended, if the stream knows.
+    pub outcome: Option<Outcome>,
     /// Time of the first record in microseconds since 1970.
     pub first_us: u64,
     /// Time of the last record.
@@ -387,15 +389,16 @@ fn instances(mut entries: Vec<(usize, Entry)>) -> Vec<Instance> {
     entries.sort_by_key(|(file, e)| (*file, e.key, e.channel, e.extents.first().map(|x| x.offset), e.first_us));
     let mut out: Vec<Instance> = Vec::new();
     for (file, entry) in entries {
-        let Entry { key, channel, flags, chunks, bytes, first_us, last_us, extents } = entry;
+        let Entry { key, channel, flags, chunks, bytes, first_us, last_us, outcome, extents } = entry;
         let same = out.last().is_some_and(|i| i.file == file && i.key == key);
         if !same {
-            out.push(Instance { key, file, finished: false, first_us, last_us, outputs: Vec::new() });
+            out.push(Instance { key, file, finished: false, outcome: None, first_us, last_us, outputs: Vec::new() });
         }
         let Some(instance) = out.last_mut() else {
             continue;
         };
         instance.finished |= flags & FLAG_FINISHED != 0;
+        instance.outcome = outcome.or(instance.outcome);
         instance.first_us = instance.first_us.min(first_us);
         instance.last_us = instance.last_us.max(last_us);
         if channel == CHANNEL_ALL {

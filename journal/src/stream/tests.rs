@@ -287,3 +287,25 @@ proptest! {
         let _any = StreamHead::parse(&noise);
     }
 }
+
+#[test]
+fn how_an_attempt_ended_is_known_with_and_without_an_index() {
+    let failed = Outcome { ending: Ending::Failed, cause: 1, exit_code: Some(3), signal: None };
+    for close in [true, false] {
+        let disk = ModelDisk::new();
+        let mut w = writer(&disk, "abc");
+        w.append_chunk(1, key(1, 0, 0), 0, b"x").unwrap();
+        w.append_outcome(2, key(1, 0, 0), failed).unwrap();
+        w.append_finished(3, key(1, 1, 0)).unwrap();
+        w.append_chunk(4, key(1, 2, 0), 1, b"y").unwrap();
+        w.flush().unwrap();
+        if close {
+            w.close().unwrap();
+        }
+        let mut dir = open(&disk);
+        let mut end = |task| dir.newest(1, task).unwrap().map(|i| (i.finished, i.outcome));
+        assert_eq!(end(0), Some((true, Some(failed))));
+        assert_eq!(end(1), Some((true, None)));
+        assert_eq!(end(2), Some((false, None)));
+    }
+}

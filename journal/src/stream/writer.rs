@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::index::{BlockRef, Builder, Key, encode_footer};
-use super::{CHANNEL_ALL, EXTENSION, StreamError, StreamHead};
+use super::{CHANNEL_ALL, EXTENSION, Outcome, StreamError, StreamHead};
 use crate::disk::{Access, Disk, File};
 use crate::record::{
     HEADER_BYTES, Header, KIND_STREAM_CHUNK, KIND_STREAM_END, KIND_STREAM_FOOTER, KIND_STREAM_INDEX, KIND_STREAM_OPEN,
@@ -80,7 +80,7 @@ impl StreamWriter {
         self.prev = encode_into(&mut self.buffer, &header, body);
         self.seq += 1;
         let bytes = u32::try_from(body.len()).unwrap_or(u32::MAX);
-        self.builder.add(&Header { body_bytes: bytes, ..header }, offset);
+        self.builder.add(&Header { body_bytes: bytes, ..header }, offset, body);
         offset
     }
 
@@ -130,6 +130,15 @@ impl StreamWriter {
     /// As `append_chunk`.
     pub fn append_finished(&mut self, time_us: u64, key: Key) -> Result<(), StreamError> {
         self.append_end(time_us, key, CHANNEL_ALL)
+    }
+
+    /// As [`Self::append_finished`], and says how the attempt ended.
+    ///
+    /// # Errors
+    /// As `append_chunk`.
+    pub fn append_outcome(&mut self, time_us: u64, key: Key, outcome: Outcome) -> Result<(), StreamError> {
+        self.put(Self::header(KIND_STREAM_END, time_us, key, CHANNEL_ALL), &outcome.encode());
+        self.after_put()
     }
 
     fn header(kind: u16, time_us: u64, key: Key, channel: u8) -> Header {

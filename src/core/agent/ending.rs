@@ -250,7 +250,7 @@ impl Agent {
 }
 
 /// How an attempt ended, for users and for rules.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Verdict {
     pub(super) ending: Ending,
     pub(super) text: String,
@@ -258,7 +258,7 @@ pub(super) struct Verdict {
 }
 
 /// The ending by the reason for which the attempt was ended, or else by itself.
-fn verdict_of(doom: Option<Doom>, own: impl FnOnce() -> Verdict) -> Verdict {
+pub(super) fn verdict_of(doom: Option<Doom>, own: impl FnOnce() -> Verdict) -> Verdict {
     let (ending, text, cause) = match doom {
         None => return own(),
         Some(Doom::TimeLimit) => (Ending::Failed, "Time limit reached", FailureCause::TimeLimit),

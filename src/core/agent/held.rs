@@ -101,9 +101,14 @@ impl Held {
         }
     }
 
+    /// Why it was asked to end, if it was.
+    pub(super) fn doom(&self) -> Option<Doom> {
+        let (HeldState::Starting { doom, .. } | HeldState::Running { doom, .. }) = &self.state else { return None };
+        *doom
+    }
+
     /// Whether the server does not want to hear of it any more.
     pub(super) fn is_dropped(&self) -> bool {
-        let (HeldState::Starting { doom, .. } | HeldState::Running { doom, .. }) = &self.state else { return false };
-        *doom == Some(Doom::Dropped)
+        self.doom() == Some(Doom::Dropped)
     }
 }

@@ -9,7 +9,7 @@ use super::blocked::Blocks;
 use super::command::{AgentCommand, Timer};
 use super::desc::Descs;
 use super::effect::{AgentEffect, KillKind, SpawnOrder};
-use super::ending::{Departure, Verdict};
+use super::ending::{Departure, Verdict, verdict_of};
 use super::held::{Clocks, Doom, Held, HeldState, Terms};
 use super::outbox::Outbox;
 use super::queue::Queue;
@@ -19,6 +19,7 @@ use crate::attempt::{
 use crate::id::{Fence, TaskRef};
 use crate::limits;
 use crate::resource::{MEM, WorkerResources};
+use crate::retry::FailureCause;
 use crate::time::{Span, Time};
 use crate::worker::{LostReason, OnServerLost};
 use std::collections::BTreeMap;
@@ -151,6 +152,13 @@ impl Agent {
             HeldAttempt { attempt: *attempt, started, variant: held.variant }
         });
         (held.collect(), self.outbox.waiting().iter().cloned().collect())
+    }
+
+    /// What the end of a running attempt means that was asked to end; `None`: nobody asked.
+    pub fn early_end(&self, attempt: Attempt) -> Option<(Ending, FailureCause)> {
+        let doom = self.held.get(&attempt)?.doom()?;
+        let Verdict { ending, cause, .. } = verdict_of(Some(doom), Verdict::default);
+        Some((ending, cause))
     }
 
     /// Whether nothing is held and nothing is left to tell.
