@@ -153,7 +153,7 @@ fn stream(c: &mut Criterion) {
         b.iter_batched(
             || (),
             |()| {
-                let mut dir = StreamDir::open(&RealDisk, dir.path(), None).expect("a stream");
+                let dir = StreamDir::open(std::sync::Arc::new(RealDisk), dir.path(), None).expect("a stream");
                 let newest = dir.newest(1, 654_321).expect("reading").expect("the task");
                 let mut out = Vec::new();
                 let read = dir.read(&newest, 0, &mut |_, bytes| out.write_all(bytes));

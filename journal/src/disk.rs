@@ -59,6 +59,13 @@ pub trait File: Send + Sync {
     /// # Errors
     /// The system's error.
     fn bytes(&self) -> io::Result<u64>;
+    /// Takes a lock on the file that ends with the handle; false: another process or handle has it.
+    ///
+    /// # Errors
+    /// The system's error, also where files cannot be locked.
+    fn try_lock(&self) -> io::Result<bool> {
+        Ok(true)
+    }
 }
 
 /// A file system with its page store and its locks.

@@ -2,7 +2,8 @@
 //!
 //! Most "not found" conditions are no failures: they are log lines, and the exit code is 0.
 //!
-//! Holds: each of these gives exit code 1; a wrong command line (exit code 2) never gets here.
+//! Holds: each of these gives exit code 1, but for those of a search, which give 2; a wrong command line (also 2) never gets
+//! here.
 
 use super::render::escape;
 use crate::access;
@@ -60,6 +61,10 @@ pub enum Error {
     },
     /// A stream directory cannot be read.
     Stream(String),
+    /// Nothing was found that matches; not told, but by the exit code 1.
+    NoMatch,
+    /// A search failed; the exit code is 2, as 1 says that nothing matches.
+    Search(Box<Error>),
     /// A journal cannot be read.
     Journal {
         /// The directory as it was given.
@@ -83,6 +88,8 @@ impl fmt::Display for Error {
             ),
             Self::Refused(text) => write!(f, "Error: {text}"),
             Self::Invalid(text) | Self::Stream(text) => f.write_str(text),
+            Self::NoMatch => f.write_str("Nothing matches"),
+            Self::Search(error) => error.fmt(f),
             Self::File { doing, path, .. } => write!(f, "Cannot {doing} {}", escape::path(path)),
             Self::Input(_) => f.write_str("Cannot read the standard input"),
             Self::Output(_) => f.write_str("Cannot write to the standard output"),
@@ -104,7 +111,13 @@ impl std::error::Error for Error {
             Self::File { source, .. } | Self::System { source, .. } | Self::Input(source) | Self::Output(source) => {
                 Some(source)
             }
-            Self::Unexpected | Self::Refused(_) | Self::Invalid(_) | Self::Stream(_) | Self::Journal { .. } => None,
+            Self::Search(error) => error.source(),
+            Self::Unexpected
+            | Self::Refused(_)
+            | Self::Invalid(_)
+            | Self::Stream(_)
+            | Self::NoMatch
+            | Self::Journal { .. } => None,
         }
     }
 }

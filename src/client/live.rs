@@ -18,6 +18,7 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Bytes copied at once.
@@ -304,7 +305,7 @@ impl Extract {
     }
 
     fn copy(&mut self, sink: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> Result<(), StreamError> {
-        let mut dir = StreamDir::open(&RealDisk, &self.dir, Some(&self.server_uid))?;
+        let dir = StreamDir::open(Arc::new(RealDisk), &self.dir, Some(&self.server_uid))?;
         let instances = dir.instances(self.job, self.task)?;
         // Of two epochs with one number the newer one is the task's.
         let found = instances.iter().rfind(|instance| instance.key.attempt == self.attempt.0);

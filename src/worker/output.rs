@@ -310,6 +310,7 @@ impl Writer {
             worker_id: target.worker,
             file_id,
             meta: vec![("hostname".to_owned(), self.hostname.clone())],
+            ..StreamHead::default()
         };
         let writer = StreamWriter::create(&RealDisk, Path::new(&target.dir), &head, clock::wall_us());
         let writer = writer.map_err(|error| format!("Error: {error}"))?;

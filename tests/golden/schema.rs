@@ -27,6 +27,7 @@ const SCHEMAS: &[(&str, &str)] = &[
     ("job task-ids", "job-task-ids"),
     ("job why", "job-why"),
     ("jobs", "job-list"),
+    ("output-log export", "output-log-export"),
     ("output-log summary", "output-log-summary"),
     ("server doctor", "server-doctor"),
     ("server info", "server-info"),
@@ -56,6 +57,7 @@ const RAW: &[(&str, &str)] = &[
     ("generate-completion", "a script, then an empty object"),
     ("journal report", "nothing; its answer is the file"),
     ("output-log cat", "what tasks wrote"),
+    ("output-log grep", "what tasks wrote"),
     ("output-log jobs", "numbers"),
     ("output-log show", "what tasks wrote"),
 ];

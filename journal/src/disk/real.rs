@@ -40,6 +40,14 @@ impl File for fs::File {
     fn bytes(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())
     }
+
+    fn try_lock(&self) -> io::Result<bool> {
+        match fs::File::try_lock(self) {
+            Ok(()) => Ok(true),
+            Err(fs::TryLockError::WouldBlock) => Ok(false),
+            Err(fs::TryLockError::Error(e)) => Err(e),
+        }
+    }
 }
 
 impl Disk for RealDisk {

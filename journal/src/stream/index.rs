@@ -113,14 +113,15 @@ impl Entry {
         }
     }
 
-    fn take(rest: &mut &[u8], extents: &[u8]) -> Option<Self> {
+    /// Reads an entry; `extents` begins with the extent of the number `first_extent`.
+    fn take(rest: &mut &[u8], extents: &[u8], first_extent: usize) -> Option<Self> {
         let key = Key::take(rest)?;
         let [channel, flags, way, number_of] = *take::<4>(rest)?;
         let outcome = Outcome::unpack([way, number_of]);
         let (number, at) = (take_u32(rest)? as usize, take_u32(rest)? as usize);
         let chunks = take_u32(rest)?;
         let (bytes, first_us, last_us) = (take_u64(rest)?, take_u64(rest)?, take_u64(rest)?);
-        let from = at.checked_mul(EXTENT_BYTES)?;
+        let from = at.checked_sub(first_extent)?.checked_mul(EXTENT_BYTES)?;
         let mut raw = extents.get(from..from.checked_add(number.checked_mul(EXTENT_BYTES)?)?)?;
         let mut extents = Vec::with_capacity(number);
         while !raw.is_empty() {
@@ -176,9 +177,54 @@ pub(super) fn parse_block(mut body: &[u8]) -> Option<Vec<Entry>> {
     let (mut raw, extents) = rest.split_at_checked(entry_bytes)?;
     let mut out = Vec::with_capacity(entries);
     for _ in 0..entries {
-        out.push(Entry::take(&mut raw, extents)?);
+        out.push(Entry::take(&mut raw, extents, 0)?);
     }
     out.is_sorted_by(|a, b| (a.key, a.channel) < (b.key, b.channel)).then_some(out)
+}
+
+/// A part of the entries of a block that was verified, for reading them a few at a time.
+pub(super) struct Window {
+    total: u32,
+    first: u32,
+    count: u32,
+}
+
+impl Window {
+    /// At most `max` entries from the one with the number `first` on.
+    pub(super) fn new(block: &BlockRef, first: u32, max: u32) -> Self {
+        Self { total: block.entries, first, count: block.entries.saturating_sub(first).min(max) }
+    }
+
+    /// Where in the body they are, and how many bytes.
+    pub(super) fn entries(&self) -> (u64, usize) {
+        (8 + u64::from(self.first) * ENTRY_BYTES as u64, self.count as usize * ENTRY_BYTES)
+    }
+
+    /// Numbers of the first extent of `entries`, and of the one behind the last.
+    fn span(entries: &[u8]) -> Option<(usize, usize)> {
+        let of = |entry: &[u8]| {
+            let rest = &mut entry.get(20..)?;
+            let (number, at) = (take_u32(rest)? as usize, take_u32(rest)? as usize);
+            Some((at, at.checked_add(number)?))
+        };
+        let last = entries.len().checked_sub(ENTRY_BYTES)?;
+        Some((of(entries)?.0, of(entries.get(last..)?)?.1))
+    }
+
+    /// Where in the body the extents of these `entries` are, and how many bytes.
+    pub(super) fn extents(&self, entries: &[u8]) -> (u64, usize) {
+        let (from, to) = Self::span(entries).unwrap_or_default();
+        // A block has no more; what says otherwise is not read.
+        let count = to.saturating_sub(from).min(BLOCK_EXTENTS_MAX + 1);
+        let begin = 8 + u64::from(self.total) * ENTRY_BYTES as u64 + from as u64 * EXTENT_BYTES as u64;
+        (begin, count * EXTENT_BYTES)
+    }
+
+    /// The entries.
+    pub(super) fn parse(&self, mut entries: &[u8], extents: &[u8]) -> Option<Vec<Entry>> {
+        let (first, _) = Self::span(entries).unwrap_or_default();
+        (0..self.count).map(|_| Entry::take(&mut entries, extents, first)).collect()
+    }
 }
 
 /// Collects entries while records are written or scanned.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::index::{BlockRef, Builder, Key, encode_footer};
-use super::{CHANNEL_ALL, EXTENSION, Outcome, StreamError, StreamHead};
+use super::{CHANNEL_ALL, EXTENSION, Outcome, StreamError, StreamHead, tag_of};
 use crate::disk::{Access, Disk, File};
 use crate::record::{
     HEADER_BYTES, Header, KIND_STREAM_CHUNK, KIND_STREAM_END, KIND_STREAM_FOOTER, KIND_STREAM_INDEX, KIND_STREAM_OPEN,
@@ -32,6 +32,8 @@ pub struct StreamWriter {
     tag: u16,
     seq: u64,
     prev: u32,
+    /// Number of the merged file from which the next records come.
+    origin: u32,
     builder: Builder,
     blocks: Vec<BlockRef>,
     broken: bool,
@@ -50,17 +52,29 @@ impl StreamWriter {
             return Err(StreamError::BadName(name.clone()));
         }
         disk.create_dir(dir).map_err(|e| StreamError::io("create stream directory", dir, e))?;
-        let path = dir.join(format!("{name}.{EXTENSION}"));
+        Self::create_at(disk, &dir.join(format!("{name}.{EXTENSION}")), head, time_us)
+    }
+
+    /// As [`Self::create`], for a file that gets its name later.
+    pub(super) fn create_at(
+        disk: &dyn Disk,
+        path: &Path,
+        head: &StreamHead,
+        time_us: u64,
+    ) -> Result<Self, StreamError> {
+        let (name, path) = (&head.file_id, path.to_path_buf());
         let file = disk.open(&path, Access::CreateNew).map_err(|e| StreamError::io("create stream file", &path, e))?;
-        let crc = crc32c::crc32c_append(crc32c::crc32c(name.as_bytes()), head.server_uid.as_bytes());
+        // Who merges files can so tell that this one is being written. Some file systems know no locks.
+        let _held = file.try_lock();
         let mut writer = Self {
             file,
             path,
             buffer: Vec::with_capacity(BUFFER_BYTES + HEADER_BYTES),
             written_bytes: 0,
-            tag: (crc ^ (crc >> 16)) as u16,
+            tag: tag_of(name, &head.server_uid),
             seq: 0,
             prev: 0,
+            origin: 0,
             builder: Builder::default(),
             blocks: Vec::new(),
             broken: false,
@@ -74,9 +88,14 @@ impl StreamWriter {
         &self.path
     }
 
+    /// Says from which merged file the next records come.
+    pub(super) fn set_origin(&mut self, origin: u32) {
+        self.origin = origin;
+    }
+
     fn put(&mut self, header: Header, body: &[u8]) -> u64 {
         let offset = self.written_bytes + self.buffer.len() as u64;
-        let header = Header { seq: self.seq, tag: self.tag, prev: self.prev, ..header };
+        let header = Header { seq: self.seq, tag: self.tag, prev: self.prev, group_index: self.origin, ..header };
         self.prev = encode_into(&mut self.buffer, &header, body);
         self.seq += 1;
         let bytes = u32::try_from(body.len()).unwrap_or(u32::MAX);
@@ -84,7 +103,7 @@ impl StreamWriter {
         offset
     }
 
-    fn put_index(&mut self) {
+    pub(super) fn put_index(&mut self) {
         if let Some((body, block)) = std::mem::take(&mut self.builder).encode() {
             let offset = self.put(Header { kind: KIND_STREAM_INDEX, ..Header::default() }, &body);
             self.blocks.push(BlockRef { offset, ..block });

@@ -29,7 +29,10 @@ pub use job::{CancelArgs, CatArgs, Channel, JobCommand, JobRetryArgs, JobSelecto
 pub use journal::{EventArgs, ExportArgs, JournalCommand, JournalReportArgs};
 pub use manual::{CompletionArgs, DocArgs, ManArgs, TopicWord};
 pub use open::{ForgetArgs, OpenArgs, TaskIdsArgs, WaitArgs};
-pub use output_log::{OutputLogArgs, OutputLogCommand, StreamCatArgs, StreamShowArgs};
+pub use output_log::{
+    OutputLogArgs, OutputLogCommand, StreamCatArgs, StreamExportArgs, StreamGrepArgs, StreamScope, StreamShowArgs,
+    StreamState,
+};
 pub use server::{DebugDumpArgs, GenerateAccessArgs, ServerCommand, ServerStartArgs, ServerWaitArgs};
 pub use submit::{DirectivesWord, JobOptions, PinWord, SubmitArgs};
 pub use task::{TaskAttachArgs, TaskCatArgs, TaskCommand, TaskExplainArgs, TaskInfoArgs, TaskListArgs, TaskNotifyArgs};

@@ -7,7 +7,7 @@
 use super::job::Channel;
 use super::values::{self, NonEmpty};
 use crate::grammar::array;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use hq_core::idset::IdSet;
 use std::path::PathBuf;
 
@@ -37,11 +37,28 @@ pub enum OutputLogCommand {
     Show(StreamShowArgs),
     /// Print the raw output of tasks of one job
     Cat(StreamCatArgs),
+    /// Print outputs of tasks of one job as JSON
+    Export(StreamExportArgs),
+    /// Print lines of outputs that match a pattern
+    Grep(StreamGrepArgs),
 }
 
-/// Options of `hq output-log DIR show`.
+/// How a task stands in a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StreamState {
+    /// Its program ended with exit code 0
+    Finished,
+    /// It ended in another way
+    Failed,
+    /// A user canceled it
+    Canceled,
+    /// It runs, or was cut off or ended with its worker
+    Unfinished,
+}
+
+/// Whose output is meant, of a whole directory.
 #[derive(Debug, Clone, Args)]
-pub struct StreamShowArgs {
+pub struct StreamScope {
     /// Only this job
     #[arg(long, value_name = "JOB")]
     pub job: Option<u32>,
@@ -51,6 +68,17 @@ pub struct StreamShowArgs {
     /// Only this output
     #[arg(long, value_enum)]
     pub channel: Option<Channel>,
+    /// Only tasks in one of these states, separated by commas
+    #[arg(long, value_name = "STATES", value_enum, value_delimiter = ',')]
+    pub filter: Vec<StreamState>,
+}
+
+/// Options of `hq output-log DIR show`.
+#[derive(Debug, Clone, Args)]
+pub struct StreamShowArgs {
+    /// Whose output.
+    #[command(flatten)]
+    pub scope: StreamScope,
 }
 
 /// Options of `hq output-log DIR cat`.
@@ -64,7 +92,47 @@ pub struct StreamCatArgs {
     /// Only these tasks, printed in this order, for example `3-4,2`
     #[arg(long, value_name = "IDS", value_parser = array::parse)]
     pub task: Option<IdSet>,
+    /// Only tasks in one of these states, separated by commas
+    #[arg(long, value_name = "STATES", value_enum, value_delimiter = ',')]
+    pub filter: Vec<StreamState>,
     /// Print also what tasks have written that have not ended
     #[arg(long)]
     pub allow_unfinished: bool,
+}
+
+/// Options of `hq output-log DIR export`.
+#[derive(Debug, Clone, Args)]
+pub struct StreamExportArgs {
+    /// Job
+    pub job: u32,
+    /// Only these tasks, printed in this order, for example `3-4,2`
+    #[arg(long, value_name = "IDS", value_parser = array::parse)]
+    pub task: Option<IdSet>,
+    /// Only tasks in one of these states, separated by commas
+    #[arg(long, value_name = "STATES", value_enum, value_delimiter = ',')]
+    pub filter: Vec<StreamState>,
+    /// Add the standard error, times, attempt, worker, and how the task ended
+    #[arg(long)]
+    pub full: bool,
+}
+
+/// Options of `hq output-log DIR grep`.
+///
+/// The exit code is 0 if a line matches, 1 if none does, 2 after an error, also if a part of the output is damaged.
+#[derive(Debug, Clone, Args)]
+pub struct StreamGrepArgs {
+    /// Regular expression, as the crate `regex` defines it
+    pub pattern: String,
+    /// Whose output.
+    #[command(flatten)]
+    pub scope: StreamScope,
+    /// Take capital and small letters for the same
+    #[arg(short, long)]
+    pub ignore_case: bool,
+    /// Print `JOB.TASK:CHANNEL> NUMBER` with the number of lines that match instead of the lines
+    #[arg(short, long, conflicts_with = "list")]
+    pub count: bool,
+    /// Print the ids of tasks with a line that matches: `TASK` with `--job`, else `JOB.TASK`
+    #[arg(short, long)]
+    pub list: bool,
 }

@@ -60,10 +60,15 @@ pub fn run(global: &GlobalOptions, command: &Command) -> Option<ExitCode> {
     let done = dispatch(global, command, &mut console).and_then(|()| console.finish());
     Some(match done {
         Ok(()) => Exit::Success.into(),
+        Err(Error::NoMatch) => match console.flush() {
+            Ok(()) => Exit::Failure.into(),
+            Err(error) => fail(console.error_mode(), &error),
+        },
         Err(error) => {
             // What was printed before comes first; if that fails too, the first error is the one to tell.
             let _ = console.flush();
-            fail(console.error_mode(), &error)
+            let code = fail(console.error_mode(), &error);
+            if matches!(error, Error::Search(_)) { Exit::Usage.into() } else { code }
         }
     })
 }

@@ -17,7 +17,7 @@ fn streamed(dir: &Path, stream: &str, script: &str) -> Option<SharedDesc> {
 
 /// What the newest instance of a task wrote, and whether its stream is finished.
 fn read(path: &str, job: u32, task: u32, channel: u8) -> Option<(Vec<u8>, bool)> {
-    let mut dir = StreamDir::open(&RealDisk, Path::new(path), Some("aaaaaa")).ok()?;
+    let dir = StreamDir::open(std::sync::Arc::new(RealDisk), Path::new(path), Some("aaaaaa")).ok()?;
     let instance: Instance = dir.newest(job, task).unwrap()?;
     let mut bytes = Vec::new();
     dir.read(&instance, channel, &mut |_, chunk| {
