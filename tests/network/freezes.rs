@@ -1,9 +1,17 @@
 //! Processes that are stopped for a while, and servers that are gone for longer than a lease.
 
 use crate::harness::{Cluster, signal_to};
+use crate::many;
+use crate::seed::{Seed, rounds};
 use crate::witness::{self, HEARTBEAT, LONGER_THAN_LEASE};
 use nix::sys::signal::Signal;
 use std::thread::sleep;
+use std::time::Duration;
+
+/// Frozen workers and frozen servers in one run of all tests, and how many workers of a campaign are frozen at once.
+const FREEZES: u64 = 24;
+const SERVER_FREEZES: u64 = 6;
+const AT_ONCE_MAX: u64 = 24;
 
 /// A server and one worker that runs the task.
 fn scene() -> (Cluster, u32) {
@@ -37,7 +45,7 @@ fn a_worker_that_was_frozen_for_a_moment_goes_on() {
     let frozen = cluster.worker_pid(0);
     signal_to(frozen, Signal::SIGSTOP);
     // Longer than the silence that the server notices, shorter than the lease.
-    sleep(std::time::Duration::from_secs(2));
+    sleep(Duration::from_secs(2));
     signal_to(frozen, Signal::SIGCONT);
     witness::first_copy_was_the_only_one(&cluster, job);
     witness::wait_states(&cluster, &["RUNNING"]);
@@ -83,4 +91,50 @@ fn a_worker_that_is_frozen_while_the_server_starts_again_keeps_nothing_either() 
     cluster.start_server();
     cluster.start_worker_with(&["--cpus=1", HEARTBEAT]);
     witness::second_copy_runs_alone(&cluster, job);
+}
+
+#[test]
+fn freezes_of_any_length_cost_no_second_copy_at_a_time() {
+    let mut seed = Seed::from_env();
+    let (mut left, mut again) = (rounds(FREEZES), 0);
+    while left > 0 {
+        let count = usize::try_from(left.min(AT_ONCE_MAX)).expect("a small number");
+        let mut cluster = Cluster::start();
+        let workers: Vec<u32> = (0..count)
+            .map(|_| {
+                let number = cluster.start_worker_with(&["--cpus=1", HEARTBEAT]);
+                cluster.worker_pid(number)
+            })
+            .collect();
+        let spans = many::spans(count, &mut seed);
+        let send = |signal| move |pid| signal_to(pid, signal);
+        let (stop, go) = (send(Signal::SIGSTOP), send(Signal::SIGCONT));
+        again += many::at_once(&mut cluster, &spans, |number| stop(workers[number]), |number| go(workers[number]));
+        left -= count as u64;
+    }
+    eprintln!("{} frozen workers; {again} tasks ran a second time, none of them beside the first", rounds(FREEZES));
+}
+
+#[test]
+fn freezes_of_the_server_cost_no_task() {
+    let mut seed = Seed::from_env();
+    let mut cluster = Cluster::start();
+    for _ in 0..4 {
+        cluster.start_worker_with(&["--cpus=1", HEARTBEAT]);
+    }
+    let jobs: Vec<u32> = (0..4).map(|_| witness::submit_another(&cluster)).collect();
+    for freeze in 0..rounds(SERVER_FREEZES) {
+        cluster.signal_server(Signal::SIGSTOP);
+        // Every third one is longer than a lease.
+        let span = if freeze % 3 == 2 { LONGER_THAN_LEASE } else { Duration::from_millis(500 + seed.below(4_000)) };
+        sleep(span);
+        cluster.signal_server(Signal::SIGCONT);
+        witness::wait_states(&cluster, &["RUNNING"; 4]);
+        cluster.hq(&["job", "list"]).ok();
+    }
+    witness::release(&cluster);
+    for job in jobs {
+        cluster.wait_job(job, "FINISHED");
+    }
+    assert_eq!(witness::runs(&cluster), ["0"; 4], "{}", cluster.logs());
 }

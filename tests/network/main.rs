@@ -7,8 +7,12 @@
 
 #[path = "../harness/mod.rs"]
 mod harness;
+#[path = "../crash/seed.rs"]
+#[allow(dead_code, reason = "the tests of crashes need more of it")]
+mod seed;
 
 mod freezes;
+mod many;
 mod namespace;
 mod partitions;
 mod proxy;
