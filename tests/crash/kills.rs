@@ -16,7 +16,7 @@ use std::thread;
 use std::time::Duration;
 
 /// Kills in one run of all tests.
-const KILLS: u64 = 50;
+const KILLS: u64 = 30;
 /// Longest life of a server that is killed while it starts, and of one that is killed while it ends.
 const START_MS_MAX: u64 = 120;
 const END_MS_MAX: u64 = 60;

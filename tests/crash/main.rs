@@ -24,6 +24,7 @@ mod outages;
 mod replay;
 mod seed;
 mod signals;
+mod soak;
 mod stops;
 mod worker_kills;
 mod workers;

@@ -16,7 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Outages in one run of all tests.
-const OUTAGES: u64 = 24;
+const OUTAGES: u64 = 16;
 const WORKERS_MAX: usize = 8;
 /// What one worker runs at a time.
 const PLACES: usize = 2;
