@@ -11,11 +11,14 @@ use super::text::{self, escape};
 use super::workers::{LISTED_MAX as WORKERS_LISTED, Worker};
 use crate::client::render::time;
 use hq_core::id::{JobId, WorkerId};
-use hq_core::time::Time;
+use hq_core::time::{Span, Time};
 use std::fmt::Write;
 
 /// Characters of a name.
 const NAME_CHARS: usize = 80;
+const DAY_US: u64 = 86_400_000_000;
+/// By which a shown moment may be later than it was.
+const ROUNDING: Span = Span::from_ms(500);
 
 /// A column: its head, and whether it holds numbers.
 type Column = (&'static str, bool);
@@ -54,10 +57,19 @@ fn valued(out: &mut String, value: Option<f64>, shown: &str) {
     };
 }
 
-/// A moment: seconds are enough for people.
-fn moment(out: &mut String, at: Option<Time>) {
-    let shown = at.map(time::utc_seconds).unwrap_or_default();
-    valued(out, at.map(|at| at.0 as f64), shown.trim_end_matches(" UTC"));
+/// A moment: seconds are enough for people, and the day where everything was on one is that of the first event.
+fn moment(out: &mut String, model: &Model, at: Option<Time>) {
+    let shown = |at: Time| {
+        let text = time::utc_seconds(at);
+        let text = text.trim_end_matches(" UTC");
+        let day = |time: Time| time.0 / DAY_US;
+        let is_one_day = day(model.window.base()) == day(model.window.time_at(model.window.end()).after(ROUNDING));
+        match text.split_once(' ') {
+            Some((_, clock)) if is_one_day => clock.to_owned(),
+            _ => text.to_owned(),
+        }
+    };
+    valued(out, at.map(|at| at.0 as f64), &at.map(shown).unwrap_or_default());
 }
 
 fn span(out: &mut String, us: Option<f64>) {
@@ -128,9 +140,9 @@ fn job_row(out: &mut String, model: &Model, id: JobId, job: &Job) {
     for count in [counts.finished, counts.failed, counts.canceled, counts.aborted, job.attempts, job.failures] {
         number(out, count);
     }
-    moment(out, job.submitted);
-    moment(out, job.started);
-    moment(out, job.ended);
+    moment(out, model, job.submitted);
+    moment(out, model, job.started);
+    moment(out, model, job.ended);
     let is_over = counts.waiting == 0 && counts.running == 0;
     let end = if is_over { job.ended } else { Some(model.window.time_at(model.window.end())) };
     let makespan = job.submitted.zip(end).map(|(from, to)| to.since(from).0 as f64);
@@ -166,8 +178,8 @@ fn worker_row(out: &mut String, model: &Model, id: WorkerId, worker: &Worker) {
     words(out, &text::cut(&worker.hostname, NAME_CHARS));
     words(out, &text::cut(&worker.group, NAME_CHARS));
     words(out, model.workers.classes.get(worker.class).map_or("", |class| class.label.as_str()));
-    moment(out, Some(worker.connected));
-    moment(out, worker.lost.map(|(at, _)| at));
+    moment(out, model, Some(worker.connected));
+    moment(out, model, worker.lost.map(|(at, _)| at));
     words(
         out,
         match worker.lost {
