@@ -105,6 +105,8 @@ pub trait Disk: Send + Sync {
     /// # Errors
     /// [`StoreError`]; [`StoreError::Unopenable`] when its files are damaged.
     fn open_store(&self, path: &Path) -> Result<Arc<dyn Store>, StoreError>;
+    /// Bytes that may still be written in the file system of `dir`, where that is known; a quota may allow less.
+    fn free_bytes(&self, dir: &Path) -> Option<u64>;
     /// Takes the lock file `path`; the lock lasts until the returned value is dropped.
     ///
     /// # Errors

@@ -6,11 +6,13 @@
 //! **Invariant:** readers see durable records only.
 //! **Invariant:** after a failed sync nothing is counted as durable until `recover` wrote it into a new file.
 //! **Invariant:** a group that could not be written as a whole is taken back as a whole.
+//! **Invariant:** what `take_back` gave up is never read as a record, unless it says so.
 
 mod migrate;
 mod open;
 mod options;
 mod reader;
+mod space;
 #[cfg(test)]
 mod tests;
 
@@ -25,7 +27,7 @@ use crate::error::Error;
 use crate::log::{Extent, Log};
 use crate::mark::MarkFile;
 use crate::record::{
-    BODY_BYTES_MAX, Header, KIND_EPOCH, KIND_OWN_MIN, KIND_RECOVERED, Point, RecordDraft, encode_into,
+    BODY_BYTES_MAX, Header, KIND_OWN_MIN, Point, RecordDraft, encode_into,
 };
 use crate::tail::{self, Part};
 
@@ -170,11 +172,6 @@ impl Journal {
         }
     }
 
-    fn release_ballast(&mut self) -> bool {
-        let had = std::mem::take(&mut self.ballast);
-        had && self.shared.disk.remove(&self.shared.dir.join(BALLAST_NAME)).is_ok()
-    }
-
     /// Makes everything appended so far durable with one fdatasync, and returns the last durable sequence.
     ///
     /// # Errors
@@ -243,56 +240,6 @@ impl Journal {
         self.mark.write(durable, base_seq, clean).is_ok()
     }
 
-    /// After a failed sync: checks what was durable before, writes the appended but uncommitted records into a new
-    /// tail file, and makes that durable. Returns the last durable sequence.
-    ///
-    /// # Errors
-    /// [`Error::Damaged`] if durable records can no longer be read; otherwise as `commit`. The journal stays
-    /// poisoned.
-    pub fn recover(&mut self) -> Result<u64, Error> {
-        if !self.poisoned {
-            return Ok(self.durable.seq);
-        }
-        let last = self.shared.view().parts.last().cloned();
-        if let Some(part) = &last {
-            part.read(part.before.seq, &mut |_| true)?;
-        }
-        // The new file is never empty: an empty one does not supersede what the doubtful one may hold.
-        let (appended_bytes, appended) = (self.pending.len(), self.end);
-        let (seq, epoch, tag, prev) = (self.end.seq + 1, self.epoch, self.tag, self.end.chain);
-        let group_index = self.group_index;
-        let header = Header { kind: KIND_RECOVERED, seq, epoch, tag, prev, group_index, ..Header::default() };
-        let chain = encode_into(&mut self.pending, &header, &[]);
-        let end = Point { seq, epoch, chain };
-        let (disk, dir) = (&*self.shared.disk, self.shared.dir.as_path());
-        let made = tail::create(disk, dir, self.generation + 1, self.tag, self.durable, end, &self.pending);
-        let part = match made {
-            Ok(part) => part,
-            Err(e) => {
-                self.pending.truncate(appended_bytes);
-                self.end = appended;
-                return Err(e);
-            }
-        };
-        self.end = end;
-        if let Some(old) = last.filter(Part::is_empty) {
-            self.shared.view().parts.pop();
-            // It holds nothing durable and is superseded by its successor; left behind it is cleared at the next
-            // start.
-            let _gone = self.shared.disk.remove(&old.path);
-        }
-        self.continue_in(part);
-        self.durable = self.end;
-        self.shared.view().durable = self.end;
-        self.pending.clear();
-        self.group_index = 0;
-        self.poisoned = false;
-        if let Some(migrator) = &self.migrator {
-            migrator.wake();
-        }
-        Ok(self.durable.seq)
-    }
-
     /// Moves one full tail file into the log; false when there is none. Only needed without the background thread.
     ///
     /// # Errors
@@ -355,14 +302,6 @@ impl Journal {
         self.epoch
     }
 
-    /// Tries to get the ballast back after the disk was full; true if it is in place.
-    pub fn restore_ballast(&mut self) -> bool {
-        if !self.ballast {
-            self.ballast = open::make_ballast(&*self.shared.disk, &self.shared.dir, self.options.ballast_bytes).is_ok();
-        }
-        self.ballast
-    }
-
     /// Figures for displays and alarms.
     pub fn stats(&self) -> Stats {
         let view = self.shared.view();
@@ -413,8 +352,4 @@ pub fn read_dir_on(dir: &Path, options: &Options) -> Result<(Reader, Opened), Er
 pub fn is_journal_dir(disk: &dyn Disk, dir: &Path) -> bool {
     disk.open(&dir.join(crate::mark::MARK_NAME), Access::Read).is_ok()
         || disk.list(dir).is_ok_and(|names| names.iter().any(|n| tail::part_generation(n).is_some()))
-}
-
-fn epoch_draft(time_us: u64) -> RecordDraft {
-    RecordDraft { kind: KIND_EPOCH, time_us, ..RecordDraft::default() }
 }

@@ -430,6 +430,11 @@ impl Disk for ModelDisk {
         Ok(Arc::new(ModelStore { disk: self.clone(), path: path.to_path_buf(), boot: state.boot }))
     }
 
+    fn free_bytes(&self, _dir: &Path) -> Option<u64> {
+        let state = self.state();
+        state.capacity_bytes.map(|c| c.saturating_sub(state.used_bytes()))
+    }
+
     fn lock(&self, path: &Path) -> Result<Box<dyn Any + Send + Sync>, LockError> {
         let mut state = self.state();
         if !state.locks.insert(path.to_path_buf()) {

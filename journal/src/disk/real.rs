@@ -128,6 +128,11 @@ impl Disk for RealDisk {
         Ok(Arc::new(SledStore::open(path)?))
     }
 
+    fn free_bytes(&self, dir: &Path) -> Option<u64> {
+        let stats = nix::sys::statvfs::statvfs(dir).ok()?;
+        Some(stats.blocks_available().saturating_mul(stats.fragment_size()))
+    }
+
     fn lock(&self, path: &Path) -> Result<Box<dyn Any + Send + Sync>, LockError> {
         Ok(Box::new(Lock::take(path)?))
     }

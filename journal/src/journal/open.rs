@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use super::{BALLAST_NAME, Journal, LOCK_NAME, LOG_NAME, Opened, Options, Reader, Shared, View, epoch_draft, migrate};
+use super::{BALLAST_NAME, Journal, LOCK_NAME, LOG_NAME, Opened, Options, Reader, Shared, View, migrate, space};
 use crate::checkpoint::{self, Checkpoint};
 use crate::disk::{Access, Disk};
 use crate::error::Error;
@@ -344,21 +344,6 @@ fn clear(survey: &Survey, disk: &dyn Disk, dir: &Path) -> Result<(), Error> {
     disk.sync_dir(dir).map_err(|e| Error::io("sync", dir, e))
 }
 
-/// Makes the ballast file if it is not there.
-pub(super) fn make_ballast(disk: &dyn Disk, dir: &Path, bytes: usize) -> std::io::Result<()> {
-    let path = dir.join(BALLAST_NAME);
-    if disk.open(&path, Access::Read).is_ok_and(|f| f.bytes().is_ok_and(|n| n >= bytes as u64)) {
-        return Ok(());
-    }
-    let _old = disk.remove(&path);
-    let made =
-        disk.open(&path, Access::CreateNew).and_then(|f| f.write_at(0, &vec![0; bytes]).and_then(|()| f.sync_data()));
-    if made.is_err() {
-        let _partial = disk.remove(&path);
-    }
-    made
-}
-
 fn new_tag(dir: &Path, time_us: u64) -> u16 {
     let mut crc = crc32c::crc32c(dir.as_os_str().as_encoded_bytes());
     crc = crc32c::crc32c_append(crc, &time_us.to_le_bytes());
@@ -390,9 +375,7 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<(Journal, Opened), Er
     let lock = take_lock(&*disk, dir)?;
     let mut survey = survey(dir, &options, true)?;
     let clean = survey.is_clean();
-    let clock_us =
-        || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_micros()).unwrap_or(0));
-    let time_us = options.time_us.unwrap_or_else(clock_us);
+    let time_us = options.now_us();
     let tag = survey.parts.last().map_or_else(|| new_tag(dir, time_us), |p| p.tag);
     if survey.log.cut(survey.extent.next_entry)? > 0 {
         survey.log.sync()?;
@@ -400,7 +383,7 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<(Journal, Opened), Er
     keep_cut_bytes(&mut survey, &*disk, dir)?;
     let part = current_part(&mut survey, &*disk, dir, tag)?;
     clear(&survey, &*disk, dir)?;
-    let ballast = options.ballast_bytes == 0 || make_ballast(&*disk, dir, options.ballast_bytes).is_ok();
+    let ballast = options.ballast_bytes == 0 || space::make_ballast(&*disk, dir, options.ballast_bytes);
     if !ballast {
         survey.notes.push("there is no space for the journal's ballast file; free some disk space soon".to_owned());
     }
@@ -426,7 +409,7 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<(Journal, Opened), Er
         marked: Instant::now(),
         migrator: None,
     };
-    journal.append_any(&[epoch_draft(time_us)])?;
+    journal.append_any(&[space::epoch_draft(time_us)])?;
     journal.commit()?;
     if !journal.write_mark(false) {
         survey.notes.push("the journal's mark could not be written; a loss at the end would go unnoticed".to_owned());

@@ -5,7 +5,7 @@
 //! **Invariant:** the defaults are those of a server in production.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::checkpoint::Checkpoint;
 use crate::disk::{Disk, RealDisk};
@@ -22,7 +22,7 @@ pub struct Options {
     pub group_bytes_max: usize,
     /// How long the mark may lag behind the commits.
     pub mark_every: Duration,
-    /// Size of the ballast file in bytes; 0 for none.
+    /// Size of the ballast file in bytes, less where there is little space; 0 for none.
     pub ballast_bytes: usize,
     /// Whether full tail files move into the log on a thread of its own; otherwise by `migrate_step`.
     pub background: bool,
@@ -44,6 +44,14 @@ impl Default for Options {
             accept_loss: false,
             time_us: None,
         }
+    }
+}
+
+impl Options {
+    /// Microseconds since 1970.
+    pub(super) fn now_us(&self) -> u64 {
+        let clock = || SystemTime::now().duration_since(UNIX_EPOCH).ok().and_then(|d| u64::try_from(d.as_micros()).ok());
+        self.time_us.or_else(clock).unwrap_or(0)
     }
 }
 

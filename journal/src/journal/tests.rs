@@ -7,6 +7,7 @@
 mod basics;
 mod damage;
 mod faults;
+mod space;
 mod store;
 
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::disk::ModelDisk;
+use crate::record::KIND_EPOCH;
 
 pub(super) const DIR: &str = "/journal";
 
