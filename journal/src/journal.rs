@@ -26,9 +26,7 @@ use crate::disk::{Access, Disk, File};
 use crate::error::Error;
 use crate::log::{Extent, Log};
 use crate::mark::MarkFile;
-use crate::record::{
-    BODY_BYTES_MAX, Header, KIND_OWN_MIN, Point, RecordDraft, encode_into,
-};
+use crate::record::{BODY_BYTES_MAX, Header, KIND_OWN_MIN, Point, RecordDraft, encode_into};
 use crate::tail::{self, Part};
 
 pub use options::{AppendedRange, Opened, Options, Stats};
@@ -93,6 +91,8 @@ pub struct Journal {
     group_index: u32,
     poisoned: bool,
     ballast: bool,
+    /// Size of the ballast, also while it is given up; 0 if there was never space for one.
+    ballast_bytes: usize,
     mark: MarkFile,
     marked: Instant,
     migrator: Option<migrate::Migrator>,
@@ -313,7 +313,7 @@ impl Journal {
             log_entries: view.extent.next_entry - view.extent.first_entry,
             tail_files: view.parts.len(),
             tail_bytes: view.parts.iter().map(|p| p.bytes).sum(),
-            low_space: !self.ballast && self.options.ballast_bytes > 0,
+            low_space: self.is_short_of_space(),
             poisoned: self.poisoned,
             migration_error: view.migration_error.clone(),
         }

@@ -84,6 +84,14 @@ impl Log {
         Self { store }
     }
 
+    /// Opens a store that has failed again, so that it takes records.
+    ///
+    /// # Errors
+    /// [`Error::Store`] or [`Error::Full`].
+    pub fn heal(&self) -> Result<(), Error> {
+        if self.store.has_failed() { self.store.reopen().map_err(store_error("be opened again")) } else { Ok(()) }
+    }
+
     /// Finds what is in the store. Pieces of a record whose end never arrived do not count.
     ///
     /// # Errors

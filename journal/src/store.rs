@@ -6,8 +6,8 @@
 //! **Invariant:** no value is larger than [`VALUE_BYTES_MAX`], so that nothing is ever spilled to `blobs/`.
 //! **Invariant:** after `sync` returned, everything inserted before is on disk: `flush`, then fdatasync of sled's
 //! own file.
-//! **Invariant:** a panic inside sled becomes an error; the store then refuses all further work until it is opened
-//! again.
+//! **Invariant:** a panic inside sled becomes an error; after any error the store takes no changes until it is opened
+//! again, and what it gives is checked by who reads it.
 
 use std::fmt;
 use std::fs;
@@ -15,6 +15,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 /// Largest value in bytes that is ever inserted.
@@ -82,11 +83,19 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError`]; nothing may then be taken as durable.
     fn sync(&self) -> Result<(), StoreError>;
+    /// Whether an operation has failed: no changes are taken then.
+    fn has_failed(&self) -> bool;
+    /// Opens the store again after an error, so that it takes changes.
+    ///
+    /// # Errors
+    /// [`StoreError`]; it can be tried again, but nothing is read meanwhile.
+    fn reopen(&self) -> Result<(), StoreError>;
 }
 
 /// sled 0.34.7 with its guards.
 pub struct SledStore {
-    db: sled::Db,
+    /// None while it is opened again.
+    db: RwLock<Option<sled::Db>>,
     db_file: fs::File,
     dir: PathBuf,
     failed: AtomicBool,
@@ -192,20 +201,31 @@ impl SledStore {
         } else {
             sync_new_files(dir).map_err(StoreError::Io)?;
         }
-        Ok(Self { db, db_file, dir: dir.to_path_buf(), failed: AtomicBool::new(false) })
+        Ok(Self { db: RwLock::new(Some(db)), db_file, dir: dir.to_path_buf(), failed: AtomicBool::new(false) })
     }
 
-    fn guarded<T>(&self, f: impl FnOnce() -> Result<T, sled::Error>) -> Result<T, StoreError> {
-        if self.failed.load(Ordering::Acquire) {
-            return Err(StoreError::Failed("an earlier operation failed".to_owned()));
-        }
-        let error = match catch_unwind(AssertUnwindSafe(f)) {
+    /// The open store; clones share it.
+    fn db(&self) -> Result<sled::Db, StoreError> {
+        let db = self.db.read().unwrap_or_else(PoisonError::into_inner).clone();
+        db.ok_or_else(|| StoreError::Failed("it could not be opened again after an error".to_owned()))
+    }
+
+    fn guarded<T>(&self, f: impl FnOnce(&sled::Db) -> Result<T, sled::Error>) -> Result<T, StoreError> {
+        let db = self.db()?;
+        let error = match catch_unwind(AssertUnwindSafe(|| f(&db))) {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(e)) => sled_error(e),
             Err(panic) => StoreError::Failed(panic_text(&*panic)),
         };
         self.failed.store(true, Ordering::Release);
         Err(error)
+    }
+
+    fn guarded_change<T>(&self, f: impl FnOnce(&sled::Db) -> Result<T, sled::Error>) -> Result<T, StoreError> {
+        if self.has_failed() {
+            return Err(StoreError::Failed("an earlier operation failed".to_owned()));
+        }
+        self.guarded(f)
     }
 }
 
@@ -226,15 +246,15 @@ impl Store for SledStore {
         if value.len() > VALUE_BYTES_MAX {
             return Err(StoreError::Failed(format!("a value of {} bytes is over the limit", value.len())));
         }
-        self.guarded(|| self.db.insert(key, value).map(drop))
+        self.guarded_change(|db| db.insert(key, value).map(drop))
     }
 
     fn remove(&self, key: &[u8]) -> Result<(), StoreError> {
-        self.guarded(|| self.db.remove(key).map(drop))
+        self.guarded_change(|db| db.remove(key).map(drop))
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.guarded(|| Ok(self.db.get(key)?.map(|v| v.to_vec())))
+        self.guarded(|db| Ok(db.get(key)?.map(|v| v.to_vec())))
     }
 
     fn range(
@@ -244,8 +264,8 @@ impl Store for SledStore {
         backwards: bool,
         f: &mut dyn FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), StoreError> {
-        self.guarded(|| {
-            let mut entries = self.db.range::<&[u8], _>(from..to);
+        self.guarded(|db| {
+            let mut entries = db.range::<&[u8], _>(from..to);
             loop {
                 let next = if backwards { entries.next_back() } else { entries.next() };
                 let Some(entry) = next else { return Ok(()) };
@@ -258,12 +278,26 @@ impl Store for SledStore {
     }
 
     fn sync(&self) -> Result<(), StoreError> {
-        self.guarded(|| self.db.flush().map(drop))?;
+        self.guarded_change(|db| db.flush().map(drop))?;
         let synced = self.db_file.sync_data();
         if synced.is_err() {
             self.failed.store(true, Ordering::Release);
         }
         synced.map_err(StoreError::Io)
+    }
+
+    fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    fn reopen(&self) -> Result<(), StoreError> {
+        let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
+        // The old one has to let go of its lock first.
+        drop(db.take());
+        *db = Some(open_sled(&self.dir)?);
+        self.db_file.sync_data().map_err(StoreError::Io)?;
+        self.failed.store(false, Ordering::Release);
+        Ok(())
     }
 }
 
@@ -293,6 +327,22 @@ mod tests {
             })
             .unwrap();
         assert_eq!(keys, [499, 498, 497]);
+    }
+
+    #[test]
+    fn a_store_that_has_failed_is_read_and_takes_changes_when_it_is_opened_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SledStore::open(dir.path()).unwrap();
+        store.insert(b"k", b"v").unwrap();
+        store.sync().unwrap();
+        store.failed.store(true, Ordering::Release);
+        assert!(store.insert(b"l", b"w").is_err() && store.sync().is_err());
+        assert_eq!(store.get(b"k").unwrap().unwrap(), b"v");
+        store.reopen().unwrap();
+        assert!(!store.has_failed());
+        store.insert(b"l", b"w").unwrap();
+        store.sync().unwrap();
+        assert_eq!((store.get(b"k").unwrap().unwrap(), store.get(b"l").unwrap().unwrap()), (b"v".into(), b"w".into()));
     }
 
     #[test]

@@ -148,6 +148,10 @@ pub const COMMIT_EVENTS_MAX: usize = 16_384;
 pub const COMMIT_DELAY_SPAN: Span = Span::from_ms(20);
 /// Pause between attempts to write while the disk refuses.
 pub const COMMIT_RETRY_SPAN: Span = Span::from_ms(200);
+/// Pause between two looks whether there is space for the journal's ballast again.
+pub const COMMIT_LOOK_SPAN: Span = Span::from_ms(1_000);
+/// How long a disk that refuses is tried before what waits for it is taken back and refused.
+pub const COMMIT_PATIENCE_SPAN: Span = Span::from_ms(800);
 /// Messages that wait for one worker; a worker that does not read them is disconnected.
 pub const WORKER_QUEUE_MESSAGES_MAX: usize = 16_384;
 /// Answers that wait for one client.

@@ -9,9 +9,7 @@ use crate::eventlog;
 use crate::platform::clock;
 use hq_core::audit::audit;
 use hq_core::limits;
-use hq_core::state::State;
-use hq_journal::disk::RealDisk;
-use hq_journal::{CheckpointWriter, Reader, checkpoint};
+use hq_journal::{CheckpointWriter, Reader};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
@@ -55,10 +53,7 @@ impl Checkpoints {
 
 /// Folds the durable events and writes the image.
 fn write(dir: &Path, reader: &Reader, writer: &CheckpointWriter) -> Result<(), Error> {
-    let newest = checkpoint::newest(&RealDisk, dir, &mut Vec::new())?;
-    let mut state: State = restore::image(newest.as_ref())?;
-    let from = newest.as_ref().map_or(1, |checkpoint| checkpoint.at.seq + 1);
-    let at = restore::extend(&mut state, reader, from)?;
+    let (state, at) = restore::durable(dir, reader)?;
     audit(&state).map_err(Error::Inconsistent)?;
     let time_us = clock::wall_us();
     writer.write(at, time_us, state.image().map(|part| eventlog::image_draft(&part, time_us)))?;

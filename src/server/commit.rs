@@ -4,10 +4,17 @@
 //! tells somebody about an event are [`Release`]s of the group that holds the event; only this file makes a
 //! [`Released`] of them, after the sync.
 //!
+//! A disk that refuses is tried for `limits::COMMIT_PATIENCE_SPAN`. Then the groups that are not durable are *given up*: they
+//! are taken back from the journal, who waits for them is refused, and the turn goes back to the durable state
+//! (`docs/decisions/0014-disks-that-refuse.md`). Before it comes to that, the journal's ballast makes room for what is under
+//! way, and changes are refused while it is gone.
+//!
 //! One sync covers all groups that queued up meanwhile. While nobody waits for an answer, a sync is delayed by up to
 //! `limits::COMMIT_DELAY_SPAN`, so that a stream of completions does not cost a sync each.
 
+use super::health::{Health, HealthWatch};
 use crate::wire::message::{Response, ToWorker};
+use hq_core::id::Epoch;
 use hq_core::limits;
 use hq_journal::{Journal, RecordDraft};
 use std::sync::Arc;
@@ -76,6 +83,8 @@ pub enum Release {
         to: mpsc::Sender<Released<Response>>,
         /// What to say.
         response: Response,
+        /// Whether it is about a change; an answer from the state alone can be had again.
+        is_change: bool,
     },
     /// For a worker's session.
     Worker {
@@ -93,8 +102,20 @@ impl Release {
     /// is told when it connects again. A client that does not read misses progress, of which there is more.
     fn release(self) {
         match self {
-            Self::Answer { to, response } => drop(to.try_send(Released(response))),
+            Self::Answer { to, response, .. } => drop(to.try_send(Released(response))),
             Self::Worker { to, message } => to.send(message),
+            Self::Done(to) => drop(to.try_send(())),
+        }
+    }
+
+    /// The events that it waited for never happened: who changed something hears that; who only asked hears nothing, and
+    /// its session asks again; a worker's connection is closed by the turn.
+    fn refuse(self, reason: &str) {
+        match self {
+            Self::Answer { to, is_change: true, .. } => {
+                drop(to.try_send(Released(Response::Refused(reason.to_owned()))))
+            }
+            Self::Answer { .. } | Self::Worker { .. } => {}
             Self::Done(to) => drop(to.try_send(())),
         }
     }
@@ -105,6 +126,8 @@ impl Release {
 pub struct Group {
     /// Number of the group, growing by one.
     pub ticket: u64,
+    /// The life of the journal in which it was made.
+    pub life: u32,
     /// The events.
     pub drafts: Vec<RecordDraft>,
     /// What waits for them, in order.
@@ -113,27 +136,22 @@ pub struct Group {
     pub urgent: bool,
 }
 
-/// What the commit thread and its users share.
-#[derive(Debug, Default)]
-struct Shared {
-    durable: AtomicU64,
-    trouble: watch::Sender<Option<String>>,
-}
-
-/// What those learn who look on: how far the journal is durable, and whether it can be written.
+/// What those learn who look on: how far the journal is durable, and how it is.
 #[derive(Debug, Clone)]
 pub struct CommitWatch {
     /// Sequence of the last durable record; closed when the journal is.
     pub durable: watch::Receiver<u64>,
-    /// Why nothing can be made durable at present, if so.
-    pub trouble: watch::Receiver<Option<String>>,
+    /// How the journal is.
+    pub health: HealthWatch,
 }
 
 /// The sending end; owned by the turn.
 #[derive(Debug)]
 pub struct Committer {
     queue: SyncSender<Group>,
-    shared: Arc<Shared>,
+    /// Ticket of the last durable group.
+    durable: Arc<AtomicU64>,
+    health: HealthWatch,
 }
 
 impl Committer {
@@ -142,15 +160,31 @@ impl Committer {
     /// # Errors
     /// When the thread cannot be started.
     pub fn start(journal: Option<Journal>) -> std::io::Result<(Self, JoinHandle<()>, CommitWatch)> {
+        let (committer, commits) = Self::stepped(journal);
+        let watch = CommitWatch { durable: commits.seq.subscribe(), health: committer.health() };
+        let thread = std::thread::Builder::new().name("commit".to_owned()).spawn(move || commits.run())?;
+        Ok((committer, thread, watch))
+    }
+
+    /// Without a thread: whoever has the other half commits step by step.
+    pub fn stepped(journal: Option<Journal>) -> (Self, Commits) {
         let (queue, inbox) = sync_channel(limits::COMMIT_GROUPS_MAX);
-        let shared = Arc::new(Shared::default());
-        let theirs = Arc::clone(&shared);
-        let (seq, durable) = watch::channel(journal.as_ref().map_or(0, |journal| journal.durable().seq));
-        let trouble = shared.trouble.subscribe();
-        let thread = std::thread::Builder::new()
-            .name("commit".to_owned())
-            .spawn(move || Thread { journal, shared: theirs, seq }.run(&inbox))?;
-        Ok((Self { queue, shared }, thread, CommitWatch { durable, trouble }))
+        let durable = Arc::new(AtomicU64::default());
+        let (seq, _) = watch::channel(journal.as_ref().map_or(0, |journal| journal.durable().seq));
+        let commits = Commits {
+            journal,
+            seq,
+            inbox,
+            durable: Arc::clone(&durable),
+            health: watch::Sender::default(),
+            groups: Vec::new(),
+            appended: 0,
+            refused_since: None,
+            looked: Instant::now(),
+        };
+        commits.look_at_space();
+        let health = commits.health.subscribe();
+        (Self { queue, durable, health }, commits)
     }
 
     /// Hands a group over; waits while too many are under way.
@@ -161,36 +195,48 @@ impl Committer {
 
     /// Hands a message over at once if the group with this ticket is durable; gives it back otherwise.
     pub fn release_early(&self, ticket: u64, release: Release) -> Option<Release> {
-        if self.shared.durable.load(Ordering::Acquire) < ticket {
+        if self.durable.load(Ordering::Acquire) < ticket {
             return Some(release);
         }
         release.release();
         None
     }
 
-    /// Why nothing can be made durable at present, if so.
-    pub fn trouble(&self) -> Option<String> {
-        self.shared.trouble.borrow().clone()
+    /// How the journal is.
+    pub fn health(&self) -> HealthWatch {
+        self.health.clone()
     }
 }
 
-struct Thread {
+/// The receiving end: what the commit thread owns.
+pub struct Commits {
     journal: Option<Journal>,
-    shared: Arc<Shared>,
     /// Dropped with the thread, when nothing more can become durable.
     seq: watch::Sender<u64>,
+    inbox: Receiver<Group>,
+    durable: Arc<AtomicU64>,
+    health: watch::Sender<Health>,
+    /// Groups that are not durable.
+    groups: Vec<Group>,
+    /// How many of them the journal has.
+    appended: usize,
+    /// Since when the disk refuses them.
+    refused_since: Option<Instant>,
+    /// When it was last looked whether the trouble is over.
+    looked: Instant,
 }
 
-impl Thread {
-    fn run(mut self, inbox: &Receiver<Group>) {
-        while let Ok(first) = inbox.recv() {
-            let groups = gather(first, inbox);
-            if let Some(last) = groups.last().map(|group| group.ticket) {
-                self.persist(&groups);
-                self.shared.durable.store(last, Ordering::Release);
-            }
-            for release in groups.into_iter().flat_map(|group| group.releases) {
-                release.release();
+impl Commits {
+    fn run(mut self) {
+        while let Some(first) = self.next() {
+            self.groups = gather(first, &self.inbox);
+            while !self.persist() {
+                if self.refused_since.is_some_and(|since| since.elapsed() >= limits::COMMIT_PATIENCE_SPAN.to_duration())
+                {
+                    self.give_up();
+                } else {
+                    std::thread::sleep(limits::COMMIT_RETRY_SPAN.to_duration());
+                }
             }
         }
         if let Some(journal) = self.journal.take()
@@ -200,20 +246,141 @@ impl Thread {
         }
     }
 
-    /// Writes and syncs; repeats while the disk refuses, since memory has moved on and must be followed.
-    fn persist(&mut self, groups: &[Group]) {
+    /// The next group; meanwhile it is looked now and then whether trouble is over. None when the turn has ended.
+    fn next(&mut self) -> Option<Group> {
+        let pause = limits::COMMIT_LOOK_SPAN.to_duration();
+        loop {
+            if self.health.borrow().trouble.is_none() {
+                return self.inbox.recv().ok();
+            }
+            if self.looked.elapsed() >= pause {
+                self.look();
+                self.looked = Instant::now();
+                continue;
+            }
+            match self.inbox.recv_timeout(pause) {
+                Ok(group) => return Some(group),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+    }
+
+    /// Takes what has queued up, unless something waits for the disk, and tries once to make all of it durable. `false`:
+    /// the disk refuses.
+    pub fn step(&mut self) -> bool {
+        if self.groups.is_empty() {
+            self.groups.extend(self.inbox.try_iter());
+        }
+        self.groups.is_empty() || self.persist()
+    }
+
+    /// The journal, for looking at and for what stands outside the commits.
+    pub fn journal(&mut self) -> Option<&mut Journal> {
+        self.journal.as_mut()
+    }
+
+    /// Writes and syncs the groups, and releases what waits for them. `false`: the disk refuses.
+    fn persist(&mut self) -> bool {
+        self.refuse_stale();
+        let cut_off = self.health.borrow().is_cut_off();
+        let written = match self.journal.as_mut() {
+            Some(journal) if !cut_off => write(journal, &self.groups, &mut self.appended),
+            _ => Ok(()),
+        };
+        if let Err(error) = written {
+            self.refused_since.get_or_insert_with(Instant::now);
+            self.trouble(error.to_string(), false);
+            return false;
+        }
+        // What was decided before the turn knew was refused above; since then it has recorded nothing.
+        self.release(self.groups.len());
+        self.refused_since = None;
+        self.look_at_space();
+        true
+    }
+
+    /// Releases what waits for the first groups.
+    fn release(&mut self, count: usize) {
+        let count = count.min(self.groups.len());
+        if let Some(last) = count.checked_sub(1).and_then(|last| self.groups.get(last)) {
+            self.durable.store(last.ticket, Ordering::Release);
+        }
+        self.groups.drain(..count).flat_map(|group| group.releases).for_each(Release::release);
+        self.appended = 0;
+        if let Some(journal) = &self.journal {
+            self.seq.send_replace(journal.durable().seq);
+        }
+    }
+
+    /// Refuses groups of a life that has ended.
+    fn refuse_stale(&mut self) {
+        let health = self.health.borrow();
+        let stale = self.groups.iter().take_while(|group| group.life < health.life).count();
+        if stale > 0 {
+            let reason =
+                health.refusal().unwrap_or_else(|| "the journal could not be written; please try again".to_owned());
+            self.groups.drain(..stale).flat_map(|group| group.releases).for_each(|release| release.refuse(&reason));
+        }
+    }
+
+    /// Nothing that is not durable by now has happened: takes it back from the journal and refuses who waits for it.
+    pub fn give_up(&mut self) {
         let Some(journal) = self.journal.as_mut() else { return };
-        let mut appended = 0;
-        while let Err(error) = write(journal, groups, &mut appended) {
-            let text = error.to_string();
-            let is_new = self.shared.trouble.borrow().as_ref() != Some(&text);
+        // What was appended before a group that found no space may still become durable.
+        let kept = if journal.commit().is_ok() { self.appended } else { 0 };
+        let taken_back = journal.take_back();
+        self.release(kept);
+        self.refused_since = None;
+        self.health.send_modify(|health| {
+            (health.life, health.epoch, health.is_short) = (health.life + 1, None, false);
+            if let (Err(error), Some(trouble)) = (taken_back, health.trouble.as_mut()) {
+                trouble.push_str(&format!("; {error}, so that what was refused just now may appear after a restart"));
+            }
+        });
+        log::error!("What could not be recorded was taken back and refused");
+        self.refuse_stale();
+    }
+
+    fn trouble(&self, text: String, is_short: bool) {
+        self.health.send_if_modified(|health| {
+            let is_new = health.trouble.as_ref() != Some(&text);
             if is_new {
                 log::error!("The journal cannot be written: {text}. Changes are refused until it can");
-                self.shared.trouble.send_replace(Some(text));
+                (health.trouble, health.is_short) = (Some(text), is_short);
             }
-            std::thread::sleep(limits::COMMIT_RETRY_SPAN.to_duration());
+            is_new
+        });
+    }
+
+    /// Looks whether trouble is over.
+    pub fn look(&mut self) {
+        let Some(journal) = self.journal.as_mut() else { return };
+        if !self.health.borrow().is_cut_off() {
+            journal.restore_ballast();
+            self.look_at_space();
+            return;
         }
-        if self.shared.trouble.send_if_modified(|trouble| trouble.take().is_some()) {
+        match journal.renew() {
+            Ok(epoch) => {
+                self.health.send_modify(|health| (health.epoch, health.trouble) = (Some(Epoch(epoch)), None));
+                log::info!("The journal can be written again");
+            }
+            Err(error) => log::debug!("The journal still cannot be written: {error}"),
+        }
+    }
+
+    /// Refuses changes while the ballast is given up, so that what runs can still be recorded.
+    fn look_at_space(&self) {
+        let Some(journal) = &self.journal else { return };
+        if self.health.borrow().is_cut_off() {
+            return;
+        }
+        if journal.is_short_of_space() {
+            let kib = journal.wanted_bytes() / 1024;
+            self.trouble(format!("its disk is full; once {kib} KiB are free, changes are taken again"), true);
+        } else if self.health.borrow().trouble.is_some() {
+            self.health.send_modify(|health| health.trouble = None);
             log::info!("The journal can be written again");
         }
         self.seq.send_replace(journal.durable().seq);

@@ -37,6 +37,8 @@ pub enum Error {
         /// What the system says.
         cause: std::io::Error,
     },
+    /// The journal was opened, but nothing can be recorded in it.
+    Unrecorded(String),
     /// The system refuses something else.
     Io {
         /// What was tried.
@@ -74,6 +76,7 @@ impl fmt::Display for Error {
                 write!(f, "Cannot create HQ server socket\n\nCaused by:\n    client port {port}: {cause}")
             }
             Self::Listen { what, port, cause } => write!(f, "Cannot listen on {what} port {port}: {cause}"),
+            Self::Unrecorded(why) => write!(f, "The start cannot be recorded in the journal: {why}"),
             Self::Io { what, cause } => write!(f, "Cannot {what}: {cause}"),
             Self::Random(error) => write!(f, "{error}"),
         }

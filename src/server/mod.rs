@@ -3,6 +3,7 @@
 //! * [`turn`]: the thread that owns the machine. Commands in, events and effects out, many commands a turn.
 //! * [`commit`]: the thread that owns the journal. **Invariant:** nothing that tells somebody about an event leaves the
 //!   process before the event is durable; [`commit::Released`] is constructed only there.
+//! * [`health`]: what the turn and the sessions know of the journal: trouble, and that decisions were taken back.
 //! * [`session`]: one task for each connection; heartbeats, framing and crypto stay on the tokio threads.
 //! * [`start`], [`restore`], [`checkpoint`]: how a server begins, what it remembers, and how that stays quick.
 //! * `probe`, `entrance`: whether there is a server already, and where this one is to be found.
@@ -21,6 +22,7 @@ pub mod commit;
 mod dump;
 mod entrance;
 pub mod error;
+pub mod health;
 mod probe;
 pub mod requests;
 pub mod restore;

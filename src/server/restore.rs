@@ -5,7 +5,8 @@ use crate::eventlog;
 use hq_core::audit::audit;
 use hq_core::machine::Machine;
 use hq_core::state::State;
-use hq_journal::{Checkpoint, Journal, Opened, Options, Reader, ReplayError};
+use hq_journal::disk::RealDisk;
+use hq_journal::{Checkpoint, Journal, Opened, Options, Reader, ReplayError, checkpoint};
 use std::path::Path;
 
 /// An opened journal with what it tells.
@@ -23,7 +24,15 @@ pub struct Restored {
 /// # Errors
 /// When it is held by another server, damaged, or holds what this version does not know.
 pub fn open(dir: &Path) -> Result<Restored, Error> {
-    let (journal, opened) = Journal::open(dir, Options::default())?;
+    open_with(dir, Options::default())
+}
+
+/// As [`open`], with a journal that is opened in another way.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_with(dir: &Path, options: Options) -> Result<Restored, Error> {
+    let (journal, opened) = Journal::open(dir, options)?;
     let Opened { checkpoint, epoch, next_seq, notes, .. } = opened;
     for note in notes {
         log::warn!("{note}");
@@ -43,6 +52,18 @@ pub fn open(dir: &Path) -> Result<Restored, Error> {
         log::info!("State restoration completed");
     }
     Ok(Restored { journal, machine, epoch })
+}
+
+/// The state that the durable records of a journal give, and the last of them.
+///
+/// # Errors
+/// As [`open`].
+pub fn durable(dir: &Path, reader: &Reader) -> Result<(State, hq_journal::Point), Error> {
+    let newest = checkpoint::newest(&RealDisk, dir, &mut Vec::new())?;
+    let mut state = image(newest.as_ref())?;
+    let from = newest.as_ref().map_or(1, |checkpoint| checkpoint.at.seq + 1);
+    let at = extend(&mut state, reader, from)?;
+    Ok((state, at))
 }
 
 /// The state that a checkpoint holds; the empty one without a checkpoint.

@@ -11,7 +11,7 @@ use super::entrance::{self, Entrance};
 use super::probe::probe;
 use super::session::client::ClientContext;
 use super::sign::Signs;
-use super::turn::{Input, Turn};
+use super::turn::{Input, Setback, Turn};
 use super::{Error, restore, session};
 use crate::access::{AccessFile, ServerDir, SignWriter};
 use crate::platform::{clock, host, random, signal};
@@ -157,6 +157,10 @@ fn set_up(options: &ServerOptions, prepared: Option<&AccessFile>) -> Result<Runn
         (restored.machine, restored.epoch, Some((restored.journal, shown)), Some(name))
     };
     let reader = journal.as_ref().map(|(journal, _)| journal.reader());
+    let setback = journal.as_ref().map(|(journal, dir)| {
+        let version = options.version.clone();
+        Setback { dir: dir.clone(), reader: journal.reader(), version }
+    });
     let checkpoints = match &journal {
         Some((journal, dir)) => {
             let started = Checkpoints::start(dir.clone(), journal.reader(), journal.checkpoint_writer());
@@ -172,12 +176,18 @@ fn set_up(options: &ServerOptions, prepared: Option<&AccessFile>) -> Result<Runn
     let known = machine.state().server_uid.clone();
     let server_uid = if known.is_empty() { fresh_uid } else { known };
     let mut turn = Turn::new(machine, committer, checkpoints, options.idle_timeout);
+    if let Some(setback) = setback {
+        turn.fall_back_on(setback);
+    }
     let start =
         Command::StartServer { server_uid: server_uid.clone(), epoch: Epoch(epoch), version: options.version.clone() };
     let (done, durable) = sync_channel(1);
     turn.begin(start, done);
     // An error means that the commit thread has ended; the first request will say so.
     let _ = durable.recv();
+    if commit.health.borrow().life > 0 {
+        return Err(Error::Unrecorded(commit.health.borrow().trouble.clone().unwrap_or_default()));
+    }
     Ok(Running { turn, threads, reader, commit, server_uid, journal_path })
 }
 

@@ -4,8 +4,11 @@
 //! everything that waits for them to the commit thread. Nothing here touches a disk or a socket, so that a slow one
 //! stops nobody but who waits for it.
 
+mod setback;
+
 use super::checkpoint::Checkpoints;
 use super::commit::{Committer, Group, Release, Released, WorkerSender};
+use super::health::HealthWatch;
 use super::requests::{self, Plan, Retryable};
 use super::sign::Signs;
 use super::watch::Watchers;
@@ -26,6 +29,8 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
+
+pub use setback::Setback;
 
 /// Where a client's answers go.
 pub type ClientSender = mpsc::Sender<Released<Response>>;
@@ -95,6 +100,11 @@ pub enum Input {
 pub struct Turn {
     machine: Machine,
     committer: Committer,
+    health: HealthWatch,
+    /// What is needed to go back to the durable state; none without a journal.
+    setback: Option<Setback>,
+    /// Whether nothing can be recorded: questions are answered, and nothing else happens.
+    cut_off: bool,
     checkpoints: Option<Checkpoints>,
     links: Links,
     watchers: Watchers,
@@ -106,7 +116,7 @@ pub struct Turn {
     signs: Option<Arc<Signs>>,
     group: Group,
     /// Set when the server is to end: when at the latest.
-    ending: Option<Instant>,
+    ending: Option<Time>,
 }
 
 impl Turn {
@@ -120,7 +130,28 @@ impl Turn {
         let group = Group { ticket: 1, ..Group::default() };
         let (links, watchers) = (Links::default(), Watchers::default());
         let (clock, now, signs, ending) = (SteadyClock::default(), Time(0), None, None);
-        Self { machine, committer, checkpoints, links, watchers, idle_timeout, now, clock, signs, group, ending }
+        let (health, setback, cut_off) = (committer.health(), None, false);
+        Self {
+            machine,
+            committer,
+            health,
+            setback,
+            cut_off,
+            checkpoints,
+            links,
+            watchers,
+            idle_timeout,
+            now,
+            clock,
+            signs,
+            group,
+            ending,
+        }
+    }
+
+    /// After a disk that refused, the state is read back with this.
+    pub(super) fn fall_back_on(&mut self, setback: Setback) {
+        self.setback = Some(setback);
     }
 
     /// Silent workers are judged by these signs of life from now on.
@@ -130,7 +161,13 @@ impl Turn {
 
     /// Runs the first command, which makes the start itself durable; `done` hears when it is.
     pub fn begin(&mut self, command: Command, done: SyncSender<()>) {
-        self.tick();
+        let now = Time(self.clock.now_us());
+        self.begin_at(now, command, done);
+    }
+
+    /// As [`begin`](Self::begin), at this time.
+    pub fn begin_at(&mut self, now: Time, command: Command, done: SyncSender<()>) {
+        self.now = now.max(self.now);
         self.command(command);
         self.group.releases.push(Release::Done(done));
         self.group.urgent = true;
@@ -141,12 +178,13 @@ impl Turn {
     pub async fn run(mut self, mut inbox: mpsc::Receiver<Input>, done: SyncSender<()>) {
         let mut inputs = Vec::new();
         let mut more = false;
-        loop {
+        while !self.is_over() {
             let wake = self.wake_at();
             if !more {
                 tokio::select! {
                     count = inbox.recv_many(&mut inputs, limits::TURN_COMMANDS_MAX) => if count == 0 { break },
                     () = tokio::time::sleep_until(wake) => {}
+                    Ok(()) = self.health.changed() => {}
                 }
             }
             while inputs.len() < limits::TURN_COMMANDS_MAX
@@ -154,62 +192,81 @@ impl Turn {
             {
                 inputs.push(input);
             }
-            self.tick();
-            self.witness();
-            if inputs.is_empty() || self.machine.next_deadline().is_some_and(|deadline| deadline <= self.now) {
-                self.command(Command::Tick);
-            }
-            for input in inputs.drain(..) {
-                self.input(input);
-            }
-            more = self.place();
-            self.hand_over();
-            if self.is_over() {
-                break;
-            }
+            let now = Time(self.clock.now_us());
+            let witnessed = self.signs.as_ref().map(|signs| signs.steady_since(now.max(self.now)));
+            more = self.step(now, witnessed, inputs.drain(..));
         }
+        self.end(done);
+    }
+
+    /// One turn: takes what has arrived, places, and hands over what has to become durable. `witnessed` is what silent
+    /// workers can know of this server; none when that says nothing. Gives whether the next turn should follow at once.
+    ///
+    /// The time never goes behind that of the turn before, and has no jumps, whatever the wall clock does: leases are
+    /// reckoned by it.
+    pub fn step(
+        &mut self,
+        now: Time,
+        witnessed: Option<Option<Time>>,
+        inputs: impl ExactSizeIterator<Item = Input>,
+    ) -> bool {
+        self.now = now.max(self.now);
+        if !self.follow_journal() {
+            return false;
+        }
+        if let Some(since) = witnessed {
+            self.command(Command::Witnessed(since));
+        }
+        if inputs.len() == 0 || self.machine.next_deadline().is_some_and(|deadline| deadline <= self.now) {
+            self.command(Command::Tick);
+        }
+        for input in inputs {
+            self.input(input);
+        }
+        let more = self.place();
+        self.hand_over();
+        more
+    }
+
+    /// The last turn; `done` hears when everything is durable.
+    pub fn end(&mut self, done: SyncSender<()>) {
         self.command(Command::StopServer);
         self.group.releases.push(Release::Done(done));
         self.group.urgent = true;
         self.hand_over();
     }
 
-    /// The time of this turn; never behind the one before, and without jumps, whatever the wall clock does: leases are
-    /// reckoned by it.
-    fn tick(&mut self) {
-        self.now = Time(self.clock.now_us()).max(self.now);
-    }
-
-    /// Tells the machine what silent workers can know of this server.
-    fn witness(&mut self) {
-        if let Some(signs) = &self.signs {
-            let since = signs.steady_since(self.now);
-            self.command(Command::Witnessed(since));
-        }
+    /// The machine, for looking at.
+    pub fn machine(&self) -> &Machine {
+        &self.machine
     }
 
     fn wake_at(&self) -> Instant {
-        let now = Instant::now();
         // Signs may begin to be shown, or cease, without any input.
-        let far = now + std::time::Duration::from_secs(if self.machine.state().somebody_is_away() { 1 } else { 3_600 });
-        let deadline = self.machine.next_deadline().map(|at| now + at.since(self.now).to_duration());
-        deadline.unwrap_or(far).min(self.ending.unwrap_or(far))
+        let far = Span::from_secs(if self.machine.state().somebody_is_away() { 1 } else { 3_600 });
+        let due = self.machine.next_deadline().filter(|_| !self.cut_off);
+        let deadline = due.into_iter().chain(self.ending).min();
+        let wait = deadline.map_or(far, |at| at.since(self.now));
+        Instant::now() + wait.to_duration()
     }
 
     /// Whether the server is to end and no worker is left, or they took too long. Those that are away may be on their
-    /// way back, and have to hear that they shall end.
-    fn is_over(&self) -> bool {
-        let nobody_is_left = || self.links.is_empty() && !self.machine.state().somebody_is_away();
-        self.ending.is_some_and(|end| Instant::now() >= end || nobody_is_left())
+    /// way back, and have to hear that they shall end, unless nothing can be recorded.
+    pub fn is_over(&self) -> bool {
+        let nobody_is_left = self.links.is_empty() && (self.cut_off || !self.machine.state().somebody_is_away());
+        self.ending.is_some_and(|end| self.now >= end || nobody_is_left)
     }
 
     fn command(&mut self, command: Command) -> Reply {
+        if self.cut_off {
+            return Reply::Refused("nothing can be recorded at present".to_owned());
+        }
         let output = self.machine.handle(self.now, command);
         self.absorb(output)
     }
 
     fn place(&mut self) -> bool {
-        if self.ending.is_some() {
+        if self.ending.is_some() || self.cut_off {
             return false;
         }
         let (output, more) = self.machine.place(self.now);
@@ -245,7 +302,7 @@ impl Turn {
         if self.group.drafts.is_empty() && self.group.releases.is_empty() {
             return;
         }
-        let next = Group { ticket: self.group.ticket + 1, ..Group::default() };
+        let next = Group { ticket: self.group.ticket + 1, life: self.group.life, ..Group::default() };
         self.committer.submit(std::mem::replace(&mut self.group, next));
     }
 
@@ -273,7 +330,7 @@ impl Turn {
                     });
                 }
             }
-            Input::Shutdown => self.ending = Some(Instant::now()),
+            Input::Shutdown => self.ending = Some(self.now),
         }
     }
 
@@ -284,13 +341,14 @@ impl Turn {
 
     fn obey(&mut self, plan: Plan, to: ClientSender) {
         self.group.urgent = true;
+        let is_change = matches!(plan, Plan::Command(_) | Plan::CommandWatched(..) | Plan::Flush | Plan::Stop);
         let response = match plan {
             Plan::Answer(response) => response,
             Plan::Command(command) => self.change(command),
             Plan::CommandWatched(command, watch) => {
                 let response = self.change(command);
                 let job = if let Response::Submitted(job) = response { Some(job) } else { None };
-                self.group.releases.push(Release::Answer { to: to.clone(), response });
+                self.group.releases.push(Release::Answer { to: to.clone(), response, is_change });
                 if let Some(job) = job {
                     self.watchers.add(self.machine.state(), vec![job], watch, to, &mut self.group.releases);
                 }
@@ -305,7 +363,7 @@ impl Turn {
                 Err(reason) => Response::Refused(reason),
             },
             Plan::Why(jobs, task) => requests::say_why(&self.machine, self.now, &jobs, task),
-            Plan::Flush => match self.committer.trouble() {
+            Plan::Flush => match self.health.borrow().obstacle() {
                 Some(trouble) => Response::Refused(trouble),
                 None => Response::Flushed(Empty {}),
             },
@@ -315,15 +373,14 @@ impl Turn {
             }
             Plan::Session => Response::Refused("this request is answered by the session".to_owned()),
         };
-        self.group.releases.push(Release::Answer { to, response });
+        self.group.releases.push(Release::Answer { to, response, is_change });
     }
 
     /// Changes the state, unless that could not be recorded.
     fn change(&mut self, command: Command) -> Response {
-        match self.committer.trouble() {
-            Some(trouble) => Response::Refused(format!(
-                "nothing can be changed at present, since the journal cannot be written: {trouble}"
-            )),
+        let refusal = self.health.borrow().refusal();
+        match refusal {
+            Some(reason) => Response::Refused(reason),
             None => requests::response(self.command(command)),
         }
     }
@@ -334,7 +391,7 @@ impl Turn {
         log::info!("Stopping server");
         let workers = self.machine.state().workers.keys().copied().collect();
         self.command(Command::StopWorkers { workers });
-        self.ending = Some(Instant::now() + limits::SERVER_STOP_SPAN.to_duration());
+        self.ending = Some(self.now.after(limits::SERVER_STOP_SPAN));
     }
 
     fn register(
@@ -347,6 +404,10 @@ impl Turn {
         let is_known = || self.machine.state().worker_by_token(&registration.token).is_some();
         if self.ending.is_some() && !is_known() {
             drop(id.send(Err("the server is ending".to_owned())));
+            return;
+        }
+        if self.cut_off {
+            // The worker tries again; what it holds is safe with it.
             return;
         }
         registration.config.idle_timeout = registration.config.idle_timeout.or(self.idle_timeout);

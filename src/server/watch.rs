@@ -54,10 +54,14 @@ impl Watchers {
         if progress {
             let view = state.view_progress(&watcher.jobs);
             watcher.told = Some(view);
-            releases.push(Release::Answer { to: watcher.to.clone(), response: Response::Progress(view) });
+            releases.push(Release::Answer {
+                to: watcher.to.clone(),
+                response: Response::Progress(view),
+                is_change: false,
+            });
         }
         if watcher.open.is_empty() {
-            releases.push(Release::Answer { to: watcher.to, response: Response::Waited(Empty {}) });
+            releases.push(Release::Answer { to: watcher.to, response: Response::Waited(Empty {}), is_change: false });
         } else {
             self.watchers.push(watcher);
         }
@@ -92,12 +96,16 @@ impl Watchers {
                 let view = state.view_progress(&watcher.jobs);
                 if view != told {
                     watcher.told = Some(view);
-                    releases.push(Release::Answer { to: watcher.to.clone(), response: Response::Progress(view) });
+                    releases.push(Release::Answer {
+                        to: watcher.to.clone(),
+                        response: Response::Progress(view),
+                        is_change: false,
+                    });
                 }
             }
             if ends {
                 let to = watcher.to.clone();
-                releases.push(Release::Answer { to, response: Response::Waited(Empty {}) });
+                releases.push(Release::Answer { to, response: Response::Waited(Empty {}), is_change: false });
             }
             !ends
         });
@@ -121,7 +129,7 @@ impl Watcher {
             } else {
                 Response::Refused("messages of tasks come faster than this client takes them".to_owned())
             };
-            releases.push(Release::Answer { to: self.to.clone(), response });
+            releases.push(Release::Answer { to: self.to.clone(), response, is_change: false });
             if !keeps_up {
                 return false;
             }

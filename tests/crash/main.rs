@@ -7,6 +7,8 @@
 
 #[path = "../harness/mod.rs"]
 mod harness;
+#[path = "../harness/small_disk.rs"]
+mod small_disk;
 
 mod acts;
 mod adoption;
@@ -14,6 +16,7 @@ mod background;
 mod caller;
 mod drains;
 mod families;
+mod full_disk;
 mod kills;
 mod kinds;
 mod ledger;

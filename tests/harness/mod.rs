@@ -99,6 +99,8 @@ pub struct Cluster {
     pub server_args: Vec<String>,
     /// Words in front of each command line, such as `env A=b`.
     pub wrapper: Vec<String>,
+    /// Whether this process cannot see the server directory.
+    pub is_hidden: bool,
     server: Option<Child>,
     workers: Vec<Option<Child>>,
     others: Vec<u32>,
@@ -111,8 +113,8 @@ impl Cluster {
         std::fs::create_dir(dir.path().join("home")).expect("a home");
         std::fs::create_dir(dir.path().join("work")).expect("a working directory");
         std::fs::create_dir(dir.path().join("tmp")).expect("a place for temporary files");
-        let (server_args, wrapper) = (Vec::new(), Vec::new());
-        Self { dir, server_args, wrapper, server: None, workers: Vec::new(), others: Vec::new() }
+        let (server_args, wrapper, is_hidden) = (Vec::new(), Vec::new(), false);
+        Self { dir, server_args, wrapper, is_hidden, server: None, workers: Vec::new(), others: Vec::new() }
     }
 
     /// A running server, where the server and all commands run under `wrapper`, such as `prlimit --nofile=64`.
@@ -252,6 +254,14 @@ impl Cluster {
     /// Starts the server, or starts it again, and waits until it answers.
     #[track_caller]
     pub fn start_server(&mut self) {
+        if let Err(status) = self.try_to_start_server() {
+            panic!("the server ended at its start: {status}\n{}", self.logs());
+        }
+    }
+
+    /// As [`Cluster::start_server`], where the server may also end by itself, with this status.
+    #[track_caller]
+    pub fn try_to_start_server(&mut self) -> Result<(), ExitStatus> {
         assert!(self.server.is_none(), "there is a server already");
         let words: Vec<String> = ["server", "start", "--host=localhost"]
             .iter()
@@ -260,15 +270,20 @@ impl Cluster {
             .collect();
         let mut command = self.command(&words);
         let mut child = self.logged(&mut command, "server").spawn().expect("a started server");
+        let mut ended = None;
         wait_until("the server answers", || {
-            if let Some(status) = child.try_wait().expect("a status") {
-                panic!("the server ended at its start: {status}\n{}", self.logs());
-            }
-            let is_there = self.server_dir().join("hq-current/access.json").exists();
+            ended = child.try_wait().expect("a status");
+            let is_there = self.is_hidden || self.server_dir().join("hq-current/access.json").exists();
             // The access file of a server that was killed is still there; only the new one's process answers.
-            is_there && self.pid_that_answers() == Some(u64::from(child.id()))
+            ended.is_some() || is_there && self.pid_that_answers() == Some(u64::from(child.id()))
         });
-        self.server = Some(child);
+        match ended {
+            Some(status) => Err(status),
+            None => {
+                self.server = Some(child);
+                Ok(())
+            }
+        }
     }
 
     fn pid_that_answers(&self) -> Option<u64> {

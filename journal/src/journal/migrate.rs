@@ -15,6 +15,9 @@ use crate::error::Error;
 use crate::log::{Extent, Walk};
 use crate::tail::Part;
 
+/// Bytes that have to be free for the page store to take a tail file.
+const SPACE_BYTES_MIN: u64 = 16 * 1024 * 1024;
+
 /// The thread that migrates; it ends when this is dropped.
 pub(super) struct Migrator {
     wake: Option<SyncSender<()>>,
@@ -72,7 +75,7 @@ pub(super) fn step(shared: &Shared) -> Result<bool, Error> {
         remove_old(shared)?;
         return Ok(false);
     };
-    let result = migrate(shared, extent, &part);
+    let result = has_space(shared).and_then(|()| shared.log.heal()).and_then(|()| migrate(shared, extent, &part));
     {
         let mut view = shared.view();
         view.migration_error = result.as_ref().err().map(ToString::to_string);
@@ -83,6 +86,14 @@ pub(super) fn step(shared: &Shared) -> Result<bool, Error> {
     result?;
     remove_old(shared)?;
     Ok(true)
+}
+
+/// The page store gives up at the first write that fails, so it does not begin where that is to be expected.
+fn has_space(shared: &Shared) -> Result<(), Error> {
+    match shared.disk.free_bytes(&shared.dir) {
+        Some(free) if free < SPACE_BYTES_MIN => Err(Error::Full { path: shared.dir.join(LOG_NAME) }),
+        _ => Ok(()),
+    }
 }
 
 fn migrate(shared: &Shared, old: Extent, part: &Part) -> Result<Extent, Error> {

@@ -383,8 +383,9 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<(Journal, Opened), Er
     keep_cut_bytes(&mut survey, &*disk, dir)?;
     let part = current_part(&mut survey, &*disk, dir, tag)?;
     clear(&survey, &*disk, dir)?;
-    let ballast = options.ballast_bytes == 0 || space::make_ballast(&*disk, dir, options.ballast_bytes);
-    if !ballast {
+    let ballast_bytes = space::make_ballast(&*disk, dir, 0, options.ballast_bytes);
+    let ballast = ballast_bytes > 0;
+    if !ballast && options.ballast_bytes > 0 {
         survey.notes.push("there is no space for the journal's ballast file; free some disk space soon".to_owned());
     }
     let shared = share(&survey, dir, &options, lock);
@@ -405,6 +406,7 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<(Journal, Opened), Er
         group_index: 0,
         poisoned: false,
         ballast,
+        ballast_bytes,
         mark,
         marked: Instant::now(),
         migrator: None,

@@ -50,7 +50,8 @@ impl Default for Options {
 impl Options {
     /// Microseconds since 1970.
     pub(super) fn now_us(&self) -> u64 {
-        let clock = || SystemTime::now().duration_since(UNIX_EPOCH).ok().and_then(|d| u64::try_from(d.as_micros()).ok());
+        let clock =
+            || SystemTime::now().duration_since(UNIX_EPOCH).ok().and_then(|d| u64::try_from(d.as_micros()).ok());
         self.time_us.or_else(clock).unwrap_or(0)
     }
 }

@@ -25,29 +25,29 @@ pub(super) fn epoch_draft(time_us: u64) -> RecordDraft {
     RecordDraft { kind: KIND_EPOCH, time_us, ..RecordDraft::default() }
 }
 
-/// Makes the ballast file if it is not there, in the largest size that leaves as much space again; whether it is there.
-pub(super) fn make_ballast(disk: &dyn Disk, dir: &Path, bytes: usize) -> bool {
+/// Makes the ballast file if it is not there, in the largest size from `least` to `bytes` that leaves as much space again;
+/// its size, 0 without it.
+pub(super) fn make_ballast(disk: &dyn Disk, dir: &Path, least: usize, bytes: usize) -> usize {
     let path = dir.join(BALLAST_NAME);
     let kept = disk.open(&path, Access::Read).and_then(|file| file.bytes()).unwrap_or(0);
     if kept >= bytes as u64 {
-        return true;
+        return bytes;
     }
     let free = disk.free_bytes(dir).map_or(u64::MAX, |free| free.saturating_add(kept));
-    let sizes = std::iter::successors(Some(bytes), |size| {
-        Some(size / BALLAST_STEP).filter(|size| *size >= BALLAST_BYTES_MIN)
-    });
+    let least = least.max(BALLAST_BYTES_MIN);
+    let sizes = std::iter::successors(Some(bytes), |size| Some(size / BALLAST_STEP).filter(|size| *size >= least));
     for size in sizes.filter(|size| (*size as u64).saturating_mul(2) <= free) {
         if kept >= size as u64 {
-            return true;
+            return size;
         }
         let _smaller = disk.remove(&path);
         let made = disk.open(&path, Access::CreateNew);
         if made.and_then(|f| f.write_at(0, &vec![0; size]).and_then(|()| f.sync_data())).is_ok() {
-            return true;
+            return size;
         }
         let _partial = disk.remove(&path);
     }
-    false
+    0
 }
 
 impl Journal {
@@ -57,13 +57,29 @@ impl Journal {
         had && self.shared.disk.remove(&self.shared.dir.join(BALLAST_NAME)).is_ok()
     }
 
-    /// Tries to get the ballast back after the disk was full; true if it is in place.
+    /// Tries to get the ballast back after the disk was full, as large as it was: a smaller one each time would be none in
+    /// the end. True if it is in place.
     pub fn restore_ballast(&mut self) -> bool {
-        if !self.ballast {
-            let bytes = self.options.ballast_bytes;
-            self.ballast = bytes == 0 || make_ballast(&*self.shared.disk, &self.shared.dir, bytes);
+        let (least, bytes) = (self.ballast_bytes, self.options.ballast_bytes);
+        if self.is_short_of_space() {
+            let made = make_ballast(&*self.shared.disk, &self.shared.dir, least, bytes);
+            self.ballast = made > 0;
+            self.ballast_bytes = least.max(made);
+            if let (true, Some(migrator)) = (self.ballast, &self.migrator) {
+                migrator.wake();
+            }
         }
-        self.ballast
+        !self.is_short_of_space()
+    }
+
+    /// Bytes that have to be free before the ballast comes back.
+    pub fn wanted_bytes(&self) -> u64 {
+        2 * self.ballast_bytes.max(BALLAST_BYTES_MIN) as u64
+    }
+
+    /// Whether the disk was full and the ballast was given up, or there was never space for one.
+    pub fn is_short_of_space(&self) -> bool {
+        !self.ballast && self.options.ballast_bytes > 0
     }
 
     /// Gives up everything that was appended since the last commit, so that whoever waits for it can be refused.

@@ -179,6 +179,9 @@ async fn sign(dir: &Path, findings: &mut Findings) {
 
 fn journal(server: &ServerView) -> Result<String, String> {
     let Some(path) = &server.journal_path else { return Err("there is none: a restart forgets everything".to_owned()) };
+    if let Some(trouble) = &server.trouble {
+        return Err(format!("{path} cannot be written: {trouble}"));
+    }
     let free =
         fs::free_bytes(Path::new(path)).map_err(|error| format!("{path} cannot be looked at from here: {error}"))?;
     let shown = format!("{path}: {} MiB free", free / (1024 * 1024));

@@ -6,9 +6,11 @@ use super::{attempts, history, retry};
 use crate::platform::clock;
 use crate::server::commit::CommitWatch;
 use crate::server::turn::{ClientSender, Input};
-use crate::wire::message::{ActRequest, Request, Response};
+use crate::wire::message::{ActRequest, FollowRequest, Request, Response, Selector, SelectorKind};
 use crate::wire::{Connection, Receiver, Sender};
 use hq_core::act::Action;
+use hq_core::id::JobId;
+use hq_core::idset::IdSet;
 use hq_core::limits;
 use hq_core::time::Time;
 use hq_core::view::ServerView;
@@ -44,7 +46,7 @@ pub async fn serve(connection: Connection, context: ClientContext) {
         let answered = match request {
             Request::ServerInfo(_) => {
                 let now = Time(clock::wall_us());
-                let trouble = context.commit.trouble.borrow().clone();
+                let trouble = context.commit.health.borrow().trouble.clone();
                 let record = ServerView { now, trouble, ..(*context.record).clone() };
                 sender.send(&Response::Server(record)).await.map_err(|_| Ended)
             }
@@ -79,12 +81,66 @@ pub(super) async fn say(sender: &mut Sender, response: &Response) -> Result<(), 
     }
 }
 
+/// How one asking ended.
+enum Asked {
+    /// The last answer was given.
+    Answered,
+    /// What it was about to hear was never recorded; the job that it had been told of before is there all the same.
+    TakenBack(Option<JobId>),
+}
+
+/// Asks the turn, again if the state from which the answer came was taken back.
 async fn ask(
     receiver: &mut Receiver,
     sender: &mut Sender,
     context: &ClientContext,
-    request: Request,
+    mut request: Request,
 ) -> Result<(), Ended> {
+    loop {
+        let question = question(&request);
+        let makes_job = matches!(request, Request::SubmitFollowed(_));
+        match ask_once(receiver, sender, context, request).await? {
+            Asked::Answered => return Ok(()),
+            Asked::TakenBack(None) if makes_job => return Err(Ended),
+            Asked::TakenBack(job) => request = again(question, job).ok_or(Ended)?,
+        }
+    }
+}
+
+/// The request, as far as it may be asked a second time: a change may not.
+fn question(request: &Request) -> Option<Request> {
+    match request {
+        Request::SubmitFollowed((_, follow)) => Some(Request::Follow(follow.clone())),
+        Request::Submit(_)
+        | Request::Cancel(_)
+        | Request::Act(_)
+        | Request::OpenJob(_)
+        | Request::CloseJobs(_)
+        | Request::Forget(_)
+        | Request::StopWorkers(_)
+        | Request::DrainWorkers(_)
+        | Request::StopServer(_) => None,
+        question => Some(question.clone()),
+    }
+}
+
+/// What to ask instead: who was told of a new job and follows it goes on with that.
+fn again(question: Option<Request>, job: Option<JobId>) -> Option<Request> {
+    match (question?, job) {
+        (Request::Follow(follow), Some(job)) => {
+            let selector = Selector { kind: SelectorKind::Ids, ids: IdSet::single(job.0) };
+            Some(Request::Follow(FollowRequest { selector, ..follow }))
+        }
+        (question, _) => Some(question),
+    }
+}
+
+async fn ask_once(
+    receiver: &mut Receiver,
+    sender: &mut Sender,
+    context: &ClientContext,
+    request: Request,
+) -> Result<Asked, Ended> {
     let follows = matches!(request, Request::SubmitFollowed(_));
     let hears = match &request {
         Request::Follow(follow) | Request::SubmitFollowed((_, follow)) => follow.notices,
@@ -95,23 +151,28 @@ async fn ask(
         Request::DebugDump(path) => Some(PathBuf::from(path)),
         _ => None,
     };
+    let mut told = None;
     let (to, mut answers): (ClientSender, _) = mpsc::channel(room);
     context.inbox.send(Input::Client { request, to }).await.map_err(|_| Ended)?;
     loop {
         tokio::select! {
             answer = answers.recv() => {
-                let response = match (answer.ok_or(Ended)?.into_inner(), &dump_to) {
+                let Some(answer) = answer else { return Ok(Asked::TakenBack(told)) };
+                let response = match (answer.into_inner(), &dump_to) {
                     (Response::Dumped(state), Some(path)) => write_dump(path.clone(), state).await,
                     (response, _) => response,
                 };
                 let last = match response {
                     Response::Progress(_) | Response::Noticed(_) => false,
-                    Response::Submitted(_) => !follows,
+                    Response::Submitted(job) => {
+                        told = Some(job);
+                        !follows
+                    }
                     _ => true,
                 };
                 say(sender, &response).await?;
                 if last {
-                    return Ok(());
+                    return Ok(Asked::Answered);
                 }
             }
             // A client that waits says nothing; what arrives now is its end.

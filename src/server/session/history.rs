@@ -32,13 +32,15 @@ pub(super) async fn flush(sender: &mut Sender, context: &ClientContext) -> Resul
 async fn flushed(context: &ClientContext) -> Result<Result<(), String>, Ended> {
     let (to, mut answers): (ClientSender, _) = mpsc::channel(1);
     context.inbox.send(Input::Client { request: Request::Flush(Empty {}), to }).await.map_err(|_| Ended)?;
-    let mut trouble = context.commit.trouble.clone();
+    let mut health = context.commit.health.clone();
     tokio::select! {
         answer = answers.recv() => match answer.ok_or(Ended)?.into_inner() {
             Response::Refused(reason) => Ok(Err(reason)),
             _ => Ok(Ok(())),
         },
-        found = trouble.wait_for(Option::is_some) => Ok(Err(found.map_err(|_| Ended)?.clone().unwrap_or_default())),
+        found = health.wait_for(|health| health.obstacle().is_some()) => {
+            Ok(Err(found.map_err(|_| Ended)?.obstacle().unwrap_or_default()))
+        }
     }
 }
 

@@ -37,13 +37,16 @@ impl ModelStore {
             return Err(StoreError::Io(eio()));
         }
         match state.stores.get_mut(&self.path) {
-            Some(store) if !store.failed => Ok(f(store)),
-            _ => Err(StoreError::Failed("the model store failed earlier".to_owned())),
+            Some(store) => Ok(f(store)),
+            None => Err(StoreError::Failed("the model store is not there".to_owned())),
         }
     }
 
     fn change(&self, key: &[u8], value: Option<&[u8]>) -> Result<(), StoreError> {
         self.disk.state().step().map_err(StoreError::Io)?;
+        if self.has_failed() {
+            return Err(StoreError::Failed("the model store failed earlier".to_owned()));
+        }
         self.with(|store| {
             put(&mut store.current, key.to_vec(), value.map(<[u8]>::to_vec));
             store.pending.push((key.to_vec(), value.map(<[u8]>::to_vec)));
@@ -85,6 +88,9 @@ impl Store for ModelStore {
     }
 
     fn sync(&self) -> Result<(), StoreError> {
+        if self.has_failed() {
+            return Err(StoreError::Failed("the model store failed earlier".to_owned()));
+        }
         let step = self.disk.state().step();
         let failed = !matches!(step, Ok(false));
         self.with(|store| {
@@ -97,5 +103,14 @@ impl Store for ModelStore {
             }
         })?;
         if failed { Err(StoreError::Io(eio())) } else { Ok(()) }
+    }
+
+    fn has_failed(&self) -> bool {
+        self.with(|store| store.failed).unwrap_or(true)
+    }
+
+    fn reopen(&self) -> Result<(), StoreError> {
+        self.disk.state().step().map_err(StoreError::Io)?;
+        self.with(|store| store.failed = false)
     }
 }

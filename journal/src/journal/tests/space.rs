@@ -55,7 +55,11 @@ fn what_is_taken_back_does_not_come_back() {
                 assert_eq!(numbers(&journal.reader()).unwrap(), committed, "{fault:?} at {at}");
                 drop(journal);
                 disk.heal();
-                if power { disk.crash(at) } else { disk.kill() }
+                if power {
+                    disk.crash(at)
+                } else {
+                    disk.kill()
+                }
                 let (journal, opened) = open(&disk, 2000);
                 assert_eq!(numbers(&journal.reader()).unwrap(), committed, "{fault:?} at {at}, power {power}");
                 assert!(opened.epoch > epoch, "{fault:?} at {at}");
@@ -116,11 +120,11 @@ fn without_space_for_a_ballast_the_journal_does_not_go_on() {
     disk.set_capacity(Some(disk.used_bytes() - (1 << 20)));
     assert!(journal.append(&[draft(1, 3, 30)]).is_err_and(|e| e.is_full()));
     journal.take_back().unwrap();
-    for room in [100, 1000, 65_536] {
+    for room in [100, 65_536, 1_000_000, 2_000_000] {
         disk.set_capacity(Some(disk.used_bytes() + room));
         assert!(journal.renew().is_err_and(|e| e.is_full()), "{room} bytes free");
     }
-    disk.set_capacity(Some(disk.used_bytes() + 140_000));
+    disk.set_capacity(Some(disk.used_bytes() + journal.wanted_bytes()));
     journal.renew().unwrap();
     append_commit(&mut journal, 3..5);
     assert_eq!(numbers(&journal.reader()).unwrap(), (0..5).collect::<Vec<_>>());
