@@ -19,6 +19,8 @@ use crate::platform::signal::{BrokenPipe, set_broken_pipe};
 use crate::platform::{hardware, host};
 use crate::server::{self, ServerOptions};
 use crate::worker::{self, MemEnforce, WorkerOptions};
+use hq_core::limits;
+use hq_core::retention::Keep;
 use hq_core::time::Span;
 use hq_core::view::{ServerView, WorkerView};
 use std::cell::Cell;
@@ -86,6 +88,7 @@ fn server_options(global: &GlobalOptions, args: &ServerStartArgs) -> Result<Serv
         client_port: args.client_port,
         worker_port: args.worker_port,
         journal: args.journal.clone(),
+        journal_keep: args.journal_keep.unwrap_or(Keep { bytes: Some(limits::JOURNAL_KEEP_BYTES), span: None }),
         no_journal: args.no_journal,
         idle_timeout: args.idle_timeout.map(Span::from_duration),
         listen: args.listen.clone(),

@@ -6,28 +6,36 @@
 //! **Invariant:** an image never runs ahead of the log: its sequence was durable before it got its name.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::disk::{Access, Disk, File};
+use crate::disk::{Access, Disk, File, read_full};
 use crate::error::{Error, ReplayError};
 use crate::journal::Shared;
 use crate::record::{
     BODY_BYTES_MAX, Header, KIND_CHECKPOINT_END, KIND_CHECKPOINT_HEAD, Point, RecordDraft, RecordRef, encode_into,
 };
 use crate::scan::{Found, Scanner};
+use crate::tail::NEW_SUFFIX;
 
 /// Bytes collected before they are written.
 const BUFFER_BYTES: usize = 1024 * 1024;
 /// Images that are kept.
 const KEPT: usize = 2;
+/// Behind the number in the name of a second copy.
+const COPY_SUFFIX: &str = "-copy";
 
 fn checkpoint_name(seq: u64) -> String {
     format!("checkpoint-{seq:020}.hqc")
 }
 
 fn checkpoint_seq(name: &str) -> Option<u64> {
-    name.strip_prefix("checkpoint-")?.strip_suffix(".hqc")?.parse().ok()
+    let number = name.strip_prefix("checkpoint-")?.strip_suffix(".hqc")?;
+    number.strip_suffix(COPY_SUFFIX).unwrap_or(number).parse().ok()
+}
+
+/// Name of the second copy of an image.
+fn copy_name(seq: u64) -> String {
+    format!("checkpoint-{seq:020}{COPY_SUFFIX}.hqc")
 }
 
 /// A complete image on disk.
@@ -126,6 +134,23 @@ pub fn newest(disk: &dyn Disk, dir: &Path, notes: &mut Vec<String>) -> Result<Op
     Ok(None)
 }
 
+/// All intact images of a journal directory, newest first.
+///
+/// # Errors
+/// The system's error.
+pub fn intact(disk: &dyn Disk, dir: &Path) -> Result<Vec<Checkpoint>, Error> {
+    let names = disk.list(dir).map_err(|e| Error::io("list", dir, e))?;
+    let mut images = Vec::new();
+    for name in names.iter().rev().filter(|n| checkpoint_seq(n).is_some()) {
+        match open_image(disk, &dir.join(name)) {
+            Ok(image) => images.push(image),
+            Err(e) if e.is_damage() => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(images)
+}
+
 /// Writes images, from any thread, while the journal goes on committing.
 #[derive(Clone)]
 pub struct CheckpointWriter {
@@ -144,16 +169,42 @@ impl CheckpointWriter {
     /// [`Error::Refused`] when `at` is not durable yet (commit first), [`Error::Full`] or the system's error; what
     /// was there before is then still there.
     pub fn write(&self, at: Point, time_us: u64, records: impl IntoIterator<Item = RecordDraft>) -> Result<(), Error> {
-        let _one = self.one_at_a_time.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let (disk, dir) = (&*self.shared.disk, self.shared.dir.as_path());
-        let path = dir.join(checkpoint_name(at.seq));
-        let new = dir.join(format!("{}.new", checkpoint_name(at.seq)));
+        let _one = self.one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
+        self.write_one(at, time_us, records.into_iter())?;
+        self.remove_old()
+    }
+
+    /// As [`CheckpointWriter::write`], but the image is written as two files: one is then enough to start from although
+    /// everything before it is pruned, whatever becomes of the other.
+    ///
+    /// # Errors
+    /// As [`CheckpointWriter::write`].
+    pub fn write_twice(
+        &self,
+        at: Point,
+        time_us: u64,
+        records: impl IntoIterator<Item = RecordDraft>,
+    ) -> Result<(), Error> {
+        let _one = self.one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
+        self.write_one(at, time_us, records.into_iter())?;
+        self.name(&copy_name(at.seq), |new| self.copy_file(&checkpoint_name(at.seq), new))?;
+        self.remove_old()
+    }
+
+    fn write_one(&self, at: Point, time_us: u64, records: impl Iterator<Item = RecordDraft>) -> Result<(), Error> {
         let durable = self.shared.durable();
         if at.seq > durable.seq {
             let why = format!("a checkpoint at record {} is asked for, but only {} are durable", at.seq, durable.seq);
             return Err(Error::Refused { why });
         }
-        let written = self.write_file(&new, at, time_us, records.into_iter()).and_then(|()| {
+        self.name(&checkpoint_name(at.seq), |new| self.write_file(new, at, time_us, records))
+    }
+
+    /// Gives a file its name once `write` has made it durable.
+    fn name(&self, name: &str, write: impl FnOnce(&Path) -> Result<(), Error>) -> Result<(), Error> {
+        let (disk, dir) = (&*self.shared.disk, self.shared.dir.as_path());
+        let (path, new) = (dir.join(name), dir.join(format!("{name}{NEW_SUFFIX}")));
+        let written = write(&new).and_then(|()| {
             let io = |e| Error::io("name", &path, e);
             disk.rename(&new, &path).map_err(io)?;
             disk.sync_dir(dir).map_err(io)
@@ -161,9 +212,34 @@ impl CheckpointWriter {
         if written.is_err() {
             // A left-over is cleared at the next start as well.
             let _gone = disk.remove(&new);
-            return written;
         }
-        self.remove_old()
+        written
+    }
+
+    fn create(&self, new: &Path) -> Result<Arc<dyn File>, Error> {
+        let io = |e| Error::io("write", new, e);
+        let disk = &*self.shared.disk;
+        if disk.open(new, Access::Read).is_ok() {
+            disk.remove(new).map_err(io)?;
+        }
+        disk.open(new, Access::CreateNew).map_err(io)
+    }
+
+    fn copy_file(&self, name: &str, new: &Path) -> Result<(), Error> {
+        let from = self.shared.dir.join(name);
+        let io = |e| Error::io("copy", &from, e);
+        let original = self.shared.disk.open(&from, Access::Read).map_err(io)?;
+        let copy = self.create(new)?;
+        let (mut at, mut buffer) = (0, vec![0; BUFFER_BYTES]);
+        loop {
+            let got = read_full(&*original, at, &mut buffer).map_err(io)?;
+            let bytes = buffer.get(..got).unwrap_or_default();
+            if bytes.is_empty() {
+                return copy.sync_data().map_err(|e| Error::io("write", new, e));
+            }
+            copy.write_at(at, bytes).map_err(|e| Error::io("write", new, e))?;
+            at += got as u64;
+        }
     }
 
     fn write_file(
@@ -174,11 +250,7 @@ impl CheckpointWriter {
         records: impl Iterator<Item = RecordDraft>,
     ) -> Result<(), Error> {
         let io = |e| Error::io("write", new, e);
-        let disk = &*self.shared.disk;
-        if disk.open(new, Access::Read).is_ok() {
-            disk.remove(new).map_err(io)?;
-        }
-        let file = disk.open(new, Access::CreateNew).map_err(io)?;
+        let file = self.create(new)?;
         let (seq, epoch) = (at.seq, at.epoch);
         let head = Header { kind: KIND_CHECKPOINT_HEAD, seq, epoch, time_us, prev: at.chain, ..Header::default() };
         let (mut buffer, mut offset, mut seq) = (Vec::new(), 0u64, 0u64);

@@ -19,7 +19,10 @@ use crate::lock::LockError;
 use crate::store::{Store, StoreError};
 
 pub use model::{Fault, ModelDisk};
-pub use real::RealDisk;
+pub use real::{RealDisk, used_bytes};
+
+/// Suffix of a page store that is about to be removed.
+pub const OLD_SUFFIX: &str = ".old";
 
 /// How a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +110,11 @@ pub trait Disk: Send + Sync {
     fn open_store(&self, path: &Path) -> Result<Arc<dyn Store>, StoreError>;
     /// Bytes that may still be written in the file system of `dir`, where that is known; a quota may allow less.
     fn free_bytes(&self, dir: &Path) -> Option<u64>;
+    /// Removes a page store that nobody has open, with all of its files.
+    ///
+    /// # Errors
+    /// The system's error.
+    fn remove_store(&self, path: &Path) -> io::Result<()>;
     /// Takes the lock file `path`; the lock lasts until the returned value is dropped.
     ///
     /// # Errors

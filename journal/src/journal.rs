@@ -11,30 +11,37 @@
 mod migrate;
 mod open;
 mod options;
+mod prune;
 mod reader;
 mod space;
+mod stores;
+mod survey;
 #[cfg(test)]
 mod tests;
 
 use std::any::Any;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::checkpoint::CheckpointWriter;
 use crate::disk::{Access, Disk, File};
 use crate::error::Error;
+use crate::kept::Kept;
 use crate::log::{Extent, Log};
 use crate::mark::MarkFile;
 use crate::record::{BODY_BYTES_MAX, Header, KIND_OWN_MIN, Point, RecordDraft, encode_into};
 use crate::tail::{self, Part};
 
 pub use options::{AppendedRange, Opened, Options, Stats};
+pub use prune::{Pruned, Pruner};
 pub use reader::{Place, Reader};
+pub use stores::{store_name, store_number};
 
 /// Name of the lock file in the journal directory.
 pub const LOCK_NAME: &str = "lock";
-/// Name of the page store's directory.
+/// Name of the first page store's directory; later ones have a number behind it.
 pub const LOG_NAME: &str = "log";
 /// Name of the file that is removed to gain space.
 pub const BALLAST_NAME: &str = "ballast";
@@ -44,7 +51,12 @@ pub const SEALED_KEPT: usize = 2;
 /// What readers see: durable records only.
 #[derive(Clone)]
 pub(crate) struct View {
+    /// The page store, and what is in it.
+    pub(crate) log: Log,
+    pub(crate) store_number: u64,
     pub(crate) extent: Extent,
+    /// What was kept of the records before the base.
+    pub(crate) kept: Option<Arc<Kept>>,
     pub(crate) base_seq: u64,
     /// Oldest first; the last one is being written.
     pub(crate) parts: Vec<Part>,
@@ -56,9 +68,13 @@ pub(crate) struct View {
 pub(crate) struct Shared {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) dir: PathBuf,
-    pub(crate) log: Log,
     view: Mutex<View>,
+    /// Held by who puts records into the page store or takes them out.
     migrating: Mutex<()>,
+    /// None for readers, and once the journal is closed.
+    mark: Mutex<Option<MarkFile>>,
+    /// Whether the next commit begins a new tail file.
+    wants_tail: AtomicBool,
     /// Held until the last reader is gone, since the page store stays open as long.
     _lock: Box<dyn Any + Send + Sync>,
 }
@@ -70,6 +86,20 @@ impl Shared {
 
     pub(crate) fn durable(&self) -> Point {
         self.view().durable
+    }
+
+    fn mark(&self) -> MutexGuard<'_, Option<MarkFile>> {
+        self.mark.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes the mark with this base, unless the journal was closed meanwhile.
+    fn write_mark(&self, base_seq: u64) -> Result<(), Error> {
+        let mut mark = self.mark();
+        let durable = self.durable();
+        match mark.as_mut() {
+            Some(mark) => mark.write(durable, base_seq, false),
+            None => Err(Error::Refused { why: "the journal was closed".to_owned() }),
+        }
     }
 }
 
@@ -93,7 +123,6 @@ pub struct Journal {
     ballast: bool,
     /// Size of the ballast, also while it is given up; 0 if there was never space for one.
     ballast_bytes: usize,
-    mark: MarkFile,
     marked: Instant,
     migrator: Option<migrate::Migrator>,
 }
@@ -182,6 +211,7 @@ impl Journal {
             return Err(Error::Poisoned);
         }
         if self.pending.is_empty() {
+            self.begin_wanted_tail();
             return Ok(self.durable.seq);
         }
         if let Err(source) = self.file.sync_data() {
@@ -204,10 +234,18 @@ impl Journal {
         if self.durable_bytes >= self.options.rotate_bytes {
             self.rotate();
         }
+        self.begin_wanted_tail();
         if self.marked.elapsed() >= self.options.mark_every {
             self.write_mark(false);
         }
         Ok(self.durable.seq)
+    }
+
+    fn begin_wanted_tail(&mut self) {
+        let is_empty = self.shared.view().parts.last().is_some_and(Part::is_empty);
+        if self.shared.wants_tail.swap(false, Ordering::AcqRel) && !is_empty {
+            self.rotate();
+        }
     }
 
     /// Starts a new tail file. Without space the old one simply goes on growing, and the next commit tries again.
@@ -234,10 +272,12 @@ impl Journal {
 
     /// Writes the mark. It only guards against silent loss, so a failure does not fail the commit it follows.
     fn write_mark(&mut self, clean: bool) -> bool {
-        let (base_seq, epoch) = (self.shared.view().base_seq, self.epoch);
-        let durable = Point { epoch, ..self.durable };
         self.marked = Instant::now();
-        self.mark.write(durable, base_seq, clean).is_ok()
+        let mut mark = self.shared.mark();
+        // Looked at only now, since a pruning moves it under the same lock.
+        let base_seq = self.shared.view().base_seq;
+        let durable = Point { epoch: self.epoch, ..self.durable };
+        mark.as_mut().is_some_and(|mark| mark.write(durable, base_seq, clean).is_ok())
     }
 
     /// Moves one full tail file into the log; false when there is none. Only needed without the background thread.
@@ -248,33 +288,9 @@ impl Journal {
         migrate::step(&self.shared)
     }
 
-    /// Removes records before `seq` from the log, where a checkpoint covers them. Whole pages only, so some stay.
-    ///
-    /// # Errors
-    /// [`Error::Refused`] if no intact checkpoint reaches `seq - 1`; otherwise that of the store.
-    pub fn prune(&mut self, seq: u64) -> Result<(), Error> {
-        let mut notes = Vec::new();
-        let image = crate::checkpoint::newest(&*self.shared.disk, &self.shared.dir, &mut notes)?;
-        if image.is_none_or(|i| i.at.seq + 1 < seq) {
-            return Err(Error::Refused { why: format!("no checkpoint covers the records before {seq}") });
-        }
-        let shared = Arc::clone(&self.shared);
-        let _no_migration = shared.migrating.lock().unwrap_or_else(PoisonError::into_inner);
-        let extent = self.shared.view().extent;
-        if extent.is_empty() || seq <= extent.first_seq {
-            return Ok(());
-        }
-        // First the promise, then the pages: a crash in between leaves more than is promised.
-        let seq = seq.min(extent.end.seq);
-        let base_before = std::mem::replace(&mut self.shared.view().base_seq, seq);
-        if !self.write_mark(false) {
-            self.shared.view().base_seq = base_before;
-            return Err(Error::Refused { why: "the mark could not be written, so nothing was pruned".to_owned() });
-        }
-        let pruned = self.shared.log.prune(&extent, seq)?;
-        self.shared.log.sync()?;
-        self.shared.view().extent = pruned;
-        Ok(())
+    /// A handle that prunes from another thread.
+    pub fn pruner(&self) -> Pruner {
+        Pruner::new(Arc::clone(&self.shared))
     }
 
     /// A handle that writes checkpoints from another thread.
@@ -328,6 +344,7 @@ impl Journal {
         self.migrator.take();
         committed?;
         self.write_mark(true);
+        self.shared.mark().take();
         Ok(())
     }
 }

@@ -14,6 +14,7 @@ pub mod checkpoint;
 pub mod disk;
 pub mod error;
 pub mod journal;
+pub mod kept;
 pub mod lock;
 pub mod log;
 pub mod mark;
@@ -27,5 +28,5 @@ pub mod tail;
 
 pub use checkpoint::{Checkpoint, CheckpointWriter};
 pub use error::{Error, ReplayError};
-pub use journal::{AppendedRange, Journal, Opened, Options, Place, Reader, Stats, read_dir};
+pub use journal::{AppendedRange, Journal, Opened, Options, Place, Pruned, Pruner, Reader, Stats, read_dir};
 pub use record::{Header, Point, Record, RecordDraft, RecordRef};

@@ -1,6 +1,7 @@
 //! The event log in the page store: records in order, and the history of one job without a scan.
 //!
-//! Records arrive here when their tail file is full, off the critical path, and stay until they are pruned.
+//! Records arrive here when their tail file is full, off the critical path, and stay until the whole store is given up by
+//! a pruning.
 //!
 //! **Invariant:** entries are numbered without gaps; records in them continue each other's chain from the base on.
 //! **Invariant:** what is read back is checked page by page and record by record; a break is named, never skipped.
@@ -308,17 +309,9 @@ impl Log {
         }
     }
 
-    /// Removes the pages that hold only records before `seq`; durable after the next sync.
-    ///
-    /// # Errors
-    /// [`Error::Store`].
-    pub fn prune(&self, extent: &Extent, seq: u64) -> Result<Extent, Error> {
-        let keep = self.entry_before(extent, seq)?;
-        index::prune(&*self.store, keep)?;
-        for entry in extent.first_entry..keep {
-            self.store.remove(&entry.to_be_bytes()).map_err(store_error("be pruned"))?;
-        }
-        self.extent()
+    /// Has the store removed once nobody reads it any more.
+    pub fn retire(&self) {
+        self.store.retire();
     }
 
     /// Makes everything inserted and removed durable.

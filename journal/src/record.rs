@@ -36,6 +36,12 @@ pub const KIND_CHECKPOINT_END: u16 = 0xFF04;
 pub const KIND_RECOVERED: u16 = 0xFF05;
 /// Stands for a record that a repair could not save, so that sequences and chain go on.
 pub const KIND_LOST: u16 = 0xFF06;
+/// First record of a kept file; its sequence is that of the last record which the file stands for.
+pub const KIND_KEPT_HEAD: u16 = 0xFF07;
+/// Where in a kept file the records of each job are.
+pub const KIND_KEPT_INDEX: u16 = 0xFF08;
+/// Last record of a kept file; its sequence is the number of records, its body the offset of the index.
+pub const KIND_KEPT_END: u16 = 0xFF09;
 /// First record of a stream file: server, worker and id of the file.
 pub const KIND_STREAM_OPEN: u16 = 0xFF10;
 /// Bytes that a task wrote to a channel.

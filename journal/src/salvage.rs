@@ -13,7 +13,8 @@ use std::sync::Arc;
 
 use crate::disk::{Access, Disk};
 use crate::error::Error;
-use crate::journal::{LOCK_NAME, LOG_NAME};
+use crate::journal::{LOCK_NAME, store_name, store_number};
+use crate::kept::kept_base;
 use crate::lock::LockError;
 use crate::log::page::{Page, Piece};
 use crate::mark::MarkFile;
@@ -23,6 +24,8 @@ use crate::tail;
 
 /// Bytes of records in one tail file of the new journal.
 const PART_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes that are copied at a time.
+const COPY_BYTES: usize = 1024 * 1024;
 /// Most sequences that are filled in one gap; a longer one is no gap but nonsense.
 const GAP_MAX: u64 = 10_000_000;
 
@@ -144,8 +147,15 @@ fn read_tails(disk: &dyn Disk, dir: &Path, collector: &mut Collector<'_>) -> Res
 }
 
 fn read_store(disk: &dyn Disk, dir: &Path, collector: &mut Collector<'_>) -> Result<(), Error> {
-    let path = dir.join(LOG_NAME);
-    let store = match disk.open_store(&path) {
+    let names = disk.list(dir).map_err(|e| Error::io("list", dir, e))?;
+    let mut stores: Vec<u64> = names.iter().filter_map(|name| store_number(name)).collect();
+    // More than one is there only when a pruning was cut off; the older one has the older records.
+    stores.sort_unstable();
+    stores.into_iter().try_for_each(|number| read_one_store(disk, &dir.join(store_name(number)), collector))
+}
+
+fn read_one_store(disk: &dyn Disk, path: &Path, collector: &mut Collector<'_>) -> Result<(), Error> {
+    let store = match disk.open_store(path) {
         Ok(store) => store,
         Err(e) => {
             collector.report.damaged.push(format!("{} cannot be opened: {e}", path.display()));
@@ -213,8 +223,10 @@ pub fn rebuild(disk: &Arc<dyn Disk>, from: &Path, to: &Path) -> Result<Report, E
     }
     builder.finish_part()?;
     let mut mark = MarkFile::open(&**disk, to, 0)?;
-    mark.write(builder.end, report.first_seq, false)?;
-    copy_checkpoints(&**disk, from, to)?;
+    // What is before the base was pruned, even if some of it is still there.
+    let pruned = MarkFile::read(&**disk, from)?.map(|mark| mark.base_seq);
+    mark.write(builder.end, report.first_seq.max(pruned.unwrap_or(1)), false)?;
+    copy_whole(&**disk, from, to)?;
     Ok(report)
 }
 
@@ -268,16 +280,24 @@ impl Rebuilder<'_> {
     }
 }
 
-fn copy_checkpoints(disk: &dyn Disk, from: &Path, to: &Path) -> Result<(), Error> {
+/// Copies what stands beside the log: images, and what was kept of pruned records.
+fn copy_whole(disk: &dyn Disk, from: &Path, to: &Path) -> Result<(), Error> {
     let names = disk.list(from).map_err(|e| Error::io("list", from, e))?;
-    for name in names.iter().filter(|n| n.starts_with("checkpoint-") && n.ends_with(".hqc")) {
+    let is_copied = |n: &&String| (n.starts_with("checkpoint-") && n.ends_with(".hqc")) || kept_base(n).is_some();
+    for name in names.iter().filter(is_copied) {
         let (source, target): (PathBuf, PathBuf) = (from.join(name), to.join(name));
         let copied = disk.open(&source, Access::Read).and_then(|file| {
-            let mut bytes = vec![0; usize::try_from(file.bytes()?).unwrap_or(0)];
-            let got = crate::disk::read_full(&*file, 0, &mut bytes)?;
-            bytes.truncate(got);
             let copy = disk.open(&target, Access::CreateNew)?;
-            copy.write_at(0, &bytes).and_then(|()| copy.sync_data())
+            let (mut at, mut buffer) = (0, vec![0; COPY_BYTES]);
+            loop {
+                let got = crate::disk::read_full(&*file, at, &mut buffer)?;
+                let bytes = buffer.get(..got).unwrap_or_default();
+                if bytes.is_empty() {
+                    return copy.sync_data();
+                }
+                copy.write_at(at, bytes)?;
+                at += got as u64;
+            }
         });
         copied.map_err(|e| Error::io("copy", &source, e))?;
     }

@@ -90,6 +90,8 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError`]; it can be tried again, but nothing is read meanwhile.
     fn reopen(&self) -> Result<(), StoreError>;
+    /// Has the store's files removed once this handle, which may be reading, is dropped.
+    fn retire(&self);
 }
 
 /// sled 0.34.7 with its guards.
@@ -99,6 +101,36 @@ pub struct SledStore {
     db_file: fs::File,
     dir: PathBuf,
     failed: AtomicBool,
+    /// Dropped last, when sled has closed its files.
+    remover: Remover,
+}
+
+/// Removes the directory of a store that was retired.
+struct Remover {
+    dir: PathBuf,
+    retired: AtomicBool,
+}
+
+impl Drop for Remover {
+    fn drop(&mut self) {
+        if self.retired.load(Ordering::Acquire) {
+            // What is left, since a thread of sled's was still at it, is cleared when the journal is opened.
+            let _left = remove_store(&self.dir);
+        }
+    }
+}
+
+/// Removes the directory of a store; under another name, so that half of it is never taken for a store.
+///
+/// # Errors
+/// The system's error.
+pub fn remove_store(dir: &Path) -> io::Result<()> {
+    let mut old = dir.as_os_str().to_owned();
+    if !dir.to_string_lossy().ends_with(crate::disk::OLD_SUFFIX) {
+        old.push(crate::disk::OLD_SUFFIX);
+        fs::rename(dir, &old)?;
+    }
+    fs::remove_dir_all(old)
 }
 
 impl fmt::Debug for SledStore {
@@ -201,7 +233,9 @@ impl SledStore {
         } else {
             sync_new_files(dir).map_err(StoreError::Io)?;
         }
-        Ok(Self { db: RwLock::new(Some(db)), db_file, dir: dir.to_path_buf(), failed: AtomicBool::new(false) })
+        let remover = Remover { dir: dir.to_path_buf(), retired: AtomicBool::new(false) };
+        let (db, failed) = (RwLock::new(Some(db)), AtomicBool::new(false));
+        Ok(Self { db, db_file, dir: dir.to_path_buf(), failed, remover })
     }
 
     /// The open store; clones share it.
@@ -298,6 +332,10 @@ impl Store for SledStore {
         self.db_file.sync_data().map_err(StoreError::Io)?;
         self.failed.store(false, Ordering::Release);
         Ok(())
+    }
+
+    fn retire(&self) {
+        self.remover.retired.store(true, Ordering::Release);
     }
 }
 

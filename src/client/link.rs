@@ -178,6 +178,7 @@ impl Link {
             match self.receive()? {
                 Response::Attempts(attempts) if attempts.is_empty() => return Ok(()),
                 Response::Attempts(attempts) => page(attempts)?,
+                Response::Noted(text) => log::warn!("{text}"),
                 _ => return Err(Error::Unexpected),
             }
         }

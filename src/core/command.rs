@@ -9,6 +9,7 @@ use crate::event::Stamped;
 use crate::id::{Epoch, JobId, WorkerId};
 use crate::idset::IdSet;
 use crate::overview::HardwareUse;
+use crate::retention::ForgetCause;
 use crate::task::{SubmitDesc, SubmitRequest};
 use crate::time::{Span, Time};
 use crate::view::JobState;
@@ -59,6 +60,13 @@ pub enum Command {
         jobs: Vec<JobId>,
         /// Only jobs in one of these states.
         states: Vec<JobState>,
+    },
+    /// Details of completed jobs are not to be kept any longer.
+    ForgetDetails {
+        /// Which jobs; none: all that are completed.
+        jobs: Option<IdSet>,
+        /// Why.
+        cause: ForgetCause,
     },
     /// A client acts on tasks.
     Act {
@@ -193,6 +201,8 @@ pub enum Reply {
     Closed(Vec<(JobId, JobClose)>),
     /// How many jobs were forgotten, and how many of the selected ones were not.
     Forgotten(u64, u64),
+    /// Of how many jobs details were forgotten.
+    DetailsForgotten(u64),
     /// One for each job asked for, ascending.
     Acted(Vec<Acted>),
     /// The worker's number, and what it must kill and forget.

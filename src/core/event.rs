@@ -9,6 +9,7 @@ use crate::attempt::TaskVariant;
 use crate::id::{AttemptId, Epoch, JobId, TaskId, WorkerId};
 use crate::idset::IdSet;
 use crate::overview::HardwareUse;
+use crate::retention::DetailsForgotten;
 use crate::retry::{FailureCause, Usage};
 use crate::task::SubmitDesc;
 use crate::time::{Span, Time};
@@ -407,6 +408,8 @@ int_enum! {
         29 => JobRestored(JobRestored),
         /// An open job has nothing left to do; for those who listen.
         30 => JobIdle(JobChanged),
+        /// See [`DetailsForgotten`].
+        31 => DetailsForgotten(DetailsForgotten),
         /// See [`TasksAssigned`].
         40 => TasksAssigned(TasksAssigned),
         /// See [`TaskAdopted`].
@@ -462,7 +465,8 @@ impl Event {
             | Self::WorkerDraining(_)
             | Self::WorkerOverview(_)
             | Self::WorkerLost(_)
-            | Self::WorkerUnblocked(_) => None,
+            | Self::WorkerUnblocked(_)
+            | Self::DetailsForgotten(_) => None,
             Self::JobSubmitted(e) => Some(e.job),
             Self::JobCanceled(e) => Some(e.job),
             Self::JobCompleted(e) => Some(e.job),

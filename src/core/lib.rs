@@ -31,6 +31,7 @@ mod machine_tests;
 pub mod overview;
 pub mod place;
 pub mod resource;
+pub mod retention;
 pub mod retry;
 pub mod state;
 pub mod task;

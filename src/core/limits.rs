@@ -164,6 +164,16 @@ pub const CHECKPOINT_EVENTS: u64 = 100_000;
 pub const HISTORY_PAGE_BYTES: usize = 256 * 1024;
 /// Records that are looked at for one page of history.
 pub const HISTORY_PAGE_SCANNED_MAX: usize = 100_000;
+/// Bytes of events after which a new checkpoint is written.
+pub const CHECKPOINT_BYTES: u64 = 64 * 1024 * 1024;
+/// Time after which a new checkpoint is written when there were at least [`CHECKPOINT_IDLE_EVENTS`].
+pub const CHECKPOINT_SPAN: Span = Span::from_secs(600);
+/// Events that are worth a checkpoint when there is nothing else to do, and at the end of the server.
+pub const CHECKPOINT_IDLE_EVENTS: u64 = 2_000;
+/// Bytes of a journal's directory up to which details of completed jobs are kept, unless the user says otherwise.
+pub const JOURNAL_KEEP_BYTES: u64 = 1024 * 1024 * 1024;
+/// Smallest limit that a user may set for it.
+pub const JOURNAL_KEEP_BYTES_MIN: u64 = 4_000_000;
 /// Time for workers to end when the server is stopped.
 pub const SERVER_STOP_SPAN: Span = Span::from_ms(3_000);
 

@@ -105,6 +105,7 @@ impl Machine {
             Command::Open { name, max_fails, tags } => turn.open_job(&name, max_fails, &tags),
             Command::Close { jobs } => turn.close_jobs(&jobs),
             Command::Forget { jobs, states } => turn.forget_jobs(&jobs, &states),
+            Command::ForgetDetails { jobs, cause } => turn.forget_details(jobs.as_ref(), cause),
             Command::Cancel { jobs, reason } => turn.cancel(&jobs, reason.as_deref()),
             Command::Register(registration) => turn.register(&registration),
             Command::Report { worker, report } => turn.report(worker, &report),

@@ -24,6 +24,7 @@ mod error;
 pub mod free_text;
 pub mod job_filter;
 pub mod jobfile;
+pub mod journal_keep;
 pub mod moment;
 pub mod placeholder;
 pub mod pool;

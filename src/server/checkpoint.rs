@@ -2,23 +2,39 @@
 //!
 //! The image is not taken from the machine, which would have to stand still meanwhile: a thread folds the durable
 //! events itself, from the checkpoint before, and writes what it gets. So a checkpoint never delays a turn, and every
-//! one is a replay that worked.
+//! one is a replay that worked. The same thread prunes the journal, which rests on a checkpoint.
 
+use super::retention::Keeper;
+use super::turn::ClientSender;
 use super::{Error, restore};
 use crate::eventlog;
-use crate::platform::clock;
 use hq_core::audit::audit;
 use hq_core::limits;
-use hq_journal::{CheckpointWriter, Reader};
-use std::path::{Path, PathBuf};
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use hq_core::state::State;
+use hq_journal::{CheckpointWriter, Point, Reader, RecordDraft};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
+
+/// Requests that wait for the thread; who finds no room asks later.
+const ASKS_MAX: usize = 4;
+
+/// What the thread is asked for.
+#[derive(Debug)]
+enum Ask {
+    /// A checkpoint.
+    Due,
+    /// What `hq journal prune` does; whom to answer.
+    Prune(ClientSender),
+}
 
 /// Asks for checkpoints; dropping it ends the thread.
 #[derive(Debug)]
 pub struct Checkpoints {
-    due: SyncSender<()>,
+    asks: SyncSender<Ask>,
     events: u64,
+    bytes: u64,
+    bytes_max: u64,
 }
 
 impl Checkpoints {
@@ -26,36 +42,64 @@ impl Checkpoints {
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub fn start(dir: PathBuf, reader: Reader, writer: CheckpointWriter) -> std::io::Result<(Self, JoinHandle<()>)> {
-        let (due, inbox) = sync_channel(1);
-        let thread = std::thread::Builder::new().name("checkpoint".to_owned()).spawn(move || {
-            while let Ok(()) = inbox.recv() {
-                if let Err(error) = write(&dir, &reader, &writer) {
-                    log::warn!("No checkpoint was written: {error}");
-                }
-            }
-        })?;
-        Ok((Self { due, events: 0 }, thread))
+    pub fn start(keeper: Keeper) -> std::io::Result<(Self, JoinHandle<()>)> {
+        let (asks, inbox) = sync_channel(ASKS_MAX);
+        let bytes_max = keeper.step_bytes().min(limits::CHECKPOINT_BYTES);
+        let thread = std::thread::Builder::new().name("checkpoint".to_owned()).spawn(move || run(keeper, &inbox))?;
+        Ok((Self { asks, events: 0, bytes: 0, bytes_max }, thread))
     }
 
-    /// Counts events; asks for a checkpoint when there are enough.
-    pub fn count(&mut self, events: usize) {
-        self.events += events as u64;
-        if self.events >= limits::CHECKPOINT_EVENTS {
-            match self.due.try_send(()) {
+    /// Counts what goes into the journal; asks for a checkpoint when there is enough.
+    pub fn count(&mut self, drafts: &[RecordDraft]) {
+        self.events += drafts.len() as u64;
+        self.bytes += drafts.iter().map(|draft| draft.body.len() as u64).sum::<u64>();
+        if self.events >= limits::CHECKPOINT_EVENTS || self.bytes >= self.bytes_max {
+            match self.asks.try_send(Ask::Due) {
                 // One that is being written now covers most of them; the rest is covered by the next.
-                Ok(()) | Err(TrySendError::Full(())) => self.events = 0,
-                Err(TrySendError::Disconnected(())) => {}
+                Ok(()) | Err(TrySendError::Full(_)) => (self.events, self.bytes) = (0, 0),
+                Err(TrySendError::Disconnected(_)) => {}
             }
+        }
+    }
+
+    /// Asks for the journal to be pruned; false when too much waits already.
+    pub fn prune(&self, to: ClientSender) -> bool {
+        self.asks.try_send(Ask::Prune(to)).is_ok()
+    }
+}
+
+fn run(mut keeper: Keeper, inbox: &Receiver<Ask>) {
+    loop {
+        match inbox.recv_timeout(limits::CHECKPOINT_SPAN.to_duration()) {
+            Ok(Ask::Due) => keeper.checkpoint(),
+            Ok(Ask::Prune(to)) => keeper.prune_for(to),
+            Err(RecvTimeoutError::Timeout) => keeper.look(),
+            Err(RecvTimeoutError::Disconnected) => return keeper.end(),
         }
     }
 }
 
-/// Folds the durable events and writes the image.
-fn write(dir: &Path, reader: &Reader, writer: &CheckpointWriter) -> Result<(), Error> {
+/// The state that the durable events amount to, and the last of them.
+///
+/// # Errors
+/// What the journal or its disk says, or that the folded state is not consistent.
+pub fn fold(dir: &Path, reader: &Reader) -> Result<(State, Point), Error> {
     let (state, at) = restore::durable(dir, reader)?;
     audit(&state).map_err(Error::Inconsistent)?;
-    let time_us = clock::wall_us();
-    writer.write(at, time_us, state.image().map(|part| eventlog::image_draft(&part, time_us)))?;
-    Ok(())
+    Ok((state, at))
+}
+
+/// Folds the durable events and writes the image.
+///
+/// # Errors
+/// As [`fold`].
+pub fn write(dir: &Path, reader: &Reader, writer: &CheckpointWriter, time_us: u64) -> Result<(State, Point), Error> {
+    let (state, at) = fold(dir, reader)?;
+    writer.write(at, time_us, image(&state, time_us))?;
+    Ok((state, at))
+}
+
+/// The records of an image.
+pub fn image(state: &State, time_us: u64) -> impl Iterator<Item = RecordDraft> + '_ {
+    state.image().map(move |part| eventlog::image_draft(&part, time_us))
 }

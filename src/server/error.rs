@@ -46,6 +46,8 @@ pub enum Error {
         /// What the system says.
         cause: std::io::Error,
     },
+    /// What was asked for was not done, since the server is ending.
+    Ending,
     /// No randomness is to be had.
     Random(crate::platform::random::Error),
 }
@@ -78,6 +80,7 @@ impl fmt::Display for Error {
             Self::Listen { what, port, cause } => write!(f, "Cannot listen on {what} port {port}: {cause}"),
             Self::Unrecorded(why) => write!(f, "The start cannot be recorded in the journal: {why}"),
             Self::Io { what, cause } => write!(f, "Cannot {what}: {cause}"),
+            Self::Ending => write!(f, "the server is ending"),
             Self::Random(error) => write!(f, "{error}"),
         }
     }

@@ -38,6 +38,8 @@ pub enum Plan {
     Why(Vec<JobId>, Option<TaskId>),
     /// Make everything so far durable.
     Flush,
+    /// Have the journal pruned.
+    Prune,
     /// End the server.
     Stop,
     /// Not for the turn: the session answers it itself.
@@ -70,6 +72,7 @@ pub fn plan(state: &State, request: Request) -> Plan {
         Request::DrainWorkers(DrainRequest { selector, timeout }) => {
             ordered(state, &selector, |workers| Command::DrainWorkers { workers, timeout })
         }
+        Request::Prune(_) => Plan::Prune,
         Request::StopServer(_) => Plan::Stop,
         Request::DebugDump(_) => Plan::Answer(Response::Dumped(ByteBuf::from(dump::state(state)))),
         Request::Act(request) => act(state, request),
@@ -111,7 +114,9 @@ pub fn response(reply: Reply) -> Response {
         Reply::Acted(acted) => Response::Acted(acted),
         Reply::Closed(results) => jobs::closed(results),
         Reply::Forgotten(forgotten, ignored) => Response::Forgotten(ForgetResult { forgotten, ignored }),
-        Reply::None | Reply::Registered { .. } => Response::Refused("the server has no answer to this".to_owned()),
+        Reply::None | Reply::Registered { .. } | Reply::DetailsForgotten(_) => {
+            Response::Refused("the server has no answer to this".to_owned())
+        }
     }
 }
 

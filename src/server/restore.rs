@@ -17,6 +17,8 @@ pub struct Restored {
     pub machine: Machine,
     /// Number of this start, durable.
     pub epoch: u32,
+    /// Last record that a checkpoint covers.
+    pub covered_seq: u64,
 }
 
 /// Opens the journal of a directory and replays it.
@@ -33,7 +35,7 @@ pub fn open(dir: &Path) -> Result<Restored, Error> {
 /// As [`open`].
 pub fn open_with(dir: &Path, options: Options) -> Result<Restored, Error> {
     let (journal, opened) = Journal::open(dir, options)?;
-    let Opened { checkpoint, epoch, next_seq, notes, .. } = opened;
+    let Opened { checkpoint, epoch, next_seq, base_seq, notes, .. } = opened;
     for note in notes {
         log::warn!("{note}");
     }
@@ -42,7 +44,9 @@ pub fn open_with(dir: &Path, options: Options) -> Result<Restored, Error> {
     }
     let reader = journal.reader();
     let mut state = image(checkpoint.as_ref())?;
-    extend(&mut state, &reader, checkpoint.as_ref().map_or(1, |checkpoint| checkpoint.at.seq + 1))?;
+    let covered_seq = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.at.seq);
+    // Where a loss was agreed to, the log begins later.
+    extend(&mut state, &reader, base_seq.max(covered_seq + 1))?;
     let machine = Machine::new(state);
     // Costs more than the replay itself, so that a release leaves it to the thread that writes checkpoints.
     if cfg!(debug_assertions) {
@@ -51,7 +55,7 @@ pub fn open_with(dir: &Path, options: Options) -> Result<Restored, Error> {
     if !machine.state().server_uid.is_empty() {
         log::info!("State restoration completed");
     }
-    Ok(Restored { journal, machine, epoch })
+    Ok(Restored { journal, machine, epoch, covered_seq })
 }
 
 /// The state that the durable records of a journal give, and the last of them.
@@ -59,11 +63,21 @@ pub fn open_with(dir: &Path, options: Options) -> Result<Restored, Error> {
 /// # Errors
 /// As [`open`].
 pub fn durable(dir: &Path, reader: &Reader) -> Result<(State, hq_journal::Point), Error> {
-    let newest = checkpoint::newest(&RealDisk, dir, &mut Vec::new())?;
-    let mut state = image(newest.as_ref())?;
-    let from = newest.as_ref().map_or(1, |checkpoint| checkpoint.at.seq + 1);
-    let at = extend(&mut state, reader, from)?;
-    Ok((state, at))
+    loop {
+        let newest = checkpoint::newest(&RealDisk, dir, &mut Vec::new())?;
+        let mut state = image(newest.as_ref())?;
+        let from = newest.as_ref().map_or(1, |checkpoint| checkpoint.at.seq + 1);
+        match extend(&mut state, reader, from) {
+            // The journal was pruned just now, behind a newer image.
+            Err(Error::Journal(hq_journal::Error::Missing { .. }))
+                if from < reader.base_seq() && is_newer(dir, from)? => {}
+            other => return other.map(|at| (state, at)),
+        }
+    }
+}
+
+fn is_newer(dir: &Path, from: u64) -> Result<bool, Error> {
+    Ok(checkpoint::newest(&RealDisk, dir, &mut Vec::new())?.is_some_and(|image| image.at.seq >= from))
 }
 
 /// The state that a checkpoint holds; the empty one without a checkpoint.
@@ -86,7 +100,7 @@ pub fn image(checkpoint: Option<&Checkpoint>) -> Result<State, Error> {
 /// # Errors
 /// As [`open`].
 pub fn extend(state: &mut State, reader: &Reader, from_seq: u64) -> Result<hq_journal::Point, Error> {
-    let replayed = reader.replay(from_seq, &mut |record| {
+    let replayed = reader.replay_whole(from_seq, &mut |record| {
         let stamped = eventlog::event(&record).map_err(|cause| (record.header.seq, cause))?;
         state.apply(&stamped);
         Ok(())

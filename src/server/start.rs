@@ -9,6 +9,7 @@ use super::checkpoint::Checkpoints;
 use super::commit::{CommitWatch, Committer};
 use super::entrance::{self, Entrance};
 use super::probe::probe;
+use super::retention::Keeper;
 use super::session::client::ClientContext;
 use super::sign::Signs;
 use super::turn::{Input, Setback, Turn};
@@ -20,6 +21,7 @@ use hq_core::command::Command;
 use hq_core::id::Epoch;
 use hq_core::limits;
 use hq_core::machine::Machine;
+use hq_core::retention::Keep;
 use hq_core::time::{Span, Time};
 use hq_core::view::ServerView;
 use hq_journal::Reader;
@@ -45,6 +47,8 @@ pub struct ServerOptions {
     pub worker_port: Option<u16>,
     /// The journal's directory; the one in the server directory when none.
     pub journal: Option<PathBuf>,
+    /// For how long details of completed jobs are kept.
+    pub journal_keep: Keep,
     /// Whether nothing is kept.
     pub no_journal: bool,
     /// Idle timeout of workers that have none of their own.
@@ -93,7 +97,8 @@ async fn serve(options: &ServerOptions, ready: impl FnOnce(&ServerView, &Path)) 
     ServerDir::prepare(&options.server_dir)?;
     let prepared = entrance::prepared(options)?;
     probe(options).await?;
-    let mut running = set_up(options, prepared.as_ref())?;
+    let (inbox, turn_inbox) = mpsc::channel(limits::INBOX_COMMANDS_MAX);
+    let mut running = set_up(options, prepared.as_ref(), &inbox)?;
     let entrance = entrance::open(options, prepared.as_ref(), &running.server_uid)?;
     let dir = ServerDir::create(&options.server_dir)?;
     let record = describe(&running, &entrance.access);
@@ -102,7 +107,6 @@ async fn serve(options: &ServerOptions, ready: impl FnOnce(&ServerView, &Path)) 
     let signs = SignWriter::create(&dir, &record.server_uid, record.pid);
     let signs = Signs::start(signs.map_err(|error| log::warn!("{error}")).ok());
     running.turn.watch_signs(signs.map_err(|cause| Error::Io { what: "start a thread", cause })?);
-    let (inbox, turn_inbox) = mpsc::channel(limits::INBOX_COMMANDS_MAX);
     let (done, ended) = sync_channel(1);
     let turn_thread = start_turn(running.turn, turn_inbox, done)?;
     let (busy, mut idle) = mpsc::channel(1);
@@ -142,7 +146,11 @@ async fn serve(options: &ServerOptions, ready: impl FnOnce(&ServerView, &Path)) 
 }
 
 /// Opens the journal, replays it, and makes this start durable.
-fn set_up(options: &ServerOptions, prepared: Option<&AccessFile>) -> Result<Running, Error> {
+fn set_up(
+    options: &ServerOptions,
+    prepared: Option<&AccessFile>,
+    inbox: &mpsc::Sender<Input>,
+) -> Result<Running, Error> {
     let fresh_uid = match prepared.filter(|file| !file.server_uid.is_any()) {
         Some(file) => file.server_uid.as_str().to_owned(),
         None => random::alphanumeric(6).map_err(Error::Random)?,
@@ -154,23 +162,25 @@ fn set_up(options: &ServerOptions, prepared: Option<&AccessFile>) -> Result<Runn
         let shown = options.journal.clone().unwrap_or_else(|| ServerDir::journal_path(&options.server_dir));
         let restored = restore::open(&shown)?;
         let name = shown.to_string_lossy().into_owned();
-        (restored.machine, restored.epoch, Some((restored.journal, shown)), Some(name))
+        let covered_seq = restored.covered_seq;
+        (restored.machine, restored.epoch, Some((restored.journal, shown, covered_seq)), Some(name))
     };
-    let reader = journal.as_ref().map(|(journal, _)| journal.reader());
-    let setback = journal.as_ref().map(|(journal, dir)| {
+    let reader = journal.as_ref().map(|(journal, ..)| journal.reader());
+    let setback = journal.as_ref().map(|(journal, dir, _)| {
         let version = options.version.clone();
         Setback { dir: dir.clone(), reader: journal.reader(), version }
     });
     let checkpoints = match &journal {
-        Some((journal, dir)) => {
-            let started = Checkpoints::start(dir.clone(), journal.reader(), journal.checkpoint_writer());
+        Some((journal, dir, covered_seq)) => {
+            let keeper = Keeper::new(dir.clone(), journal, *covered_seq, options.journal_keep, inbox.clone());
+            let started = Checkpoints::start(keeper);
             let (checkpoints, thread) = started.map_err(|cause| Error::Io { what: "start a thread", cause })?;
             threads.push(thread);
             Some(checkpoints)
         }
         None => None,
     };
-    let started = Committer::start(journal.map(|(journal, _)| journal));
+    let started = Committer::start(journal.map(|(journal, ..)| journal));
     let (committer, thread, commit) = started.map_err(|cause| Error::Io { what: "start a thread", cause })?;
     threads.push(thread);
     let known = machine.state().server_uid.clone();

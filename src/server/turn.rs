@@ -15,14 +15,16 @@ use super::watch::Watchers;
 use super::workers::Links;
 use crate::eventlog;
 use crate::platform::clock::SteadyClock;
-use crate::wire::message::{Empty, Registered, Request, Response, Selector, ToServer, ToWorker};
+use crate::wire::message::{Empty, PruneResult, Registered, Request, Response, Selector, ToServer, ToWorker};
 use hq_core::act::RetryAction;
 use hq_core::attempt::Registration;
 use hq_core::command::{Command, Output, Reply};
 use hq_core::event::{AwayReason, Event, Stamped};
 use hq_core::id::WorkerId;
+use hq_core::idset::IdSet;
 use hq_core::limits;
 use hq_core::machine::Machine;
+use hq_core::retention::ForgetCause;
 use hq_core::time::{Span, Time};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -91,6 +93,22 @@ pub enum Input {
         connection: u64,
         /// For a worker that has fallen silent, while its process may well be alive: the time since its last word.
         silent: Option<Span>,
+    },
+    /// Details of completed jobs are to be forgotten: of these, or of all.
+    ForgetDetails {
+        /// Which jobs.
+        jobs: Option<IdSet>,
+        /// Why.
+        cause: ForgetCause,
+        /// Hears when it is durable.
+        done: SyncSender<()>,
+    },
+    /// What another thread answers a client.
+    Tell {
+        /// Whom.
+        to: ClientSender,
+        /// What.
+        response: Response,
     },
     /// The process was told to end; workers keep running.
     Shutdown,
@@ -291,9 +309,10 @@ impl Turn {
     }
 
     fn record(&mut self, events: &[Stamped]) {
+        let known = self.group.drafts.len();
         self.group.drafts.extend(events.iter().map(eventlog::draft));
         if let Some(checkpoints) = &mut self.checkpoints {
-            checkpoints.count(events.len());
+            checkpoints.count(self.group.drafts.get(known..).unwrap_or_default());
         }
     }
 
@@ -329,6 +348,16 @@ impl Turn {
                         None => Command::Disconnected { worker },
                     });
                 }
+            }
+            Input::ForgetDetails { jobs, cause, done } => {
+                // Refused on a disk that refuses; who asked sees that nothing was forgotten.
+                drop(self.change(Command::ForgetDetails { jobs, cause }));
+                self.group.releases.push(Release::Done(done));
+                self.group.urgent = true;
+            }
+            Input::Tell { to, response } => {
+                self.group.releases.push(Release::Answer { to, response, is_change: true });
+                self.group.urgent = true;
             }
             Input::Shutdown => self.ending = Some(self.now),
         }
@@ -366,6 +395,12 @@ impl Turn {
             Plan::Flush => match self.health.borrow().obstacle() {
                 Some(trouble) => Response::Refused(trouble),
                 None => Response::Flushed(Empty {}),
+            },
+            Plan::Prune => match &self.checkpoints {
+                // Without a journal there is nothing that could be pruned.
+                None => Response::Pruned(PruneResult::default()),
+                Some(checkpoints) if checkpoints.prune(to.clone()) => return,
+                Some(_) => Response::Refused("the journal is being pruned already; try again later".to_owned()),
             },
             Plan::Stop => {
                 self.stop();

@@ -236,6 +236,8 @@ int_enum! {
         31 => Flush(Empty),
         /// As [`Request::History`]; the empty answer ends the past, and what happens afterwards follows as it happens.
         33 => Stream(HistoryRequest),
+        /// Forget details of completed jobs, and take what nobody needs out of the journal: [`Response::Pruned`].
+        32 => Prune(Empty),
     }
 }
 
@@ -324,6 +326,17 @@ int_struct! {
 }
 
 int_struct! {
+    /// What the pruning of the journal did.
+    #[derive(Copy, Eq)]
+    pub struct PruneResult {
+        /// Records before the new base that are kept.
+        0 => pub kept: u64,
+        /// Records that are gone.
+        1 => pub gone: u64,
+    }
+}
+
+int_struct! {
     /// Ids of tasks of a job.
     pub struct JobTaskIds {
         /// The job.
@@ -396,6 +409,10 @@ int_enum! {
         30 => Events(Vec<HistoryRecord>),
         /// Everything that had happened is durable.
         31 => Flushed(Empty),
+        /// What the pruning did.
+        32 => Pruned(PruneResult),
+        /// Something that the user should know about the answer that follows.
+        36 => Noted(String),
     }
 }
 

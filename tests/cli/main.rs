@@ -22,6 +22,7 @@ mod notify;
 mod offline;
 mod open_jobs;
 mod output_log;
+mod prune;
 mod report;
 mod resources;
 mod retries;

@@ -24,6 +24,7 @@ mod load;
 mod lock;
 mod open_jobs;
 mod outages;
+mod prunes;
 mod replay;
 mod seed;
 mod signals;

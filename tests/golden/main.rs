@@ -12,6 +12,7 @@ mod harness;
 
 mod blessed;
 mod coverage;
+mod journals;
 mod reference;
 mod schema;
 mod session;

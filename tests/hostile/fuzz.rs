@@ -126,6 +126,7 @@ impl Server {
             },
             Plan::Why(jobs, task) => requests::say_why(&self.machine, self.now, &jobs, task),
             Plan::Flush => return "flushes".to_owned(),
+            Plan::Prune => return "prunes".to_owned(),
             Plan::Stop => return "stops".to_owned(),
             Plan::Session => return "is for the session".to_owned(),
         };

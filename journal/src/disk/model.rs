@@ -81,6 +81,7 @@ struct StoreState {
     current: Pages,
     pending: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     failed: bool,
+    retired: bool,
 }
 
 #[derive(Debug, Default)]
@@ -211,7 +212,7 @@ impl ModelDisk {
                 put(&mut store.durable, key, value);
             }
             store.current = store.durable.clone();
-            store.failed = false;
+            (store.failed, store.retired) = (false, false);
         }
         state.locks.clear();
         state.powerless = false;
@@ -225,7 +226,7 @@ impl ModelDisk {
         state.locks.clear();
         state.boot += 1;
         for store in state.stores.values_mut() {
-            store.failed = false;
+            (store.failed, store.retired) = (false, false);
         }
     }
 
@@ -419,8 +420,11 @@ impl Disk for ModelDisk {
 
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {
         let state = self.state();
-        let inside = state.names.keys().filter(|p| p.parent() == Some(path));
-        Ok(inside.filter_map(|p| p.file_name()?.to_str().map(str::to_owned)).collect())
+        let names = state.names.keys().chain(state.stores.keys());
+        let inside = names.filter(|p| p.parent() == Some(path));
+        let mut names: Vec<String> = inside.filter_map(|p| p.file_name()?.to_str().map(str::to_owned)).collect();
+        names.sort_unstable();
+        Ok(names)
     }
 
     fn open_store(&self, path: &Path) -> Result<Arc<dyn Store>, StoreError> {
@@ -433,6 +437,14 @@ impl Disk for ModelDisk {
     fn free_bytes(&self, _dir: &Path) -> Option<u64> {
         let state = self.state();
         state.capacity_bytes.map(|c| c.saturating_sub(state.used_bytes()))
+    }
+
+    fn remove_store(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        if state.step()? {
+            return Err(eio());
+        }
+        state.stores.remove(path).map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn lock(&self, path: &Path) -> Result<Box<dyn Any + Send + Sync>, LockError> {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::{Access, Disk, File};
 use crate::lock::{Lock, LockError};
-use crate::store::{SledStore, Store, StoreError};
+use crate::store::{SledStore, Store, StoreError, remove_store};
 
 /// Files of the operating system, sled as page store, `flock` as lock.
 #[derive(Debug, Clone, Copy, Default)]
@@ -133,9 +133,34 @@ impl Disk for RealDisk {
         Some(stats.blocks_available().saturating_mul(stats.fragment_size()))
     }
 
+    fn remove_store(&self, path: &Path) -> io::Result<()> {
+        remove_store(path)
+    }
+
     fn lock(&self, path: &Path) -> Result<Box<dyn Any + Send + Sync>, LockError> {
         Ok(Box::new(Lock::take(path)?))
     }
+}
+
+/// Bytes of all files of a journal directory, but for the ballast, which is there to be given up.
+///
+/// # Errors
+/// The system's error; what vanishes meanwhile is none.
+pub fn used_bytes(dir: &Path) -> io::Result<u64> {
+    let mut bytes = 0u64;
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let counted = match entry.metadata() {
+            Ok(meta) if meta.is_dir() => used_bytes(&entry.path()),
+            Ok(_) if entry.file_name() == crate::journal::BALLAST_NAME => Ok(0),
+            other => other.map(|meta| meta.len()),
+        };
+        match counted {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            counted => bytes = bytes.saturating_add(counted?),
+        }
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 
-use super::{LOG_NAME, SEALED_KEPT, Shared};
+use super::stores::store_name;
+use super::{SEALED_KEPT, Shared, View};
 use crate::error::Error;
 use crate::log::{Extent, Walk};
 use crate::tail::Part;
@@ -65,17 +66,14 @@ fn run(shared: &Arc<Shared>, woken: &Receiver<()>) {
 /// Migrates the oldest full tail file that the log lacks; false when there is none.
 pub(super) fn step(shared: &Shared) -> Result<bool, Error> {
     let _one = shared.migrating.lock().unwrap_or_else(PoisonError::into_inner);
-    let (extent, part) = {
-        let view = shared.view();
-        let sealed = view.parts.len().saturating_sub(1);
-        let part = view.parts.iter().take(sealed).find(|p| p.end.seq > view.extent.end.seq).cloned();
-        (view.extent, part)
-    };
+    let view = shared.view().clone();
+    let sealed = view.parts.len().saturating_sub(1);
+    let part = view.parts.iter().take(sealed).find(|p| p.end.seq > view.extent.end.seq);
     let Some(part) = part else {
         remove_old(shared)?;
         return Ok(false);
     };
-    let result = has_space(shared).and_then(|()| shared.log.heal()).and_then(|()| migrate(shared, extent, &part));
+    let result = has_space(shared, &view).and_then(|()| view.log.heal()).and_then(|()| migrate(shared, &view, part));
     {
         let mut view = shared.view();
         view.migration_error = result.as_ref().err().map(ToString::to_string);
@@ -89,15 +87,18 @@ pub(super) fn step(shared: &Shared) -> Result<bool, Error> {
 }
 
 /// The page store gives up at the first write that fails, so it does not begin where that is to be expected.
-fn has_space(shared: &Shared) -> Result<(), Error> {
+fn has_space(shared: &Shared, view: &View) -> Result<(), Error> {
     match shared.disk.free_bytes(&shared.dir) {
-        Some(free) if free < SPACE_BYTES_MIN => Err(Error::Full { path: shared.dir.join(LOG_NAME) }),
+        Some(free) if free < SPACE_BYTES_MIN => {
+            Err(Error::Full { path: shared.dir.join(store_name(view.store_number)) })
+        }
         _ => Ok(()),
     }
 }
 
-fn migrate(shared: &Shared, old: Extent, part: &Part) -> Result<Extent, Error> {
-    let mut appender = shared.log.appender(&old);
+fn migrate(shared: &Shared, view: &View, part: &Part) -> Result<Extent, Error> {
+    let (log, old) = (&view.log, view.extent);
+    let mut appender = log.appender(&old);
     let mut failed = None;
     part.read(old.end.seq, &mut |record| match appender.push(record) {
         Ok(()) => true,
@@ -110,16 +111,16 @@ fn migrate(shared: &Shared, old: Extent, part: &Part) -> Result<Extent, Error> {
         return Err(e);
     }
     let (next_entry, end) = appender.finish()?;
-    shared.log.sync()?;
+    log.sync()?;
     let from_seq = old.end.seq.max(part.before.seq) + 1;
     let first_seq = if old.is_empty() { from_seq } else { old.first_seq };
     let extent = Extent { first_entry: old.first_entry, first_seq, next_entry, end };
     let before = if old.end.seq == part.before.seq { Some(part.before) } else { Some(old.end) };
     let before = before.filter(|b| b.seq + 1 == from_seq);
-    match shared.log.walk(&extent, from_seq, before, &mut |_| true)? {
+    match log.walk(&extent, from_seq, before, &mut |_| true)? {
         Walk::Done(read) if read == part.end && end == part.end => Ok(extent),
         Walk::Broken(broken) => {
-            let path = shared.dir.join(LOG_NAME);
+            let path = shared.dir.join(store_name(view.store_number));
             let why = format!("it does not return what was put into it: {}", broken.why);
             Err(Error::Damaged { path, from: broken.entry, to: broken.entry + 1, why })
         }

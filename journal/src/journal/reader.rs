@@ -5,9 +5,11 @@
 //!
 //! **Invariant:** what is handed out continues the chain of what was handed out before.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use super::{LOG_NAME, Shared, View};
+use super::stores::store_name;
+use super::{Shared, View};
 use crate::error::{Error, ReplayError};
 use crate::log::Walk;
 use crate::record::{KIND_OWN_MIN, Point, RecordRef};
@@ -53,8 +55,8 @@ impl Reader {
         self.shared.view().base_seq
     }
 
-    /// Calls `f` for each record from `from_seq` (or the base, if later) to the last durable one at the time of the
-    /// call.
+    /// Calls `f` for each record from `from_seq` to the last durable one at the time of the call; of what was before the
+    /// base only what was kept is there.
     ///
     /// The journal's own records are left out, so sequences may skip. Returns the last record read.
     ///
@@ -79,79 +81,41 @@ impl Reader {
         place: &mut Place,
         f: &mut dyn FnMut(RecordRef<'_>) -> Result<(), E>,
     ) -> Result<Point, ReplayError<E>> {
+        // A copy, and the lock is let go: reading takes its time.
         let view = self.shared.view().clone();
+        self.resume_in(&view, place, f)
+    }
+
+    /// As [`Reader::replay`], for those who need every record, since they fold a state.
+    ///
+    /// # Errors
+    /// As [`Reader::replay`]; [`Error::Missing`] when records from `from_seq` on were pruned: a newer image is there then.
+    pub fn replay_whole<E>(
+        &self,
+        from_seq: u64,
+        f: &mut dyn FnMut(RecordRef<'_>) -> Result<(), E>,
+    ) -> Result<Point, ReplayError<E>> {
+        let view = self.shared.view().clone();
+        if from_seq.max(1) < view.base_seq {
+            let why = "they were pruned; a newer checkpoint holds what they led to".to_owned();
+            return Err(Error::Missing { from_seq, to_seq: view.base_seq - 1, why }.into());
+        }
+        self.resume_in(&view, &mut Place::before(from_seq), f)
+    }
+
+    fn resume_in<E>(
+        &self,
+        view: &View,
+        place: &mut Place,
+        f: &mut dyn FnMut(RecordRef<'_>) -> Result<(), E>,
+    ) -> Result<Point, ReplayError<E>> {
         let mut stopped = None;
-        let from_seq = place.next_seq.max(view.base_seq);
-        let end = self.read_from(&view, from_seq, &mut place.spot, &mut |record| {
+        let from_seq = place.next_seq;
+        let end = read_from(&self.shared.dir, view, from_seq, &mut place.spot, &mut |record| {
             record.header.kind >= KIND_OWN_MIN || pass(record, f, &mut stopped)
         })?;
         place.next_seq = from_seq.max(end.seq + 1);
         stopped.map_or(Ok(end), |e| Err(ReplayError::Stopped(e)))
-    }
-
-    fn read_from(
-        &self,
-        view: &View,
-        from_seq: u64,
-        spot: &mut Option<Spot>,
-        f: &mut dyn FnMut(RecordRef<'_>) -> bool,
-    ) -> Result<Point, Error> {
-        let mut last: Option<Point> = None;
-        let mut stopped = false;
-        let mut take = |record: RecordRef<'_>| {
-            last = Some(Point { seq: record.header.seq, epoch: record.header.epoch, chain: record.header.chain });
-            stopped = !f(record);
-            !stopped
-        };
-        let walk = if view.extent.end.seq >= from_seq {
-            Some(self.shared.log.walk(&view.extent, from_seq, None, &mut take)?)
-        } else {
-            None
-        };
-        let mut after = from_seq.saturating_sub(1);
-        match walk {
-            Some(Walk::Done(end)) => after = end.seq,
-            Some(Walk::Stopped) => return Ok(last.unwrap_or_default()),
-            Some(Walk::Broken(broken)) => {
-                after = after.max(broken.after.seq);
-                let covered = view.parts.iter().any(|p| p.before.seq <= after && after < p.end.seq);
-                if !covered {
-                    let path = self.shared.dir.join(LOG_NAME);
-                    let why = format!("after record {after}: {}", broken.why);
-                    return Err(Error::Damaged { path, from: broken.entry, to: broken.entry + 1, why });
-                }
-            }
-            None => {}
-        }
-        for part in &view.parts {
-            if part.end.seq <= after {
-                continue;
-            }
-            if part.before.seq > after {
-                let why = "neither the log nor a tail file has them".to_owned();
-                return Err(Error::Missing { from_seq: after + 1, to_seq: part.before.seq, why });
-            }
-            let mut joined = true;
-            let ended = part.read_on(*spot, after, &mut |record| {
-                joined = last.is_none_or(|l| l.seq + 1 == record.header.seq && l.chain == record.header.prev);
-                if !joined {
-                    return false;
-                }
-                last = Some(Point { seq: record.header.seq, epoch: record.header.epoch, chain: record.header.chain });
-                stopped = !f(record);
-                !stopped
-            })?;
-            *spot = Some(ended);
-            if !joined {
-                let why = format!("its records do not continue record {after} of the log");
-                return Err(Error::Damaged { path: part.path.clone(), from: 0, to: part.bytes, why });
-            }
-            if stopped {
-                return Ok(last.unwrap_or_default());
-            }
-            after = part.end.seq;
-        }
-        Ok(last.unwrap_or(view.durable))
     }
 
     /// Calls `f` for each durable record of `job`, in order, by the index; only the newest files are scanned.
@@ -179,7 +143,13 @@ impl Reader {
         let view = self.shared.view().clone();
         let mut stopped = None;
         let mut take = |record: RecordRef<'_>| record.header.time_us < from_us || pass(record, f, &mut stopped);
-        let mut more = self.shared.log.history(&view.extent, job, from_us, &mut take)?;
+        let mut more = match &view.kept {
+            Some(kept) => kept.history(job, from_us, &mut take)?,
+            None => true,
+        };
+        // What is before the base counts only if it was kept.
+        let mut take = |record: RecordRef<'_>| record.header.seq < view.base_seq || take(record);
+        more = more && view.log.history(&view.extent, job, from_us, &mut take)?;
         for part in &view.parts {
             if !more {
                 break;
@@ -193,6 +163,92 @@ impl Reader {
         }
         stopped.map_or(Ok(()), |e| Err(ReplayError::Stopped(e)))
     }
+}
+
+/// As [`Reader::replay`], with the journal's own records; `f` ends the reading by returning false.
+pub(super) fn read_from(
+    dir: &Path,
+    view: &View,
+    from_seq: u64,
+    spot: &mut Option<Spot>,
+    f: &mut dyn FnMut(RecordRef<'_>) -> bool,
+) -> Result<Point, Error> {
+    if let Some(kept) = view.kept.as_ref().filter(|_| from_seq < view.base_seq) {
+        let mut last = Point::default();
+        let more = kept.read(from_seq, &mut |record| {
+            last = Point { seq: record.header.seq, epoch: record.header.epoch, chain: record.header.chain };
+            f(record)
+        })?;
+        if !more {
+            return Ok(last);
+        }
+    }
+    read_log(dir, view, from_seq.max(view.base_seq), spot, f)
+}
+
+fn read_log(
+    dir: &Path,
+    view: &View,
+    from_seq: u64,
+    spot: &mut Option<Spot>,
+    f: &mut dyn FnMut(RecordRef<'_>) -> bool,
+) -> Result<Point, Error> {
+    let mut last: Option<Point> = None;
+    let mut stopped = false;
+    let mut take = |record: RecordRef<'_>| {
+        last = Some(Point { seq: record.header.seq, epoch: record.header.epoch, chain: record.header.chain });
+        stopped = !f(record);
+        !stopped
+    };
+    let walk = if view.extent.end.seq >= from_seq {
+        Some(view.log.walk(&view.extent, from_seq, None, &mut take)?)
+    } else {
+        None
+    };
+    let mut after = from_seq.saturating_sub(1);
+    match walk {
+        Some(Walk::Done(end)) => after = end.seq,
+        Some(Walk::Stopped) => return Ok(last.unwrap_or_default()),
+        Some(Walk::Broken(broken)) => {
+            after = after.max(broken.after.seq);
+            let covered = view.parts.iter().any(|p| p.before.seq <= after && after < p.end.seq);
+            if !covered {
+                let path = dir.join(store_name(view.store_number));
+                let why = format!("after record {after}: {}", broken.why);
+                return Err(Error::Damaged { path, from: broken.entry, to: broken.entry + 1, why });
+            }
+        }
+        None => {}
+    }
+    for part in &view.parts {
+        if part.end.seq <= after {
+            continue;
+        }
+        if part.before.seq > after {
+            let why = "neither the log nor a tail file has them".to_owned();
+            return Err(Error::Missing { from_seq: after + 1, to_seq: part.before.seq, why });
+        }
+        let mut joined = true;
+        let ended = part.read_on(*spot, after, &mut |record| {
+            joined = last.is_none_or(|l| l.seq + 1 == record.header.seq && l.chain == record.header.prev);
+            if !joined {
+                return false;
+            }
+            last = Some(Point { seq: record.header.seq, epoch: record.header.epoch, chain: record.header.chain });
+            stopped = !f(record);
+            !stopped
+        })?;
+        *spot = Some(ended);
+        if !joined {
+            let why = format!("its records do not continue record {after} of the log");
+            return Err(Error::Damaged { path: part.path.clone(), from: 0, to: part.bytes, why });
+        }
+        if stopped {
+            return Ok(last.unwrap_or_default());
+        }
+        after = part.end.seq;
+    }
+    Ok(last.unwrap_or(view.durable))
 }
 
 /// Hands a record on; whether to go on. The error that ends the reading is kept.

@@ -7,6 +7,7 @@
 mod basics;
 mod damage;
 mod faults;
+mod prune;
 mod space;
 mod store;
 

@@ -197,33 +197,6 @@ pub fn entries_before(
     Ok(low)
 }
 
-/// Removes the lists all of whose entries are below `entry`.
-///
-/// # Errors
-/// [`Error::Store`].
-pub fn prune(store: &dyn Store, entry: u64) -> Result<(), Error> {
-    let mut old: Vec<Vec<u8>> = Vec::new();
-    store
-        .range(&[KEY_TAG], &[KEY_TAG + 1], false, &mut |key, value| {
-            let Some(mut at) = key.last_chunk::<8>().map(|b| u64::from_be_bytes(*b)) else {
-                return true;
-            };
-            let mut rest = value;
-            while let (Some(skip), Some(number)) = (take_leb(&mut rest), take_leb(&mut rest)) {
-                at = at.saturating_add(skip).saturating_add(number);
-            }
-            if at <= entry {
-                old.push(key.to_vec());
-            }
-            true
-        })
-        .map_err(store_error("read the index"))?;
-    for key in old {
-        store.remove(&key).map_err(store_error("prune the index"))?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -280,8 +253,6 @@ mod tests {
             let expected: Vec<u64> = entries.iter().copied().filter(|e| (50..60_000).contains(e)).collect();
             prop_assert_eq!(flat(&entries_of(&*store, job, 50, 60_000).unwrap()), expected);
             prop_assert!(entries_of(&*store, job + 1, 0, u64::MAX).unwrap().is_empty());
-            prune(&*store, 100_000).unwrap();
-            prop_assert!(entries_of(&*store, job, 0, u64::MAX).unwrap().is_empty());
         }
 
         #[test]

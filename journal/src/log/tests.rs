@@ -117,19 +117,3 @@ fn unfinished_pieces_at_the_end_do_not_count() {
     assert!(cut.next_entry < extent.next_entry - 1);
     assert_eq!(walk(&log, &cut, 1).1, all[..2]);
 }
-
-#[test]
-fn pruning_keeps_what_is_asked_for() {
-    let all = records(&[(1, 1500); 40]);
-    let (log, _, extent) = log_of(&all);
-    let kept = log.prune(&extent, 30).unwrap();
-    assert!(kept.first_seq <= 30 && kept.first_seq > 25, "{kept:?}");
-    assert_eq!(walk(&log, &kept, 30).1, all[29..]);
-    let mut seen = 0;
-    log.history(&kept, 1, 0, &mut |_| {
-        seen += 1;
-        true
-    })
-    .unwrap();
-    assert_eq!(seen, 40 - (kept.first_seq - 1));
-}

@@ -2,7 +2,7 @@
 //!
 //! The journal is the record of everything that happened; these commands read it.
 //!
-//! Holds: none of them changes a journal.
+//! Holds: none of them changes what the state of the server is.
 
 use super::values;
 use crate::grammar::{array, duration};
@@ -47,6 +47,16 @@ pub enum JournalCommand {
     ///
     /// It fails with the reason when the journal cannot be written.
     Flush,
+    /// Take what completed jobs left out of the journal, which makes it small again
+    ///
+    /// Completed jobs are listed as before, with their states and times; their details go: the attempts of tasks with
+    /// their exit codes and use, and the entries and standard input with which they could run again. Jobs that are not
+    /// completed keep everything. The server goes on meanwhile; a server that keeps no journal has nothing to do.
+    ///
+    /// Example, the size of the journal before and after:
+    ///   du -sh ~/.hq-server/journal; hq journal prune; du -sh ~/.hq-server/journal
+    #[command(verbatim_doc_comment)]
+    Prune,
 }
 
 /// Which events are printed.
@@ -60,7 +70,7 @@ pub struct EventArgs {
     pub types: Vec<String>,
     /// Print also the events that tools written for older journals do not know
     ///
-    /// These are the types `job-forgotten`, `job-held`, `job-modified`, `job-released`, `job-restored`,
+    /// These are the types `details-forgotten`, `job-forgotten`, `job-held`, `job-modified`, `job-released`, `job-restored`,
     /// `tasks-assigned`, `tasks-described` (the tasks of graphs, and entries), `tasks-due`, `tasks-held`,
     /// `tasks-modified`, `tasks-released`, `tasks-rerun`, `tasks-returned`, `task-adopted`, `task-retried`,
     /// `worker-away`, `worker-draining`, `worker-returned`, `worker-stopping` and `worker-unblocked`, and of past events

@@ -5,8 +5,9 @@
 //! Holds: every default is the one that a user on a login node wants.
 
 use super::values::{self, NonEmpty};
-use crate::grammar::duration;
+use crate::grammar::{duration, journal_keep};
 use clap::{Args, Subcommand};
+use hq_core::retention::Keep;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -138,6 +139,14 @@ pub struct ServerStartArgs {
     /// Directory of the journal; created when missing [default: `journal` in the server directory]
     #[arg(long, value_name = "PATH")]
     pub journal: Option<PathBuf>,
+    /// Keep details of completed jobs for a time or up to a size of the journal, for example `30d`, `10GB` or `30d,10GB`
+    ///
+    /// Details are the attempts of tasks with their exit codes and use, and the entries and standard input with which
+    /// they could run again. When the journal is larger, those of the jobs that were completed first are forgotten, and
+    /// the server's log says so; the jobs are listed as before, with states and times. Jobs that are not completed keep
+    /// everything. `all` keeps all details for ever. [default: 1GiB]
+    #[arg(long, value_name = "LIMIT", value_parser = journal_keep::parse, conflicts_with = "no_journal")]
+    pub journal_keep: Option<Keep>,
     /// Keep no journal: everything is forgotten when the server ends
     #[arg(long, conflicts_with = "journal")]
     pub no_journal: bool,

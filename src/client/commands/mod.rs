@@ -131,6 +131,7 @@ fn dispatch(global: &GlobalOptions, command: &Command, console: &mut Console) ->
             JournalCommand::Stream(args) => journal::stream(global, args, console),
             JournalCommand::Flush => journal::flush(&mut Link::open(global)?),
             JournalCommand::Report(args) => journal::report(global, args, console),
+            JournalCommand::Prune => journal::prune(&mut Link::open(global)?),
         },
     }
 }

@@ -18,6 +18,7 @@ use hq_core::id::JobId;
 use hq_core::idset::IdSet;
 use hq_core::limits;
 use hq_core::resource::{PoolKind, RequestEntry, ResourceRequest, Variant, WorkerResources};
+use hq_core::retention::ForgetCause;
 use hq_core::retry::Usage;
 use hq_core::task::{CrashLimit, SubmitDesc};
 use hq_core::time::{Span, Time};
@@ -38,7 +39,8 @@ pub struct Wanted {
 }
 
 /// The types of all lines, in the order of the alphabet.
-pub const TYPES: [&str; 37] = [
+pub const TYPES: [&str; 38] = [
+    "details-forgotten",
     "job-cancel",
     "job-close",
     "job-completed",
@@ -183,6 +185,14 @@ fn internal(event: &Event) -> Option<(&'static str, Value)> {
         Event::TasksRerun(e) => ("tasks-rerun", json!({"job": e.job, "tasks": id_set(&e.tasks)})),
         Event::TasksDue(e) => ("tasks-due", json!({"job": e.job, "tasks": id_set(&e.tasks)})),
         Event::JobRestored(e) => ("job-restored", json!({"job": e.job})),
+        Event::DetailsForgotten(e) => {
+            let cause = match e.cause {
+                ForgetCause::Pruned => "pruned",
+                ForgetCause::Size => "size",
+                ForgetCause::Age => "age",
+            };
+            ("details-forgotten", json!({"jobs": id_set(&e.jobs), "cause": cause}))
+        }
         _ => return None,
     })
 }

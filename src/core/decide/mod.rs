@@ -9,6 +9,7 @@ pub mod open;
 pub mod overview;
 pub mod register;
 pub mod report;
+pub mod retention;
 pub mod retry;
 pub mod submit;
 pub mod time;

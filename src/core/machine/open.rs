@@ -6,9 +6,11 @@
 
 use super::Turn;
 use crate::command::{JobClose, Reply};
-use crate::decide::{depend, gate, open, submit};
+use crate::decide::{depend, gate, open, retention, submit};
 use crate::event::{Event, JobChanged, JobSubmitted};
 use crate::id::{JobId, TaskRef};
+use crate::idset::IdSet;
+use crate::retention::{DetailsForgotten, ForgetCause};
 use crate::task::SubmitRequest;
 use crate::view::{JobState, TaskState};
 use std::collections::{BTreeMap, BTreeSet};
@@ -80,5 +82,13 @@ impl Turn<'_> {
             }
         }
         self.output.reply = Reply::Forgotten(forgotten, ignored);
+    }
+
+    pub(super) fn forget_details(&mut self, wanted: Option<&IdSet>, cause: ForgetCause) {
+        let jobs = retention::forgettable(self.state(), wanted);
+        self.output.reply = Reply::DetailsForgotten(jobs.len());
+        if !jobs.is_empty() {
+            self.emit(Event::DetailsForgotten(DetailsForgotten { jobs, cause }));
+        }
     }
 }

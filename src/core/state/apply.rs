@@ -78,6 +78,7 @@ impl State {
             Event::JobForgotten(event) => self.apply_forgotten(event.job),
             Event::JobModified(event) => self.apply_job_modified(event),
             Event::TasksModified(event) => self.apply_tasks_modified(event),
+            Event::DetailsForgotten(event) => self.apply_details_forgotten(at, event),
             Event::JobRestored(event) => self.apply_restored(event),
             Event::TaskRetried(event) => self.apply_retried(at, event),
             Event::TasksRerun(event) => self.apply_rerun(event),

@@ -4,6 +4,7 @@ use super::State;
 use super::jobs::Job;
 use crate::event::JobOpened;
 use crate::id::JobId;
+use crate::retention::{DetailsForgotten, DetailsGone};
 use crate::time::Time;
 
 impl State {
@@ -27,6 +28,19 @@ impl State {
         if self.jobs.get(&id).is_some_and(|job| job.completed.is_some()) {
             self.pass_forgotten(id);
             self.jobs.remove(&id);
+        }
+    }
+
+    /// What the state has of the jobs stays: the event says that the journal has no more of them.
+    pub(super) fn apply_details_forgotten(&mut self, at: Time, event: &DetailsForgotten) {
+        let gone = DetailsGone { at, cause: event.cause };
+        for id in event.jobs.iter() {
+            let job = self.jobs.get_mut(&JobId(id)).filter(|job| job.completed.is_some());
+            if let Some(job) = job.filter(|job| job.details_gone.is_none()) {
+                job.details_gone = Some(gone);
+                self.forgotten.jobs += 1;
+                self.forgotten.last = Some(gone);
+            }
         }
     }
 }

@@ -134,6 +134,8 @@ impl State {
         }
         job.tasks.done.shrink();
         job.completed = None;
+        // What happens from now on is kept again.
+        job.details_gone = None;
         if job.counts.canceled == 0 {
             job.cancel_reason = None;
         }

@@ -7,6 +7,7 @@ use super::runs::Runs;
 use super::tasks::{Live, TaskTable};
 use crate::id::{JobId, TaskId};
 use crate::limits;
+use crate::retention::DetailsGone;
 use crate::task::{SubmitDesc, TaskDesc};
 use crate::time::Time;
 use crate::view::{TaskCounts, TaskState};
@@ -146,6 +147,8 @@ pub struct Job {
     pub held: Runs,
     /// Gates that have opened: numbers of submits, and places among their dependencies.
     pub opened: BTreeSet<(u32, u32)>,
+    /// When and why the journal was allowed to forget its details.
+    pub details_gone: Option<DetailsGone>,
 }
 
 impl Job {
@@ -167,6 +170,7 @@ impl Job {
             hold: false,
             held: Runs::default(),
             opened: BTreeSet::new(),
+            details_gone: None,
         }
     }
 

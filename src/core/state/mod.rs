@@ -30,6 +30,7 @@ mod withhold;
 pub mod workers;
 
 use crate::id::{ClassId, Epoch, JobId, TaskRef, WorkerId};
+use crate::retention::Forgotten;
 use crate::task::Condition;
 use crate::time::Time;
 use crate::view::TaskState;
@@ -63,6 +64,8 @@ pub struct State {
     pub past_workers: BTreeMap<WorkerId, PastWorker>,
     /// The highest worker id ever given.
     pub last_worker: WorkerId,
+    /// Jobs whose details the journal was allowed to forget.
+    pub forgotten: Forgotten,
     /// Interned requests.
     pub classes: Classes,
     /// Ready tasks.

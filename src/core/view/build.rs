@@ -57,7 +57,7 @@ impl State {
     ) -> Option<TaskPage> {
         let job = self.jobs.get(&id)?;
         let limit = limit.clamp(1, PAGE_TASKS_MAX);
-        let mut page = TaskPage { job: id, ..TaskPage::default() };
+        let mut page = TaskPage { job: id, details_gone: job.details_gone, ..TaskPage::default() };
         let mut workers = BTreeSet::new();
         let few = ids.is_some_and(|set| set.len() <= limits::PAGE_SCAN_TASKS_MAX as u64);
         let wanted = candidates(job, ids, from);

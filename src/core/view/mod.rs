@@ -16,6 +16,7 @@ pub use explain::{
 };
 
 use crate::id::{AttemptId, JobId, TaskId, TaskRef, WorkerId};
+use crate::retention::DetailsGone;
 use crate::retry::{FailureCause, Usage};
 use crate::task::{After, SubmitDesc};
 use crate::time::{Span, Time};
@@ -244,6 +245,8 @@ int_struct! {
         3 => pub workers: Vec<WorkerName>,
         /// Asked-for ids that the job does not have, when ids were asked for.
         4 => pub missing: Vec<TaskId>,
+        /// When and why the journal was allowed to forget the details of the job.
+        31 => pub details_gone: Option<DetailsGone>,
     }
 }
 

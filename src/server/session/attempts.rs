@@ -13,6 +13,7 @@ use crate::wire::message::{AttemptsRequest, Request, Response, TaskPageRequest};
 use fold::Fold;
 use hq_core::event::Event;
 use hq_core::id::{JobId, TaskId};
+use hq_core::retention::DetailsGone;
 use hq_core::task::SubmitDesc;
 use hq_core::time::{Span, Time};
 use hq_core::view::{AttemptView, TaskState, TaskView};
@@ -47,6 +48,15 @@ pub(super) async fn answer(
         return say(sender, &Response::Refused("the tasks of the selection overlap".to_owned())).await;
     }
     let Some(reader) = context.reader.clone() else { return from_state(sender, context, &request).await };
+    if let Some(gone) = details_gone(context, request.job).await? {
+        let (job, cause) = (request.job, gone.cause.words());
+        let text = format!(
+            "The journal has no details of job {job} any more, since {cause}; of each task only what is known of its \
+             last attempt is shown"
+        );
+        say(sender, &Response::Noted(text)).await?;
+        return from_state(sender, context, &request).await;
+    }
     let few = request.tasks.as_ref().is_some_and(|tasks| tasks.len() <= u64::from(LOOKUP_TASKS_MAX));
     let known = match few {
         true => page(context, &request, TaskId(0), LOOKUP_TASKS_MAX).await?,
@@ -79,6 +89,17 @@ async fn from_state(sender: &mut Sender, context: &ClientContext, request: &Atte
         from = next.filter(|next| *next > start);
     }
     say(sender, &Response::Attempts(Vec::new())).await
+}
+
+/// When and why the journal was allowed to forget the details of a job, if it was.
+async fn details_gone(context: &ClientContext, job: JobId) -> Result<Option<DetailsGone>, Ended> {
+    let request = TaskPageRequest { job, limit: 1, ..TaskPageRequest::default() };
+    let (to, mut answers): (ClientSender, _) = mpsc::channel(1);
+    context.inbox.send(Input::Client { request: Request::Tasks(request), to }).await.map_err(|_| Ended)?;
+    Ok(match answers.recv().await.ok_or(Ended)?.into_inner() {
+        Response::Tasks(Some(page)) => page.details_gone,
+        _ => None,
+    })
 }
 
 /// A page of the tasks as the state has them, and where the next one starts.

@@ -54,6 +54,16 @@ impl ModelStore {
     }
 }
 
+impl Drop for ModelStore {
+    fn drop(&mut self) {
+        let mut state = self.disk.state();
+        let retired = state.stores.get(&self.path).is_some_and(|store| store.retired);
+        if retired && state.boot == self.boot && !state.powerless {
+            state.stores.remove(&self.path);
+        }
+    }
+}
+
 impl Store for ModelStore {
     fn insert(&self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
         self.change(key, Some(value))
@@ -112,5 +122,12 @@ impl Store for ModelStore {
     fn reopen(&self) -> Result<(), StoreError> {
         self.disk.state().step().map_err(StoreError::Io)?;
         self.with(|store| store.failed = false)
+    }
+
+    fn retire(&self) {
+        // A store that failed is given up as well.
+        if let Some(store) = self.disk.state().stores.get_mut(&self.path) {
+            store.retired = true;
+        }
     }
 }

@@ -176,26 +176,6 @@ fn checkpoints_shorten_the_replay_and_two_are_kept() {
 }
 
 #[test]
-fn pruning_needs_a_checkpoint_and_survives_a_restart() {
-    let disk = ModelDisk::new();
-    let (mut journal, _) = open(&disk, 2000);
-    for n in 0..60 {
-        append_commit(&mut journal, n * 10..n * 10 + 10);
-    }
-    while journal.migrate_step().unwrap() {}
-    assert!(matches!(journal.prune(300), Err(Error::Refused { .. })));
-    journal.checkpoint_writer().write(journal.durable(), 0, []).unwrap();
-    journal.prune(300).unwrap();
-    assert_eq!(numbers(&journal.reader()).unwrap(), (298..600).collect::<Vec<_>>());
-    drop(journal);
-    disk.kill();
-    let (journal, opened) = open(&disk, 2000);
-    assert_eq!(opened.base_seq, 300);
-    assert_eq!(numbers(&journal.reader()).unwrap(), (298..600).collect::<Vec<_>>());
-    assert!(journal.stats().log_entries < 20);
-}
-
-#[test]
 fn reading_goes_on_where_it_was() {
     let disk = ModelDisk::new();
     let (mut journal, _) = open(&disk, 2000);

@@ -6,11 +6,13 @@
 mod export;
 mod flush;
 mod listen;
+mod prune;
 mod report;
 
 pub use export::export;
 pub use flush::flush;
 pub use listen::{replay, stream};
+pub use prune::prune;
 pub use report::run as report;
 
 use crate::client::arguments::EventArgs;

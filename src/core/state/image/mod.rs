@@ -30,6 +30,7 @@ impl State {
             started: self.started,
             last_job: self.last_job,
             last_worker: self.last_worker,
+            forgotten: self.forgotten,
         });
         let workers = self.workers.values().map(|worker| ImagePart::Worker(worker_image(worker)));
         let past = self.past_workers.values().map(|past| ImagePart::PastWorker(past_image(past)));
@@ -140,6 +141,7 @@ fn job_image(job: &Job) -> ImageJob {
         revised: (0u32..).zip(&job.submits).filter_map(revised_image).collect(),
         held: IdSet { ranges: job.held.iter().map(|(first, last)| IdRange::new(first, last)).collect() },
         opened: job.opened.iter().map(|(submit, index)| ImageGate { submit: *submit, index: *index }).collect(),
+        details_gone: job.details_gone,
     }
 }
 

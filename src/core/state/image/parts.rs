@@ -4,6 +4,7 @@ use crate::act::TaskChange;
 use crate::event::AwayReason;
 use crate::id::{AttemptId, Epoch, Fence, JobId, TaskId, TaskRef, WorkerId};
 use crate::idset::IdSet;
+use crate::retention::{DetailsGone, Forgotten};
 use crate::task::SubmitDesc;
 use crate::time::Time;
 use crate::view::{LastStarted, TaskState, WorkerEnd};
@@ -24,6 +25,8 @@ int_struct! {
         3 => pub last_job: JobId,
         /// Highest worker id given.
         4 => pub last_worker: WorkerId,
+        /// Jobs whose details the journal was allowed to forget.
+        5 => pub forgotten: Forgotten,
     }
 }
 
@@ -174,6 +177,8 @@ int_struct! {
         15 => pub revised: Vec<ImageRevised>,
         /// Gates that have opened.
         16 => pub opened: Vec<ImageGate>,
+        /// When and why the journal was allowed to forget its details.
+        17 => pub details_gone: Option<DetailsGone>,
     }
 }
 

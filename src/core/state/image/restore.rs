@@ -28,6 +28,7 @@ impl State {
                     state.started = server.started;
                     state.last_job = server.last_job;
                     state.last_worker = server.last_worker;
+                    state.forgotten = server.forgotten;
                 }
                 ImagePart::Worker(mut image) => {
                     ahead.push((image.id, std::mem::take(&mut image.ahead)));
@@ -143,6 +144,7 @@ fn restore_job(image: ImageJob, state: &mut State) -> Job {
         hold: image.hold,
         held: image.held.ranges.iter().map(|range| (range.start, range.end)).collect(),
         opened: image.opened.iter().map(|gate| (gate.submit, gate.index)).collect(),
+        details_gone: image.details_gone,
     }
 }
 
