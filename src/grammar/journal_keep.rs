@@ -69,7 +69,7 @@ fn size(text: &str) -> Result<Option<u64>, Error> {
     let bytes = whole.parse::<u64>().ok().and_then(|n| n.checked_mul(unit)).ok_or_else(too_large)?;
     // Three places are enough: a thousandth of the unit.
     let thousandths: u64 = format!("{decimals:0<3}").chars().take(3).collect::<String>().parse().unwrap_or(0);
-    let bytes = bytes.checked_add(unit / 1_000 * thousandths).ok_or_else(too_large)?;
+    let bytes = bytes.checked_add(unit * thousandths / 1_000).ok_or_else(too_large)?;
     if bytes < limits::JOURNAL_KEEP_BYTES_MIN {
         let min = limits::JOURNAL_KEEP_BYTES_MIN / 1_000_000;
         return Err(Error::refused(format!("a journal needs at least {min} MB"), text, 0..text.len()));
@@ -89,7 +89,7 @@ mod tests {
             ("all", None, None),
             ("30d", None, Some(30 * day)),
             ("10GB", Some(10_000_000_000), None),
-            ("1.5 GiB", Some((1 << 30) + 536_870_000), None),
+            ("1.5 GiB", Some((1 << 30) + (1 << 29)), None),
             ("2TB,1w", Some(2_000_000_000_000), Some(7 * day)),
             ("1h 30m,64MiB", Some(64 << 20), Some(5_400_000_000)),
             ("5000000B", Some(5_000_000), None),

@@ -120,7 +120,7 @@ fn only_wanted_events() {
         assert!(with(&["--type=worker-connected"]).len() == 1);
     }
     let wrong = cluster.hq(&["journal", "replay", "--type=job-ended"]).code(2);
-    wrong.says("the types of events are job-cancel, ");
+    wrong.says("the types of events are details-forgotten, job-cancel, ");
 }
 
 #[test]

@@ -65,6 +65,11 @@ impl Pruner {
         // The log takes no further records meanwhile, so that all of its records are before the new base.
         let _no_migration = shared.migrating.lock().unwrap_or_else(PoisonError::into_inner);
         let view = shared.view().clone();
+        if at.seq + 1 == view.base_seq {
+            // Nothing has happened since the last pruning.
+            let kept = view.kept.as_ref().map_or(0, |kept| kept.records);
+            return Ok(Pruned { base_seq: view.base_seq, kept, gone: 0 });
+        }
         self.check(&view, at)?;
         let (kept, seen) = self.keep(&view, at, time_us, keep)?;
         let number = view.store_number + 1;

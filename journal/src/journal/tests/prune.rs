@@ -124,8 +124,12 @@ fn pruning_needs_two_images_and_durable_records() {
     disk.edit(&copy, |bytes| bytes[70] ^= 1);
     pruner.prune(at, 5, &mut |_| true).unwrap();
     assert!(refused(Point { seq: at.seq - 1, ..at }), "it went before");
+    assert_eq!(pruner.prune(at, 5, &mut |_| false).unwrap().gone, 0, "nothing has happened since");
+    append_commit(&mut journal, 50..60);
+    let at = journal.durable();
+    journal.checkpoint_writer().write_twice(at, 5, []).unwrap();
     journal.close().unwrap();
-    assert!(refused(at), "the journal is closed");
+    assert!(matches!(pruner.prune(at, 5, &mut |_| true), Err(Error::Refused { .. })), "the journal is closed");
 }
 
 /// One life with two prunings; gives what was committed, and up to where it is known, or may be, pruned.
