@@ -156,8 +156,11 @@ pub const COMMIT_PATIENCE_SPAN: Span = Span::from_ms(800);
 pub const WORKER_QUEUE_MESSAGES_MAX: usize = 16_384;
 /// Answers that wait for one client.
 pub const CLIENT_QUEUE_ANSWERS_MAX: usize = 64;
-/// The same for a client that is told of messages of tasks; when half of it is taken, it is told that it is too slow.
-pub const CLIENT_QUEUE_NOTICES_MAX: usize = 65_536;
+/// The same for a client that is told of messages of tasks.
+pub const CLIENT_QUEUE_NOTICES_MAX: usize = 8_192;
+/// Messages of tasks that may wait for all clients that are told of them; one that keeps more than its share of these waiting
+/// is told that it is too slow.
+pub const QUEUED_NOTICES_MAX: usize = 4_096;
 /// Events after which a new checkpoint is written.
 pub const CHECKPOINT_EVENTS: u64 = 100_000;
 /// Bytes of events after which a page of history is sent to a client.

@@ -77,6 +77,8 @@ impl Watchers {
             return false;
         }
         let before = releases.len();
+        let listeners = self.watchers.iter().filter(|watcher| watcher.notices).count();
+        let share = limits::QUEUED_NOTICES_MAX / listeners.max(1);
         self.watchers.retain_mut(|watcher| {
             if watcher.to.is_closed() {
                 return false;
@@ -84,7 +86,7 @@ impl Watchers {
             if !watcher.jobs.iter().any(|job| touched.contains(job)) {
                 return true;
             }
-            if watcher.notices && !watcher.pass_on(events, releases) {
+            if watcher.notices && !watcher.pass_on(events, share, releases) {
                 return false;
             }
             let without_close = watcher.without_close;
@@ -114,15 +116,16 @@ impl Watchers {
 }
 
 impl Watcher {
-    /// Passes messages of tasks on. `false`: the client does not take them as fast as they come, and is told so; a message
-    /// is never left out silently.
-    fn pass_on(&self, events: &[Stamped], releases: &mut Vec<Release>) -> bool {
+    /// Passes messages of tasks on, of which `share` may wait for this client before this turn. `false`: it does not take them
+    /// as fast as they come, and is told so; a message is never left out silently.
+    fn pass_on(&self, events: &[Stamped], share: usize, releases: &mut Vec<Release>) -> bool {
+        let waiting = self.to.max_capacity().saturating_sub(self.to.capacity());
         for stamped in events {
             let Event::TaskNotified(event) = &stamped.event else { continue };
             if !self.jobs.contains(&event.job) {
                 continue;
             }
-            let keeps_up = self.to.capacity() > limits::CLIENT_QUEUE_NOTICES_MAX / 2;
+            let keeps_up = waiting < share;
             let response = if keeps_up {
                 let task = TaskRef { job: event.job, task: event.task };
                 Response::Noticed(TaskNotice { task, worker: event.worker, message: event.message.clone() })

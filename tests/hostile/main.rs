@@ -21,6 +21,7 @@ mod mutation;
 mod paths;
 mod peer;
 mod proxy;
+mod readers;
 mod secrets;
 mod submits;
 mod terminals;

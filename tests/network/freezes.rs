@@ -106,10 +106,11 @@ fn freezes_of_any_length_cost_no_second_copy_at_a_time() {
                 cluster.worker_pid(number)
             })
             .collect();
-        let spans = many::spans(count, &mut seed);
+        let spans = many::spans(count, many::FROZEN_IN_TIME, &mut seed);
         let send = |signal| move |pid| signal_to(pid, signal);
         let (stop, go) = (send(Signal::SIGSTOP), send(Signal::SIGCONT));
-        again += many::at_once(&mut cluster, &spans, |number| stop(workers[number]), |number| go(workers[number]));
+        let spans = (&spans[..], many::FROZEN_IN_TIME);
+        again += many::at_once(&mut cluster, spans, |number| stop(workers[number]), |number| go(workers[number]));
         left -= count as u64;
     }
     eprintln!("{} frozen workers; {again} tasks ran a second time, none of them beside the first", rounds(FREEZES));

@@ -13,8 +13,10 @@ use serde_json::Value;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// Trouble that ends sooner costs nothing: the lease of 8 s leaves time to find the other side again.
-const IN_TIME: Duration = Duration::from_millis(5_000);
+/// Frozen processes that go on sooner cost nothing: they are heard at once, and the lease is 8 s.
+pub const FROZEN_IN_TIME: Duration = Duration::from_millis(5_000);
+/// The same for networks: what was not acknowledged is sent again after 3 s and then after 6.2 s.
+pub const PARTED_IN_TIME: Duration = Duration::from_millis(2_800);
 /// Trouble that lasts longer costs the task its place: the server waits 10.6 s, and then for a sign of life more.
 const TOO_LONG: Duration = Duration::from_millis(14_000);
 /// Twice the lease.
@@ -34,9 +36,10 @@ while [ ! -e go ]; do sleep 0.1; done
 "#;
 
 /// How long each trouble lasts: some of each kind, the others at random.
-pub fn spans(count: usize, seed: &mut Seed) -> Vec<Duration> {
+pub fn spans(count: usize, in_time: Duration, seed: &mut Seed) -> Vec<Duration> {
+    let in_time_ms = u64::try_from(in_time.as_millis()).expect("a small number");
     let one = |number: usize| match number % 3 {
-        0 => SPAN_MS_MIN + seed.below(u64::try_from(IN_TIME.as_millis()).expect("a small number") - SPAN_MS_MIN),
+        0 => SPAN_MS_MIN + seed.below(in_time_ms - SPAN_MS_MIN),
         _ => SPAN_MS_MIN + seed.below(SPAN_MS_MAX - SPAN_MS_MIN + 1),
     };
     (0..count).map(one).map(Duration::from_millis).collect()
@@ -69,9 +72,15 @@ fn submit(cluster: &Cluster, workers: usize) -> Vec<u32> {
 }
 
 /// Workers of one CPU have to be there, as many as there are spans, and none else. Brings each into trouble by `begin` for
-/// its time, ends that by `end`, and looks at what became of the tasks; how many ran a second time.
+/// its time, ends that by `end`, and looks at what became of the tasks, which goes on where that was `in_time`; how many ran
+/// a second time.
 #[track_caller]
-pub fn at_once(cluster: &mut Cluster, spans: &[Duration], begin: impl Fn(usize), end: impl Fn(usize)) -> usize {
+pub fn at_once(
+    cluster: &mut Cluster,
+    (spans, in_time): (&[Duration], Duration),
+    begin: impl Fn(usize),
+    end: impl Fn(usize),
+) -> usize {
     let jobs = submit(cluster, spans.len());
     // It takes over what others lose.
     cluster.start_worker_with(&[&format!("--cpus={}", spans.len()), HEARTBEAT]);
@@ -113,7 +122,7 @@ pub fn at_once(cluster: &mut Cluster, spans: &[Duration], begin: impl Fn(usize),
         let runs = cluster.read(&format!("runs-{job}"));
         let what = format!("job {job} after {:?}: {runs:?}", lasted[number]);
         assert!(runs.lines().all(|run| run.ends_with("alone")), "{what}\n{}", cluster.logs());
-        assert!(lasted[number] > IN_TIME || runs == "0 alone\n", "{what}\n{}", cluster.logs());
+        assert!(lasted[number] > in_time || runs == "0 alone\n", "{what}\n{}", cluster.logs());
         assert!(runs == "0 alone\n" || runs == "0 alone\n1 alone\n", "{what}\n{}", cluster.logs());
         assert_eq!(outcomes(cluster, *job), 1, "{what}");
         again += usize::from(runs != "0 alone\n");

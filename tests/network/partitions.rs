@@ -80,12 +80,12 @@ fn many_at_once(count: usize, seed: &mut Seed) -> Option<usize> {
         cluster.wrapper.clear();
     }
     let directions: [&[&str]; 3] = [&["in", "out"], &["in"], &["out"]];
-    let spans = many::spans(count, seed);
+    let spans = many::spans(count, many::PARTED_IN_TIME, seed);
     let begin = |number: usize| {
         let broken = directions[number % directions.len()];
         broken.iter().for_each(|direction| namespaces[number].swallow(direction));
     };
-    Some(many::at_once(&mut cluster, &spans, begin, |number| namespaces[number].heal()))
+    Some(many::at_once(&mut cluster, (&spans, many::PARTED_IN_TIME), begin, |number| namespaces[number].heal()))
 }
 
 #[test]
