@@ -9,6 +9,9 @@ use crate::kinds::Kind;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Jobs of one `task list`.
+const JOBS_AT_ONCE: usize = 200;
+
 /// See the module.
 #[derive(Debug, Default, Clone)]
 pub struct Ledger {
@@ -59,7 +62,7 @@ impl Ledger {
     pub fn check_while(&self, cluster: &Cluster, asked_to_forget: impl FnOnce() -> BTreeSet<u64>) {
         let rows = cluster.json(&["job", "list", "--all"]);
         let rows: BTreeMap<u64, &Value> = elements(&rows).map(|row| (number(&row["id"]), row)).collect();
-        let answer = rows.keys().next_back().map(|last| cluster.json(&["task", "list", &format!("1-{last}")]));
+        let answers = task_lists(cluster, rows.keys().next_back().copied().unwrap_or(0));
         let asked_to_forget = asked_to_forget();
         for job in &self.forgotten {
             assert!(!rows.contains_key(job), "job {job} was forgotten and is back");
@@ -73,13 +76,18 @@ impl Ledger {
             let row = rows[job];
             assert_eq!(row["task_stats"]["finished"], row["task_count"], "job {job} was told to be completed: {row}");
         }
-        if let Some(answer) = answer {
-            let shown: BTreeMap<(u64, u64), &Value> = tasks(&answer).collect();
-            for (place, task) in self.finished.iter().filter(|((job, _), _)| kept(job)) {
-                assert_eq!(shown.get(place), Some(&task), "task {place:?} was shown as finished");
-            }
+        let shown: BTreeMap<(u64, u64), &Value> = answers.iter().flat_map(tasks).collect();
+        for (place, task) in self.finished.iter().filter(|((job, _), _)| kept(job)) {
+            assert_eq!(shown.get(place), Some(&task), "task {place:?} was shown as finished");
         }
     }
+}
+
+/// Answers of `task list` for all jobs up to `last`, which together would take a busy machine too long.
+pub fn task_lists(cluster: &Cluster, last: u64) -> Vec<Value> {
+    let firsts = (1..=last).step_by(JOBS_AT_ONCE);
+    let range = |first: u64| format!("{first}-{}", last.min(first + JOBS_AT_ONCE as u64 - 1));
+    firsts.map(|first| cluster.json(&["task", "list", &range(first)])).collect()
 }
 
 /// Elements of a JSON array.

@@ -5,15 +5,16 @@
 //! Holds: events that were exported once are exported again, in the same order, whoever reads the journal.
 
 use crate::harness::Cluster;
-use crate::ledger::{elements, number};
+use crate::ledger::{elements, number, task_lists};
 use serde_json::Value;
 
 /// Jobs and tasks as they are shown in JSON.
 pub fn shown(cluster: &Cluster) -> (Value, Value) {
     let jobs = cluster.json(&["job", "list", "--all"]);
     let last = elements(&jobs).map(|job| number(&job["id"])).max();
-    let tasks = last.map_or(Value::Null, |last| cluster.json(&["task", "list", &format!("1-{last}")]));
-    (jobs, tasks)
+    let answers = task_lists(cluster, last.unwrap_or(0));
+    let tasks = answers.into_iter().filter_map(|answer| answer.as_object().cloned()).flatten().collect();
+    (jobs, Value::Object(tasks))
 }
 
 /// The events, one a line.
