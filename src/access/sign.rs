@@ -26,6 +26,13 @@ pub struct Sign {
     text: String,
 }
 
+impl Sign {
+    /// The sign with this text.
+    pub fn new(text: String) -> Self {
+        Self { text }
+    }
+}
+
 /// Writes the signs of one server start.
 #[derive(Debug)]
 pub struct SignWriter {

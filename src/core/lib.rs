@@ -30,6 +30,7 @@ pub mod machine;
 mod machine_tests;
 pub mod overview;
 pub mod place;
+pub mod planted;
 pub mod resource;
 pub mod retention;
 pub mod retry;

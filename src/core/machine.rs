@@ -23,6 +23,7 @@ use crate::id::{AttemptId, Epoch, JobId, TaskId, TaskRef, WorkerId};
 use crate::idset::IdRange;
 use crate::limits;
 use crate::place;
+use crate::planted::{self, Planted};
 use crate::state::State;
 use crate::state::workers::Link;
 use crate::time::{Span, Time};
@@ -143,7 +144,7 @@ impl Machine {
         if self.settle_until.is_some_and(|until| now >= until || !self.state.somebody_is_away()) {
             self.settle_until = None;
         }
-        self.settle_until.is_some()
+        self.settle_until.is_some() && !planted::is(Planted::SettleNothing)
     }
 
     /// What a worker needs to know about the tasks of a description.
@@ -190,6 +191,10 @@ impl<'a> Turn<'a> {
     }
 
     fn abort(&mut self, tasks: impl IntoIterator<Item = (TaskRef, Arc<str>)>) {
+        // A task may be broken for several reasons at once; it ends once.
+        let state = self.state();
+        let open = |task: TaskRef| state.task_state(task).is_some_and(|state| !state.is_final());
+        let tasks: Vec<_> = tasks.into_iter().filter(|(task, _)| open(*task)).collect();
         for event in depend::aborts(tasks) {
             self.touched.extend(event.job());
             self.emit(event);
@@ -248,7 +253,8 @@ impl<'a> Turn<'a> {
     /// Aborts what is left of a job in which too many tasks have failed.
     fn end_if_failed(&mut self, id: JobId) {
         let over = self.state().job(id).and_then(|job| {
-            let max = job.max_fails.filter(|max| job.counts.failed > u64::from(*max))?;
+            let more = u64::from(planted::is(Planted::MaxFailsOffByOne));
+            let max = job.max_fails.filter(|max| job.counts.failed > u64::from(*max) + more)?;
             (job.counts.unfinished() > 0).then_some(max)
         });
         if let Some(max) = over {
@@ -291,7 +297,11 @@ impl<'a> Turn<'a> {
     }
 
     fn register_new(&mut self, registration: &Registration) {
-        let Some(number) = self.state().last_worker.0.checked_add(1) else {
+        let last = match self.state().workers.last_key_value() {
+            Some((last, _)) if planted::is(Planted::ReuseWorker) => last.0,
+            _ => self.state().last_worker.0,
+        };
+        let Some(number) = last.checked_add(1) else {
             self.output.reply = Reply::Refused("no worker id is left".to_owned());
             return;
         };
@@ -308,6 +318,7 @@ impl<'a> Turn<'a> {
 
     fn acknowledge(&mut self, worker: WorkerId, number: Option<u64>) {
         if let Some(number) = number {
+            let number = number + u64::from(planted::is(Planted::AcknowledgeAhead));
             self.output.effects.push(Effect::Acknowledge { worker, number });
         }
     }

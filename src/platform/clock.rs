@@ -45,7 +45,7 @@ const SLEW_PARTS: u64 = 200;
 
 impl Default for SteadyClock {
     fn default() -> Self {
-        Self { wall_us: wall_us(), boot_us: micros(since_boot()) }
+        Self::starting(micros(since_boot()), wall_us())
     }
 }
 
@@ -55,7 +55,13 @@ impl SteadyClock {
         self.advance(micros(since_boot()), wall_us())
     }
 
-    fn advance(&mut self, boot_us: u64, wall_us: u64) -> u64 {
+    /// A clock that begins with this reading of the two clocks, in microseconds.
+    pub fn starting(boot_us: u64, wall_us: u64) -> Self {
+        Self { wall_us, boot_us }
+    }
+
+    /// The time when the clock since boot and the wall clock say this, in microseconds.
+    pub fn advance(&mut self, boot_us: u64, wall_us: u64) -> u64 {
         let elapsed = boot_us.saturating_sub(self.boot_us);
         let (next, slew) = (self.wall_us.saturating_add(elapsed), elapsed / SLEW_PARTS);
         self.wall_us = wall_us.clamp(next.saturating_sub(slew), next.saturating_add(slew));

@@ -28,7 +28,7 @@ pub mod requests;
 pub mod restore;
 pub mod retention;
 pub mod session;
-mod sign;
+pub mod sign;
 pub mod start;
 mod staying;
 pub mod turn;

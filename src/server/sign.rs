@@ -12,18 +12,29 @@ use hq_core::time::{Span, Time};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// When signs were written, by the clock of [`clock::since_boot`].
-#[derive(Debug, Clone, Copy)]
-struct Written {
-    /// The first of an unbroken row.
-    first: Duration,
-    last: Duration,
+/// When signs were written, by the clock of [`clock::since_boot`]: the first and the last of an unbroken row.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SignRow(Option<(Duration, Duration)>);
+
+impl SignRow {
+    /// A sign was written.
+    pub fn wrote(&mut self, now: Duration) {
+        let gap_max = limits::SIGN_GAP_MAX.to_duration();
+        let first = self.0.filter(|(_, last)| now.saturating_sub(*last) <= gap_max).map_or(now, |(first, _)| first);
+        self.0 = Some((first, now));
+    }
+
+    /// For how long signs have been shown without a gap; none when the last one is too old.
+    pub fn steady(&self, now: Duration) -> Option<Duration> {
+        let (first, last) = self.0?;
+        (now.saturating_sub(last) <= limits::SIGN_GAP_MAX.to_duration()).then(|| now.saturating_sub(first))
+    }
 }
 
 /// What the thread has shown.
 #[derive(Debug, Default)]
 pub(super) struct Signs {
-    written: Mutex<Option<Written>>,
+    written: Mutex<SignRow>,
 }
 
 impl Signs {
@@ -53,23 +64,16 @@ impl Signs {
         Ok(signs)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Written>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, SignRow> {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn wrote(&self, now: Duration) {
-        let mut written = self.lock();
-        let gap_max = limits::SIGN_GAP_MAX.to_duration();
-        *written = Some(match *written {
-            Some(Written { first, last }) if now.saturating_sub(last) <= gap_max => Written { first, last: now },
-            _ => Written { first: now, last: now },
-        });
+        self.lock().wrote(now);
     }
 
-    /// For how long signs have been shown without a gap; none when the last one is too old.
     fn steady(&self, now: Duration) -> Option<Duration> {
-        let Written { first, last } = (*self.lock())?;
-        (now.saturating_sub(last) <= limits::SIGN_GAP_MAX.to_duration()).then(|| now.saturating_sub(first))
+        self.lock().steady(now)
     }
 
     /// Since when signs have been shown without a gap, seen at `now`.
@@ -85,7 +89,7 @@ mod tests {
 
     #[test]
     fn a_gap_begins_a_new_row() {
-        let signs = Signs::default();
+        let mut signs = SignRow::default();
         let at = Duration::from_secs;
         assert_eq!(signs.steady(at(9)), None);
         for second in 10..20 {

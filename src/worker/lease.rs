@@ -7,10 +7,12 @@
 //! What holds: times are by the clock since boot; contact is counted from before a word was sent that has arrived, so
 //! that the server, which counts from its arrival, never counts from earlier; a sign of life beats all other evidence.
 
+pub mod judgement;
+
 use super::inbox::{Inbox, Input};
-use crate::access::{self, Sign};
+use crate::access;
 use crate::platform::{clock, process};
-use hq_core::limits;
+use judgement::{Judgement, Verdict};
 use std::path::PathBuf;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,119 +23,6 @@ use tokio::sync::Notify;
 const STEP: Duration = Duration::from_millis(250);
 /// The guardian acts when the worker should have done so for this long.
 const GUARDIAN_SLACK: Duration = Duration::from_millis(300);
-/// How long it counts that the server's machine refused a connection.
-const REFUSED_SPAN: Duration = Duration::from_secs(6);
-
-/// What is known about a server of which nothing is heard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Evidence {
-    /// It has shown that it lives.
-    Alive,
-    /// It was dead at this time, or showed nothing and therefore takes nothing back: a server that shows itself later
-    /// waits for a lease from then on.
-    Dead(Duration),
-    /// Neither.
-    None,
-}
-
-/// What was seen on the file system since contact was lost.
-#[derive(Debug, Default)]
-struct Watch {
-    /// The last sign, and when it was first seen.
-    sign: Option<(Sign, Duration)>,
-    /// When the last sign was seen to differ from the one before.
-    moved: Option<Duration>,
-    /// When the last look succeeded.
-    looked: Option<Duration>,
-    /// Whether this server directory has ever had a sign.
-    ever: bool,
-    /// Whether it was gone at the last look.
-    gone: bool,
-}
-
-impl Watch {
-    /// A look at the file system has ended.
-    fn saw(&mut self, seen: Result<Option<Sign>, ()>, now: Duration) {
-        let Ok(seen) = seen else { return };
-        self.looked = Some(now);
-        self.gone = seen.is_none();
-        let Some(seen) = seen else { return };
-        self.ever = true;
-        match &self.sign {
-            Some((last, _)) if *last == seen => {}
-            last => {
-                if last.is_some() {
-                    self.moved = Some(now);
-                }
-                self.sign = Some((seen, now));
-            }
-        }
-    }
-
-    /// Contact is there: what was seen before says nothing about the next time.
-    fn reset(&mut self) {
-        let ever = self.ever;
-        *self = Self { ever, ..Self::default() };
-    }
-
-    fn evidence(&self, now: Duration, refused: Option<Duration>) -> Evidence {
-        let within = |at: Option<Duration>, span: Duration| at.is_some_and(|at| now.saturating_sub(at) <= span);
-        let stale = limits::SIGN_STALE_SPAN.to_duration();
-        if within(self.moved, stale) {
-            return Evidence::Alive;
-        }
-        let fresh = within(self.looked, stale / 2);
-        let stands = self.sign.as_ref().is_some_and(|(_, since)| now.saturating_sub(*since) >= stale);
-        let by_sign = self.looked.filter(|_| fresh && (stands || (self.ever && self.gone)));
-        let by_refusal = refused.filter(|_| within(refused, REFUSED_SPAN));
-        by_sign.or(by_refusal).map_or(Evidence::None, Evidence::Dead)
-    }
-}
-
-#[derive(Debug, Default)]
-struct Inner {
-    /// The lease; none before the first registration, and after its end.
-    span: Option<Duration>,
-    /// Interval of heartbeats.
-    heartbeat: Duration,
-    contact: Duration,
-    connected: bool,
-    refused: Option<Duration>,
-    watch: Watch,
-}
-
-/// What has to be done now.
-#[derive(Debug, PartialEq, Eq)]
-enum Verdict {
-    /// Nothing; the guardian may have to act at this time.
-    Goes(Option<Duration>),
-    /// The tasks have to be ended.
-    Over,
-}
-
-impl Inner {
-    fn judge(&mut self, now: Duration) -> Verdict {
-        let Some(span) = self.span else { return Verdict::Goes(None) };
-        let end = self.contact + span;
-        if now < end {
-            return Verdict::Goes(Some(end));
-        }
-        if let Evidence::Dead(at) = self.watch.evidence(now, self.refused) {
-            // A server that is started from then on has to wait as well, and gives time to reach it.
-            self.contact = self.contact.max(at);
-            return Verdict::Goes(Some(self.contact + span));
-        }
-        self.span = None;
-        Verdict::Over
-    }
-
-    /// Whether it is time to look at the file system.
-    fn looks(&self, now: Duration) -> bool {
-        let quiet = self.heartbeat.mul_f32(1.25).max(Duration::from_secs(1));
-        self.span.is_some() && (!self.connected || now.saturating_sub(self.contact) > quiet)
-    }
-}
-
 /// Has the guardian act after the end of the lease. To be called under the lock, so that what is older never comes last.
 fn guard_until(end: Option<Duration>) {
     process::set_lease(end.map(|end| end + GUARDIAN_SLACK));
@@ -142,7 +31,7 @@ fn guard_until(end: Option<Duration>) {
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Lease {
-    inner: Mutex<Inner>,
+    inner: Mutex<Judgement>,
     inbox: Arc<Inbox>,
     /// The connection is of no use any more.
     pub(super) over: Notify,
@@ -162,7 +51,7 @@ impl Lease {
             while asked.recv().is_ok() {
                 let seen = access::read_sign(&server_dir).map_err(|_| ());
                 let Some(lease) = weak.upgrade() else { return };
-                lease.lock().watch.saw(seen, clock::since_boot());
+                lease.lock().saw(seen, clock::since_boot());
             }
         })?;
         let weak = Arc::downgrade(&lease);
@@ -176,7 +65,7 @@ impl Lease {
         Ok(lease)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, Judgement> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -201,38 +90,31 @@ impl Lease {
     /// A registration was accepted that was sent at `sent`.
     pub(super) fn begin(&self, span: Duration, heartbeat: Duration, sent: Duration) {
         let mut inner = self.lock();
-        inner.span = Some(span);
-        inner.heartbeat = heartbeat;
-        inner.contact = inner.contact.max(sent);
-        inner.connected = true;
-        inner.refused = None;
-        inner.watch.reset();
+        inner.begin(span, heartbeat, sent);
         guard_until(Some(sent + span));
     }
 
     /// A word that was sent at `sent` has arrived.
     pub(super) fn contact(&self, sent: Duration) {
         let mut inner = self.lock();
-        if sent > inner.contact {
-            inner.contact = sent;
-            inner.watch.reset();
-            guard_until(inner.span.map(|span| sent + span));
+        if let Some(end) = inner.contact(sent) {
+            guard_until(end);
         }
     }
 
     /// A server is about to be called in whose directory there are signs of life, or none.
     pub(super) fn calls(&self, has_signs: bool) {
-        self.lock().watch.ever |= has_signs;
+        self.lock().calls(has_signs);
     }
 
     /// The connection is gone.
     pub(super) fn disconnected(&self) {
-        self.lock().connected = false;
+        self.lock().disconnected();
     }
 
     /// The server's machine says that nobody listens at any of its addresses.
     pub(super) fn refused(&self) {
-        self.lock().refused = Some(clock::since_boot());
+        self.lock().refused(clock::since_boot());
     }
 }
 

@@ -17,7 +17,7 @@ mod desk;
 mod detect;
 mod error;
 mod inbox;
-mod lease;
+pub mod lease;
 mod link;
 mod local;
 mod memory;

@@ -185,6 +185,11 @@ impl ModelDisk {
         self.state().used_bytes()
     }
 
+    /// Whether the power has gone and no [`ModelDisk::crash`] has followed.
+    pub fn is_powerless(&self) -> bool {
+        self.state().powerless
+    }
+
     /// Power loss and start: of what was not synced, the seed picks what survives. Open handles become useless.
     pub fn crash(&self, seed: u64) {
         let mut seed = seed;

@@ -18,6 +18,7 @@ use crate::attempt::{
 };
 use crate::id::{Fence, TaskRef};
 use crate::limits;
+use crate::planted::{self, Planted};
 use crate::resource::{MEM, WorkerResources};
 use crate::retry::FailureCause;
 use crate::time::{Span, Time};
@@ -205,6 +206,9 @@ impl Agent {
     fn server_lost(&mut self, out: &mut Output) {
         if self.absence.is_some() || self.departure.is_some_and(Departure::is_final) {
             return;
+        }
+        if planted::is(Planted::LoseOutbox) {
+            self.outbox.clear();
         }
         self.absences += 1;
         self.absence = Some(self.absences);

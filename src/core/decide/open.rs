@@ -9,6 +9,7 @@ use crate::event::{JobOpened, JobSubmitted};
 use crate::id::{JobId, TaskId};
 use crate::idset::IdSet;
 use crate::limits;
+use crate::planted::{self, Planted};
 use crate::state::State;
 use crate::state::jobs::Job;
 use crate::state::tasks::TaskTable;
@@ -111,5 +112,6 @@ fn check_ids(job: &Job, ids: &IdSet) -> Result<(), String> {
 
 /// Whether a job is completed and in one of the states.
 pub fn is_forgettable(job: &Job, states: &[JobState]) -> bool {
-    job.completed.is_some() && states.contains(&job.counts.job_state(job.is_open))
+    (job.completed.is_some() || planted::is(Planted::ForgetRunning))
+        && states.contains(&job.counts.job_state(job.is_open))
 }

@@ -5,6 +5,7 @@ use crate::event::{Event, TaskAdopted, TasksReturned};
 use crate::id::{Epoch, JobId, TaskRef, WorkerId};
 use crate::idset::IdSet;
 use crate::limits;
+use crate::planted::{self, Planted};
 use crate::resource::{CouplingWeight, PoolKind, WorkerResources};
 use crate::state::State;
 use crate::state::tasks::{Live, Place, TaskStatus};
@@ -212,6 +213,7 @@ fn judge(state: &State, worker: WorkerId, held: &HeldAttempt) -> Verdict {
                 Verdict::Adopt
             }
             _ if live.on_worker() == Some((worker, fence)) => Verdict::Keep,
+            _ if planted::is(Planted::KeepForeign) => Verdict::Keep,
             _ => Verdict::Drop,
         },
         Some(TaskStatus::Untouched) if waits_with(0) => Verdict::Adopt,
@@ -251,7 +253,7 @@ pub fn unknown_to_worker(state: &State, worker: WorkerId, registration: &Registr
     for task in state.workers.get(&worker).into_iter().flat_map(|worker| worker.tasks.iter()) {
         let live = state.job(task.job).and_then(|job| job.tasks.live.get(&task.task));
         let Some((_, fence)) = live.and_then(|live| live.on_worker()) else { continue };
-        if !known.contains(&Attempt { task: *task, fence }) {
+        if !known.contains(&Attempt { task: *task, fence }) && !planted::is(Planted::KeepUnknown) {
             by_job.entry(task.job).or_default().push(task.task.0);
         }
     }
@@ -267,5 +269,9 @@ pub fn returned(job: JobId, worker: WorkerId, tasks: impl IntoIterator<Item = u3
 pub fn holds(state: &State, worker: WorkerId, attempt: &Attempt) -> bool {
     let TaskRef { job, task } = attempt.task;
     let live = state.job(job).and_then(|job| job.tasks.live.get(&task));
-    live.and_then(|live| live.on_worker()) == Some((worker, attempt.fence))
+    let holder = live.and_then(|live| live.on_worker());
+    if planted::is(Planted::SkipFence) {
+        return holder.is_some_and(|(holder, _)| holder == worker);
+    }
+    holder == Some((worker, attempt.fence))
 }

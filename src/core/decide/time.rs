@@ -4,6 +4,7 @@ use crate::attempt::Attempt;
 use crate::event::{AwayReason, Event, TaskFailed, WorkerLost};
 use crate::id::{AttemptId, TaskRef, WorkerId};
 use crate::limits;
+use crate::planted::{self, Planted};
 use crate::retry::FailureCause;
 use crate::state::State;
 use crate::state::tasks::Place;
@@ -43,6 +44,7 @@ fn link_end(worker: &Worker, witnessed: Witnessed) -> Option<Time> {
     match (worker.link, worker.stopping) {
         // Also one that was told to stop: its process may live, and then it runs its tasks until it hears of that.
         (Link::Away { reason: AwayReason::Closed, until }, _) => Some(until),
+        (Link::Away { .. }, _) if planted::is(Planted::ShortPatience) => Some(Time(0)),
         (Link::Away { until, .. }, _) => {
             let long = until.after(limits::SERVER_LOST_LEASE_SPAN);
             Some(witnessed.0.map_or(long, |since| since.after(worker.config.patience()).max(until).min(long)))

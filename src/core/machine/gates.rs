@@ -9,7 +9,9 @@ use crate::decide::gate::{self, Doom};
 use crate::event::{Event, JobChanged, TasksEnded};
 use crate::id::{JobId, TaskId};
 use crate::idset::IdSet;
+use crate::planted::{self, Planted};
 use crate::state::gates::ordinals;
+use crate::state::jobs::Job;
 use crate::view::TaskState;
 
 impl Turn<'_> {
@@ -40,7 +42,12 @@ impl Turn<'_> {
     /// Completes jobs that are done and aborts what can never run, until nothing follows any more.
     pub(super) fn settle(&mut self) {
         while let Some(id) = self.touched.pop_first() {
-            let done = self.state().job(id).is_some_and(|job| job.is_done() && job.completed.is_none());
+            let is_done = |job: &Job| match (planted::is(Planted::CompleteOpen), planted::is(Planted::CompleteNever)) {
+                (true, _) => job.counts.unfinished() == 0,
+                (_, true) => job.is_done() && !job.counts.total().is_multiple_of(3),
+                _ => job.is_done(),
+            };
+            let done = self.state().job(id).is_some_and(|job| is_done(job) && job.completed.is_none());
             if done {
                 self.emit(Event::JobCompleted(JobChanged { job: id }));
                 self.output.effects.push(Effect::ForgetJob { job: id });

@@ -100,6 +100,27 @@ fn a_closed_connection_is_the_end_of_a_process() {
     assert!(is_lost(&scene, worker));
 }
 
+/// Its process may have been killed on the way; then its tasks run until its guardian has ended them.
+#[test]
+fn a_closed_connection_of_a_worker_that_was_told_to_stop_is_waited_for_as_well() {
+    for stops_first in [true, false] {
+        let (mut scene, worker, _) = scene();
+        let stop = Command::StopWorkers { workers: vec![worker] };
+        if stops_first {
+            scene.run(stop.clone());
+        }
+        scene.run(Command::Disconnected { worker });
+        let end = scene.now.after(limits::WORKER_AWAY_SPAN);
+        if !stops_first {
+            scene.run(stop);
+        }
+        tick_at(&mut scene, Time(end.0 - 1));
+        assert!(!is_lost(&scene, worker));
+        tick_at(&mut scene, end);
+        assert!(is_lost(&scene, worker));
+    }
+}
+
 #[test]
 fn leases_follow_heartbeats() {
     let config = |ms| WorkerConfig { heartbeat: Span::from_ms(ms), ..WorkerConfig::default() };

@@ -3,6 +3,7 @@
 
 mod acts;
 mod after;
+mod broken;
 mod drains;
 mod explains;
 mod gangs;

@@ -13,6 +13,7 @@ use crate::event::{
 };
 use crate::id::{AttemptId, JobId, TaskId, TaskRef, WorkerId};
 use crate::limits;
+use crate::planted::{self, Planted};
 use crate::task::{Condition, SubmitDesc};
 use crate::time::{Span, Time};
 use crate::view::{TaskState, WorkerEnd};
@@ -156,6 +157,12 @@ impl State {
         let was_running = matches!(live.place, Place::Running { .. });
         live.place = Place::Ready;
         live.next_attempt = AttemptId(fence.attempt.0.saturating_add(1));
+        if planted::is(Planted::ReuseAttempt) {
+            live.next_attempt = fence.attempt;
+        }
+        if planted::is(Planted::ForgetCrashes) {
+            live.crashes = 0;
+        }
         live.crashes += u32::from(crashed && was_running);
         if was_running {
             job.count(TaskState::Running, TaskState::Waiting);
@@ -168,7 +175,7 @@ impl State {
         let Some(job) = self.jobs.get(&task.job) else { return };
         let Some(ordinal) = job.tasks.ordinal(task.task) else { return };
         if let Some(level) = job.level_of(ordinal)
-            && !self.admitted(job, ordinal, ordinal).is_empty()
+            && (planted::is(Planted::QueueBlocked) || !self.admitted(job, ordinal, ordinal).is_empty())
         {
             self.ready.push(level, Run { job: task.job, first: ordinal, last: ordinal });
         }
@@ -183,6 +190,9 @@ impl State {
             tags: event.tags.clone(),
             ..Job::new(event.job, event.name.clone(), event.max_fails, at)
         });
+        if planted::is(Planted::ReplayDiffers) {
+            job.submitted.0 += planted::calls();
+        }
         let number = u32::try_from(job.submits.len()).unwrap_or(u32::MAX);
         let base = job.tasks.add(&event.submit.ids, number);
         let levels = event
@@ -224,7 +234,8 @@ impl State {
         let mut blocked = Vec::new();
         for group in waiting.chunk_by(|a, b| a == b) {
             let Some(task) = group.first() else { continue };
-            let unmet = u32::try_from(group.len()).unwrap_or(u32::MAX);
+            let all = if planted::is(Planted::ForgetDependency) { 1 } else { group.len() };
+            let unmet = u32::try_from(all).unwrap_or(u32::MAX);
             if let Some(ordinal) = job.tasks.ordinal(*task) {
                 let live = Live::new(Place::Blocked { unmet });
                 job.tasks.live.insert(*task, live);

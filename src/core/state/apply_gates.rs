@@ -4,6 +4,7 @@ use super::State;
 use super::gates::{self, Aim, Gate, Place, partners};
 use super::runs::Runs;
 use crate::id::JobId;
+use crate::planted::{self, Planted};
 use crate::view::TaskState;
 
 impl State {
@@ -130,7 +131,7 @@ impl State {
     /// A job is completed: gates on it open, and it has none any more.
     pub(super) fn pass_completion(&mut self, id: JobId) {
         let places: Vec<Place> = self.gates.watchers(id).collect();
-        for place in places {
+        for place in places.into_iter().filter(|_| !planted::is(Planted::LoseGate)) {
             self.open(place, |state, gate| gate.on == id && gate.aim == Aim::Job && state.verdict(gate) == Some(true));
         }
         self.gates.remove_job(id);

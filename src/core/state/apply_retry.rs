@@ -8,6 +8,7 @@ use super::runs::Runs;
 use super::tasks::{Live, Place};
 use crate::event::{JobRestored, TaskRetried, TasksNamed};
 use crate::id::{AttemptId, JobId, TaskId, TaskRef};
+use crate::planted::{self, Planted};
 use crate::task::{Condition, Dependency};
 use crate::time::Time;
 use crate::view::TaskState;
@@ -30,6 +31,7 @@ impl State {
             return;
         }
         live.retries = live.retries.saturating_add(1);
+        let until = if planted::is(Planted::IgnoreDelay) { at } else { until };
         live.place = if until > at { Place::Delayed { until } } else { Place::Ready };
         if let Some((_, fence)) = on_worker {
             live.next_attempt = AttemptId(fence.attempt.0.saturating_add(1));

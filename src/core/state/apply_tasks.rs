@@ -10,6 +10,7 @@ use crate::event::{
 };
 use crate::id::{AttemptId, ClassId, Fence, JobId, TaskId, TaskRef, WorkerId};
 use crate::idset::IdRange;
+use crate::planted::{self, Planted};
 use crate::time::{Span, Time};
 use crate::view::{LastStarted, TaskState};
 use std::collections::{BTreeMap, BTreeSet};
@@ -284,6 +285,9 @@ impl State {
         let done = pack_done(job.submitted, live, end, error);
         job.tasks.done.set(ordinal, &done);
         job.count(was, end.state);
+        if planted::is(Planted::CountTwice) {
+            job.add(end.state, 1);
+        }
         job.drop_hold(ordinal, ordinal);
         let level = match &live {
             Some(live) if live.on_worker().is_some() => job.level_given(ordinal, live),
@@ -295,7 +299,9 @@ impl State {
             {
                 holder.observe_run(end.at.since(started));
             }
-            self.leave_worker(task, worker, place, level.map(|level| level.class));
+            let class = level.map(|level| level.class);
+            let leaks = planted::is(Planted::LeakCanceled) && end.state == TaskState::Canceled;
+            self.leave_worker(task, worker, place, class.filter(|_| !leaks));
             left.insert(worker, end.at);
             left.extend(self.disband(task).map(|member| (member, end.at)));
             if !matches!(place, Place::Running { .. }) {

@@ -247,7 +247,7 @@ fn read_all(reader: &Reader, request: &AttemptsRequest, pager: &mut Pager<'_>) -
 }
 
 /// The submits of a job, whole, in their order, as far as the journal has them.
-pub(super) fn submits_of(reader: &Reader, job: JobId) -> Vec<Arc<SubmitDesc>> {
+pub fn submits_of(reader: &Reader, job: JobId) -> Vec<Arc<SubmitDesc>> {
     let mut submits = Vec::new();
     let read: Result<(), ReplayError<Stop>> = reader.history(job.0, &mut |record| {
         if record.header.kind == fold::KIND_JOB_SUBMITTED

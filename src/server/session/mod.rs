@@ -6,3 +6,5 @@ mod history;
 mod overviews;
 mod retry;
 pub mod worker;
+
+pub use attempts::submits_of;

@@ -1,6 +1,7 @@
 //! The rule of the lease against made-up times and signs.
 
 use super::*;
+use crate::access::Sign;
 
 const SPAN: Duration = Duration::from_secs(20);
 
@@ -29,9 +30,9 @@ impl Signs {
     }
 }
 
-fn lease() -> Inner {
+fn lease() -> Judgement {
     let heartbeat = Duration::from_secs(8);
-    Inner { span: Some(SPAN), heartbeat, contact: at(100), connected: true, ..Inner::default() }
+    Judgement { span: Some(SPAN), heartbeat, contact: at(100), connected: true, ..Judgement::default() }
 }
 
 #[test]

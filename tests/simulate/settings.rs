@@ -1,0 +1,90 @@
+//! What kind of history a seed tells: each has its own rates, so that some know no faults and some little else.
+//!
+//! Holds: everything follows from the seed.
+
+use crate::dice::Dice;
+
+/// Rates are in thousandths, times in microseconds.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Events until the faults end.
+    pub steps: u32,
+    /// Workers that the batch manager tries to have.
+    pub workers: u64,
+    pub heartbeat_ms: u64,
+    /// Largest way of a message.
+    pub latency_us: u64,
+    /// Longest sync of the disk.
+    pub sync_us: u64,
+    /// Mean time between actions of clients, between faults, and between acts of the batch manager.
+    pub client_us: u64,
+    pub fault_us: u64,
+    pub batch_us: u64,
+    /// Longest task.
+    pub task_ms: u64,
+    /// Tasks that fail, and programs that cannot be started.
+    pub fail: u64,
+    pub spawn_fail: u64,
+    /// Tasks that are tried again when they fail.
+    pub retries: u64,
+    /// Messages after which the connection breaks.
+    pub break_rate: u64,
+    /// Answers and requests of clients that are lost.
+    pub client_loss: u64,
+    /// Weights of the faults, in the order of `faults::Fault`.
+    pub weights: Vec<u64>,
+    /// Workers that do not see the files of the server.
+    pub blind: u64,
+    /// Workers whose batch system ends them.
+    pub time_limited: u64,
+    /// Bytes after which the journal begins a new file.
+    pub rotate_bytes: u64,
+    pub idle_timeout_s: u64,
+    /// Whether marks are written at each commit.
+    pub marks: bool,
+}
+
+/// A rate that is often zero and at most `max`.
+fn rate(dice: &mut Dice, max: u64) -> u64 {
+    if dice.permille(400) { 0 } else { dice.span(1, max) }
+}
+
+impl Settings {
+    pub fn new(seed: u64, kinds_of_faults: usize) -> Self {
+        let mut dice = Dice::new(seed ^ 0x5E77_1465);
+        let dice = &mut dice;
+        let quiet = dice.permille(50);
+        let mut weights: Vec<u64> = (0..kinds_of_faults).map(|_| if quiet { 0 } else { rate(dice, 100) }).collect();
+        // Some know two kinds of faults only, and these often.
+        let is_storm = !quiet && dice.permille(250);
+        if is_storm {
+            weights.fill(0);
+            for _ in 0..2 {
+                let kind = dice.below(kinds_of_faults as u64) as usize;
+                weights[kind] = 100;
+            }
+        }
+        Self {
+            steps: 2_000,
+            workers: dice.span(1, 20),
+            heartbeat_ms: dice.pick(&[500, 1_000, 2_000, 8_000]).copied().unwrap_or(1_000),
+            latency_us: dice.span(50, 200_000),
+            sync_us: dice.span(100, 100_000),
+            client_us: dice.span(50_000, 4_000_000),
+            fault_us: if is_storm { dice.span(300_000, 3_000_000) } else { dice.span(300_000, 30_000_000) },
+            batch_us: dice.span(200_000, 10_000_000),
+            task_ms: dice.span(1, 30_000),
+            fail: rate(dice, 400),
+            spawn_fail: rate(dice, 50),
+            break_rate: if quiet { 0 } else { rate(dice, 300) },
+            retries: dice.span(20, 1_000),
+            client_loss: if quiet { 0 } else { rate(dice, 300) },
+            weights,
+            blind: rate(dice, 300),
+            time_limited: rate(dice, 400),
+            rotate_bytes: dice.span(2_000, 200_000),
+            idle_timeout_s: if dice.permille(200) { dice.within(1, 60) } else { 0 },
+            marks: dice.permille(500),
+        }
+    }
+}
