@@ -117,6 +117,7 @@ fn merge(typed: JobOptions, lines: JobOptions) -> JobOptions {
         retry_delay: typed.retry_delay.or(lines.retry_delay),
         // From here on the directory has one name; the older one stays only to be told about.
         stream: typed.stream.or(typed.log.clone()).or(lines.stream).or(lines.log.clone()),
+        stream_on_error: typed.stream_on_error.or(lines.stream_on_error),
         log: typed.log.or(lines.log),
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! Holds: strings go into the request as they were typed; placeholders are resolved where a task starts.
 
-use super::arguments::{JobOptions, PinWord};
+use super::arguments::{JobOptions, PinWord, StreamOnError};
 use super::directives::Directed;
 use super::entries::Chosen;
 use super::error::Error;
@@ -167,6 +167,7 @@ pub fn build(
         entries: chosen.map(|chosen| chosen.entries).unwrap_or_default(),
         submit_dir,
         stream: options.stream.as_ref().map(|stream| stream.0.clone()),
+        stream_waits: options.stream_on_error == Some(StreamOnError::Wait),
         ..SubmitDesc::default()
     };
     let tags = tags(&options.tag)?;

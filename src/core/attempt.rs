@@ -50,6 +50,8 @@ int_struct! {
         1 => pub submit_dir: String,
         /// The stream directory as given.
         2 => pub stream: Option<String>,
+        /// Whether the task waits while its stream cannot be written, instead of failing.
+        3 => pub stream_waits: bool,
     }
 }
 

@@ -155,6 +155,7 @@ impl Machine {
             desc: found.desc_at(key.index)?,
             submit_dir: submit.submit_dir.clone(),
             stream: submit.stream.clone(),
+            stream_waits: submit.stream_waits,
         })
     }
 }

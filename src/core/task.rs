@@ -233,6 +233,8 @@ int_struct! {
         8 => pub after: Vec<After>,
         /// Whether it came from a job file, whose paths JSON shows as they were written.
         9 => pub file: bool,
+        /// Whether tasks wait while their stream cannot be written, instead of failing.
+        10 => pub stream_waits: bool,
         /// Whether entries or standard input were left out, so that its tasks cannot run by it.
         15 => pub is_slim: bool,
     }
@@ -254,6 +256,7 @@ impl SubmitDesc {
             graph: self.graph,
             after: self.after.clone(),
             file: self.file,
+            stream_waits: self.stream_waits,
         }
     }
 

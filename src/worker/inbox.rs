@@ -6,6 +6,7 @@
 //! What holds: inputs are taken in the order in which they were put; what cannot wait is bounded by the number of
 //! attempts (two inputs each), what can by [`ROOM`].
 
+use super::output::OpenStream;
 use crate::platform::clock;
 use crate::platform::process::{Exit, SpawnError, Spawned};
 use crate::wire::message::ToWorker;
@@ -53,7 +54,9 @@ pub(super) enum Input {
     /// A process ended.
     Exited(Attempt, Exit, Time),
     /// A stream directory can be used by a task that waits for it, or not.
-    StreamReady(Attempt, Result<u32, String>),
+    StreamReady(Attempt, Result<OpenStream, String>),
+    /// The stream of a running task is broken, so that the task is to end.
+    StreamBroken(Attempt),
     /// A task uses so many bytes of memory, which is more than it asked for. Told at each look.
     MemoryExceeded(Attempt, u64),
     /// All output of a task was passed on and flushed, or not.

@@ -31,6 +31,7 @@ mod route;
 mod sample;
 mod spawn;
 mod start;
+mod stream_file;
 mod stream_outcome;
 mod temporary;
 mod timers;

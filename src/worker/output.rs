@@ -7,20 +7,20 @@
 //! * at most [`QUEUE_MAX`] chunks are on their way, of at most [`CHUNK_BYTES`] each;
 //! * a task's end is told when its output was flushed, with how it ended, or when it is known to be lost;
 //! * output of a running task is visible to readers after [`FLUSH_SPAN`] at the latest;
-//! * a file that could not be written is given up, and the next task gets a new one.
+//! * a file that could not be written is given up, its tasks are ended, and the next task gets a new one; or, for tasks that
+//!   wait, nothing more is read from their pipes until it can be written, and other files are none the worse.
 
 use super::inbox::{Inbox, Input};
-use crate::platform::{clock, random};
+use super::stream_file::Slot;
+use crate::platform::clock;
 use hq_core::attempt::Attempt;
-use hq_journal::disk::RealDisk;
-use hq_journal::stream::{CHANNEL_STDERR, CHANNEL_STDOUT, Key, Outcome, StreamHead, StreamWriter};
+use hq_journal::stream::{CHANNEL_STDERR, CHANNEL_STDOUT, Key, Outcome};
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::runtime::Handle;
@@ -30,10 +30,6 @@ use tokio::sync::{mpsc, watch};
 const QUEUE_MAX: usize = 128;
 /// Most bytes of one read of a pipe.
 const CHUNK_BYTES: usize = 16 * 1024;
-/// Longest time for which output of a running task stays in the buffer.
-const FLUSH_SPAN: Duration = Duration::from_millis(1_500);
-/// A file that no task used for so long is closed.
-const IDLE_SPAN: Duration = Duration::from_secs(60);
 
 /// Which file a stream belongs into: one for each directory, server and number of this worker.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,9 +40,26 @@ pub(super) struct Target {
     pub(super) server_uid: String,
     /// This worker's number.
     pub(super) worker: u32,
+    /// Whether its tasks wait while it cannot be written.
+    pub(super) waits: bool,
 }
 
-enum Request {
+/// A stream file that a task uses.
+#[derive(Debug, Clone)]
+pub(super) struct OpenStream {
+    pub(super) id: u32,
+    /// Whether it cannot be written at present.
+    pub(super) stalled: watch::Receiver<bool>,
+}
+
+impl OpenStream {
+    /// Whether it cannot be written at present.
+    pub(super) fn is_stalled(&self) -> bool {
+        *self.stalled.borrow()
+    }
+}
+
+pub(super) enum Request {
     Open(Attempt, Target),
     Chunk {
         stream: u32,
@@ -69,8 +82,15 @@ enum Request {
         outcome: Option<Outcome>,
         error: Option<String>,
     },
+    /// The task did not start.
     Release {
         stream: u32,
+        attempt: Attempt,
+    },
+    /// The task does not wait for a stalled stream any more.
+    Abandon {
+        stream: u32,
+        attempt: Attempt,
     },
 }
 
@@ -128,12 +148,24 @@ impl Streams {
     }
 
     /// The task that asked for the stream did not start.
-    pub(super) fn release(&self, stream: u32) {
-        self.send(Request::Release { stream });
+    pub(super) fn release(&self, attempt: Attempt, stream: &OpenStream) {
+        self.send(Request::Release { stream: stream.id, attempt });
+    }
+
+    /// The task does not wait for a stalled stream any more; answered by [`Input::Drained`] unless that has been.
+    pub(super) fn abandon(&self, attempt: Attempt, stream: &OpenStream) {
+        self.send(Request::Abandon { stream: stream.id, attempt });
     }
 
     /// Reads the pipes until both ended, and waits until [`Pump::ended`]; answered by [`Input::Drained`].
-    pub(super) fn pump(&self, attempt: Attempt, stream: u32, stdout: Option<OwnedFd>, stderr: Option<OwnedFd>) -> Pump {
+    pub(super) fn pump(
+        &self,
+        attempt: Attempt,
+        OpenStream { id: stream, stalled }: &OpenStream,
+        stdout: Option<OwnedFd>,
+        stderr: Option<OwnedFd>,
+    ) -> Pump {
+        let (stream, stalled) = (*stream, stalled.clone());
         let (abandon, mut abandoned) = watch::channel(false);
         let (ended, mut end) = watch::channel(None);
         let Some(requests) = self.requests.clone() else { return Pump { abandon, ended } };
@@ -142,8 +174,8 @@ impl Streams {
         self.runtime.spawn(async move {
             let read = async {
                 tokio::try_join!(
-                    read_channel(&requests, stream, key, CHANNEL_STDOUT, stdout),
-                    read_channel(&requests, stream, key, CHANNEL_STDERR, stderr)
+                    read_channel(&requests, (stream, stalled.clone()), key, CHANNEL_STDOUT, stdout),
+                    read_channel(&requests, (stream, stalled.clone()), key, CHANNEL_STDERR, stderr)
                 )?;
                 // A program may close its output before it ends. Without a sender there is no worker any more.
                 Ok::<_, io::Error>(end.wait_for(Option::is_some).await.ok().and_then(|end| *end))
@@ -182,7 +214,7 @@ fn key_of(attempt: Attempt) -> Key {
 
 async fn read_channel(
     requests: &mpsc::Sender<Request>,
-    stream: u32,
+    (stream, mut stalled): (u32, watch::Receiver<bool>),
     key: Key,
     channel: u8,
     pipe: Option<OwnedFd>,
@@ -191,6 +223,8 @@ async fn read_channel(
     let mut pipe = pipe::Receiver::from_owned_fd(pipe)?;
     let gone = |_| io::Error::other("the worker ends");
     loop {
+        // The program waits for room in its pipe meanwhile. Without a writing thread there is nothing to wait for.
+        let _ = stalled.wait_for(|stalled| !stalled).await;
         let mut bytes = Vec::with_capacity(CHUNK_BYTES);
         let read = pipe.read_buf(&mut bytes).await?;
         if read == 0 {
@@ -199,16 +233,6 @@ async fn read_channel(
         let chunk = Request::Chunk { stream, key, channel, time_us: clock::wall_us(), bytes };
         requests.send(chunk).await.map_err(gone)?;
     }
-}
-
-/// One stream file.
-struct Slot {
-    target: Target,
-    writer: StreamWriter,
-    error: Option<String>,
-    users: usize,
-    used: Instant,
-    buffered_since: Option<Instant>,
 }
 
 /// The writing thread's own.
@@ -242,18 +266,11 @@ impl Writer {
             // A steady flow of requests must not put off what is due.
             self.look_at_clock();
         }
-        for (_, slot) in std::mem::take(&mut self.slots) {
-            close(slot);
-        }
+        std::mem::take(&mut self.slots).into_values().for_each(Slot::close);
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        let of = |slot: &Slot| {
-            let flush = slot.buffered_since.map(|since| since + FLUSH_SPAN);
-            let close = (slot.users == 0).then(|| slot.used + IDLE_SPAN);
-            flush.into_iter().chain(close).min()
-        };
-        self.slots.values().filter_map(of).min()
+        self.slots.values().filter_map(Slot::next_deadline).min()
     }
 
     fn look_at_clock(&mut self) {
@@ -262,105 +279,51 @@ impl Writer {
             return;
         }
         for slot in self.slots.values_mut() {
-            if slot.buffered_since.is_some_and(|since| since + FLUSH_SPAN <= now) {
-                slot.flush();
-            }
+            slot.look_at_clock(now);
         }
-        let idle = |slot: &Slot| slot.users == 0 && slot.used + IDLE_SPAN <= now;
-        let closing: Vec<u32> = self.slots.iter().filter(|(_, slot)| idle(slot)).map(|(stream, _)| *stream).collect();
-        closing.into_iter().filter_map(|stream| self.slots.remove(&stream)).for_each(close);
+        let closing: Vec<u32> =
+            self.slots.iter().filter(|(_, slot)| slot.is_idle(now)).map(|(stream, _)| *stream).collect();
+        closing.into_iter().filter_map(|stream| self.slots.remove(&stream)).for_each(Slot::close);
     }
 
     fn handle(&mut self, request: Request) {
-        match request {
-            Request::Open(attempt, target) => {
-                let opened = self.open(target);
-                self.inbox.put(Input::StreamReady(attempt, opened));
-            }
-            Request::Chunk { stream, key, channel, time_us, bytes } => {
-                self.write(stream, |writer| writer.append_chunk(time_us, key, channel, &bytes));
-            }
-            Request::ChannelEnd { stream, key, channel } => {
-                self.write(stream, |writer| writer.append_end(clock::wall_us(), key, channel));
-            }
-            Request::Finish { stream, key, attempt, outcome, error } => {
-                if let Some(outcome) = outcome {
-                    self.write(stream, |writer| writer.append_outcome(clock::wall_us(), key, outcome));
-                }
-                let failed = self.slots.get_mut(&stream).and_then(|slot| {
-                    slot.flush();
-                    slot.error.clone()
-                });
-                self.release(stream);
-                self.inbox.put(Input::Drained(attempt, failed.or(error)));
-            }
-            Request::Release { stream } => self.release(stream),
-        }
-    }
-
-    fn open(&mut self, target: Target) -> Result<u32, String> {
-        let usable = |slot: &Slot| slot.target == target && slot.error.is_none();
-        if let Some((stream, slot)) = self.slots.iter_mut().find(|(_, slot)| usable(slot)) {
-            slot.users += 1;
-            return Ok(*stream);
-        }
-        let file_id = random::alphanumeric(12).map_err(|error| format!("Error: {error}"))?;
-        let head = StreamHead {
-            server_uid: target.server_uid.clone(),
-            worker_id: target.worker,
-            file_id,
-            meta: vec![("hostname".to_owned(), self.hostname.clone())],
-            ..StreamHead::default()
+        let stream = match &request {
+            Request::Open(..) => None,
+            Request::Chunk { stream, .. }
+            | Request::ChannelEnd { stream, .. }
+            | Request::Finish { stream, .. }
+            | Request::Release { stream, .. }
+            | Request::Abandon { stream, .. } => Some(*stream),
         };
-        let writer = StreamWriter::create(&RealDisk, Path::new(&target.dir), &head, clock::wall_us());
-        let writer = writer.map_err(|error| format!("Error: {error}"))?;
+        if let Request::Open(attempt, target) = request {
+            let opened = self.open(attempt, target);
+            return self.inbox.put(Input::StreamReady(attempt, opened));
+        }
+        let Some(stream) = stream else { return };
+        match self.slots.get_mut(&stream) {
+            Some(slot) => {
+                slot.take(request);
+                if slot.is_spent() {
+                    self.slots.remove(&stream);
+                }
+            }
+            None => {
+                if let Request::Finish { attempt, error, .. } = request {
+                    self.inbox.put(Input::Drained(attempt, error));
+                }
+            }
+        }
+    }
+
+    fn open(&mut self, attempt: Attempt, target: Target) -> Result<OpenStream, String> {
+        let usable = |slot: &Slot| slot.is_usable_for(&target);
+        if let Some((stream, slot)) = self.slots.iter_mut().find(|(_, slot)| usable(slot)) {
+            return Ok(slot.join(*stream, attempt));
+        }
+        let mut slot = Slot::new(target, self.hostname.clone(), Arc::clone(&self.inbox))?;
         self.next = self.next.wrapping_add(1);
-        let slot = Slot { target, writer, error: None, users: 1, used: Instant::now(), buffered_since: None };
+        let opened = slot.join(self.next, attempt);
         self.slots.insert(self.next, slot);
-        Ok(self.next)
-    }
-
-    fn write<E: std::fmt::Display>(&mut self, stream: u32, write: impl FnOnce(&mut StreamWriter) -> Result<(), E>) {
-        let Some(slot) = self.slots.get_mut(&stream) else { return };
-        if slot.error.is_some() {
-            return;
-        }
-        let written = write(&mut slot.writer);
-        slot.note(written);
-    }
-
-    fn release(&mut self, stream: u32) {
-        let Some(slot) = self.slots.get_mut(&stream) else { return };
-        slot.users = slot.users.saturating_sub(1);
-        slot.used = Instant::now();
-        if slot.users == 0 && slot.error.is_some() {
-            self.slots.remove(&stream);
-        }
-    }
-}
-
-impl Slot {
-    fn flush(&mut self) {
-        if self.error.is_none() {
-            let flushed = self.writer.flush();
-            self.note(flushed);
-        }
-    }
-
-    fn note<E: std::fmt::Display>(&mut self, result: Result<(), E>) {
-        if let Err(error) = result {
-            log::error!("Stream failed: {error}");
-            self.error = Some(format!("Streaming: {error}"));
-        }
-        let buffered = self.writer.buffered_bytes() > 0 && self.error.is_none();
-        self.buffered_since = if buffered { Some(self.buffered_since.unwrap_or_else(Instant::now)) } else { None };
-    }
-}
-
-fn close(slot: Slot) {
-    if slot.error.is_none()
-        && let Err(error) = slot.writer.close()
-    {
-        log::error!("Stream failed: {error}");
+        Ok(opened)
     }
 }

@@ -47,6 +47,8 @@ pub(super) struct Launch {
     pub(super) task_dir: Option<PathBuf>,
     /// Where its streamed output goes, if any is streamed.
     pub(super) stream_dir: Option<String>,
+    /// Whether it waits while that cannot be written.
+    pub(super) stream_waits: bool,
 }
 
 /// GPUs by the name of the resource, with the variable that shows them to programs.
@@ -77,6 +79,7 @@ struct Prepared {
     paths: ResolvedPaths,
     resources: Vec<Resource>,
     stream_dir: Option<String>,
+    stream_waits: bool,
 }
 
 /// The variables of one entry of the request.
@@ -184,6 +187,7 @@ impl Prepared {
             stdin: if desc.stdin.is_empty() { Stdin::Null } else { Stdin::Bytes(Arc::from(desc.stdin.as_slice())) },
             paths: placeholder::resolve_desc_paths(desc, &context),
             stream_dir: stream.map(|dir| placeholder::resolve_stream_dir(dir, &context)),
+            stream_waits: shared.stream_waits,
             environment,
             resources,
             shared,
@@ -230,7 +234,13 @@ impl Prepared {
         let (stdout, stderr) = (output(&desc.stdout, paths.stdout), output(&desc.stderr, paths.stderr));
         let cwd = PathBuf::from(paths.cwd);
         let spec = SpawnSpec { words, cwd, environment, renames, stdin: self.stdin.clone(), stdout, stderr };
-        Ok(Launch { spec, remove_if_finished, task_dir, stream_dir: self.stream_dir.clone() })
+        Ok(Launch {
+            spec,
+            remove_if_finished,
+            task_dir,
+            stream_dir: self.stream_dir.clone(),
+            stream_waits: self.stream_waits,
+        })
     }
 
     fn set_resources(

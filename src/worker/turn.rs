@@ -10,7 +10,7 @@ use super::desk::{self, Desk};
 use super::inbox::{Inbox, Input};
 use super::memory::{Guarded, MemoryWatch};
 use super::outbound::{Departure, Outbound};
-use super::output::{Pump, Streams, Target};
+use super::output::{OpenStream, Pump, Streams, Target};
 use super::spawn::{ERROR_FILE_NAME, Launch, Launcher};
 use super::stream_outcome;
 use super::timers::Timers;
@@ -64,7 +64,7 @@ pub(super) struct Running {
     child: Option<Child>,
     /// Waits for its stream directory.
     launch: Option<Box<SpawnSpec>>,
-    stream: Option<u32>,
+    stream: Option<OpenStream>,
     pump: Option<Pump>,
     exit: Option<(Exit, Time)>,
     drained: Option<Option<String>>,
@@ -172,10 +172,12 @@ impl Turn {
                     running.exit = Some((exit, at));
                 }
                 self.tell_pump(attempt);
+                self.let_go_of_stalled(attempt);
                 return self.conclude(attempt, commands);
             }
             Input::MemoryExceeded(attempt, used) => return self.memory_exceeded(attempt, used),
             Input::StreamReady(attempt, result) => return self.stream_ready(attempt, result, commands),
+            Input::StreamBroken(attempt) => return self.kill(attempt, KillKind::Kill),
             Input::Drained(attempt, error) => {
                 if let Some(running) = self.running.get_mut(&attempt) {
                     running.drained = Some(error);
@@ -235,7 +237,7 @@ impl Turn {
                 let cause = FailureCause::Start;
                 commands.push_back(AgentCommand::SpawnFailed { attempt, text, cause, at: now });
             }
-            Ok(Launch { mut spec, remove_if_finished, task_dir, stream_dir }) => {
+            Ok(Launch { mut spec, remove_if_finished, task_dir, stream_dir, stream_waits: waits }) => {
                 if let Some(key) = self.outbound.notices.admit(attempt) {
                     spec.environment.set("HQ_ACCESS_KEY", key);
                 }
@@ -246,7 +248,7 @@ impl Turn {
                 match stream_dir {
                     Some(dir) => {
                         running.launch = Some(Box::new(spec));
-                        let target = Target { dir, server_uid: self.server_uid.clone(), worker: self.worker };
+                        let target = Target { dir, server_uid: self.server_uid.clone(), worker: self.worker, waits };
                         self.streams.open(attempt, target);
                     }
                     None => self.spawn(attempt, spec, group),
@@ -274,7 +276,12 @@ impl Turn {
         }
     }
 
-    fn stream_ready(&mut self, attempt: Attempt, result: Result<u32, String>, commands: &mut VecDeque<AgentCommand>) {
+    fn stream_ready(
+        &mut self,
+        attempt: Attempt,
+        result: Result<OpenStream, String>,
+        commands: &mut VecDeque<AgentCommand>,
+    ) {
         let Some(running) = self.running.get_mut(&attempt) else { return };
         match (result, running.launch.take()) {
             (Ok(stream), Some(spec)) => {
@@ -282,7 +289,7 @@ impl Turn {
                 let group = running.memory.as_ref().and_then(Guarded::group);
                 self.spawn(attempt, *spec, group);
             }
-            (Ok(stream), None) => self.streams.release(stream),
+            (Ok(stream), None) => self.streams.release(attempt, &stream),
             (Err(text), _) => self.failed(attempt, text, FailureCause::Output, Time(clock::wall_us()), commands),
         }
     }
@@ -299,13 +306,14 @@ impl Turn {
             Ok(Spawned { child, stdout, stderr, .. }) => {
                 running.child = Some(child);
                 running.memory.iter().for_each(|guarded| self.memory.started(guarded, child));
-                running.pump = running.stream.map(|stream| self.streams.pump(attempt, stream, stdout, stderr));
+                let stream = running.stream.as_ref();
+                running.pump = stream.map(|stream| self.streams.pump(attempt, stream, stdout, stderr));
                 commands.push_back(AgentCommand::SpawnSucceeded { attempt, at });
                 self.tell_pump(attempt);
             }
             Err(error) => {
                 if let Some(stream) = running.stream.take() {
-                    self.streams.release(stream);
+                    self.streams.release(attempt, &stream);
                 }
                 let cause = if error.concerns_output() { FailureCause::Output } else { FailureCause::Start };
                 self.failed(attempt, error.describe(), cause, at, commands);
@@ -340,6 +348,18 @@ impl Turn {
         }
         if let (KillKind::Kill, Some(pump)) = (kind, pump) {
             pump.abandon();
+        }
+        self.let_go_of_stalled(attempt);
+    }
+
+    /// A task that was to end, and whose processes have, does not wait for a stream that cannot be written.
+    fn let_go_of_stalled(&self, attempt: Attempt) {
+        if let Some(Running { stream: Some(stream), pump: Some(pump), exit: Some(_), .. }) = self.running.get(&attempt)
+            && stream.is_stalled()
+            && self.agent.early_end(attempt).is_some()
+        {
+            pump.abandon();
+            self.streams.abandon(attempt, stream);
         }
     }
 

@@ -17,6 +17,7 @@ mod caller;
 mod drains;
 mod families;
 mod full_disk;
+mod full_stream;
 mod kills;
 mod kinds;
 mod ledger;

@@ -3,7 +3,8 @@
 //! A worker keeps one per stream directory; a task is reported as ended only after its output was handed to the
 //! system.
 //!
-//! **Invariant:** after a failed write nothing more goes into the file, since its length is in doubt.
+//! **Invariant:** after a failed write nothing more goes into the file, since its length is in doubt, unless the same bytes
+//! are written again (`mend`).
 //! **Invariant:** memory is bounded: the buffer, one index block, and 48 bytes per block written before.
 
 use std::path::{Path, PathBuf};
@@ -183,6 +184,12 @@ impl StreamWriter {
         self.written_bytes += self.buffer.len() as u64;
         self.buffer.clear();
         Ok(())
+    }
+
+    /// After a failed write: the next `flush` tries again with the same bytes in the same place, so that nothing is lost or
+    /// doubled whatever part of them had been written.
+    pub fn mend(&mut self) {
+        self.broken = false;
     }
 
     /// Bytes that readers cannot see yet.

@@ -34,7 +34,7 @@ pub use output_log::{
     StreamState,
 };
 pub use server::{DebugDumpArgs, GenerateAccessArgs, ServerCommand, ServerStartArgs, ServerWaitArgs};
-pub use submit::{DirectivesWord, JobOptions, PinWord, SubmitArgs};
+pub use submit::{DirectivesWord, JobOptions, PinWord, StreamOnError, SubmitArgs};
 pub use task::{TaskAttachArgs, TaskCatArgs, TaskCommand, TaskExplainArgs, TaskInfoArgs, TaskListArgs, TaskNotifyArgs};
 pub use values::NonEmpty;
 pub use worker::{

@@ -238,9 +238,22 @@ pub struct JobOptions {
     #[arg(long, value_name = "DIR", value_parser = values::non_empty)]
     pub stream: Option<NonEmpty>,
 
+    /// What becomes of a task whose output cannot be written to its stream, on a full disk for example [default: fail]
+    #[arg(long, value_name = "WHAT")]
+    pub stream_on_error: Option<StreamOnError>,
+
     /// An older name of --stream
     #[arg(long, value_name = "DIR", value_parser = values::non_empty, hide = true, conflicts_with = "stream")]
     pub log: Option<NonEmpty>,
+}
+
+/// What becomes of a task whose stream cannot be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StreamOnError {
+    /// It fails with that reason, and its processes are ended
+    Fail,
+    /// It waits with its output until it can be written
+    Wait,
 }
 
 /// Where lines `#HQ` are looked for.

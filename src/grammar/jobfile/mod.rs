@@ -32,7 +32,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Keys of the document.
-const KEYS: &[&str] = &["name", "max_fails", "stream", "stream_log", "task", "array", "data_layer", "tags"];
+const KEYS: &[&str] =
+    &["name", "max_fails", "stream", "stream_log", "stream_on_error", "task", "array", "data_layer", "tags"];
 
 /// What a job file asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,6 +94,14 @@ fn job(root: &Item<'_>, pieces: &Pieces<'_>, submit_dir: String, attached: bool)
     };
     let max_fails = fields.get("max_fails").map(|item| item.uint()).transpose()?;
     let stream = stream(&fields, &mut notices)?;
+    let stream_waits = match fields.get("stream_on_error") {
+        None => false,
+        Some(item) => match item.text()? {
+            "fail" => false,
+            "wait" => true,
+            other => return Err(item.mistake(format!("`{other}` is neither `fail` nor `wait`"))),
+        },
+    };
     if let Some(item) = fields.get("data_layer") {
         item.flag()?;
     }
@@ -104,7 +113,7 @@ fn job(root: &Item<'_>, pieces: &Pieces<'_>, submit_dir: String, attached: bool)
         }
         _ => None,
     };
-    let common = SubmitDesc { submit_dir, stream, file: true, ..SubmitDesc::default() };
+    let common = SubmitDesc { submit_dir, stream, stream_waits, file: true, ..SubmitDesc::default() };
     let Tasks { submit, free_ids_from, after } = match (tasks, fields.get("array")) {
         (Some(_), Some(array)) => {
             return Err(array.mistake("Definition of array job and individual task cannot be mixed"));

@@ -195,7 +195,7 @@ fn desc(dir: &Path, args: &[&str]) -> (TaskDesc, SharedDesc) {
         ..TaskDesc::default()
     };
     let submit_dir = dir.to_str().unwrap().to_owned();
-    (desc, SharedDesc { desc: Arc::default(), submit_dir, stream: None })
+    (desc, SharedDesc { desc: Arc::default(), submit_dir, ..SharedDesc::default() })
 }
 
 /// As [`desc`], unchanged.
