@@ -17,6 +17,8 @@ mod follow;
 mod headers;
 mod index;
 mod instance;
+#[cfg(test)]
+mod many_tests;
 mod merge;
 mod outcome;
 mod pool;
@@ -32,7 +34,7 @@ use std::path::{Path, PathBuf};
 
 use ciborium::value::Value;
 
-pub use compact::{CompactHelp, CompactOptions, Compacted, compact};
+pub use compact::{CompactHelp, CompactOptions, Compacted, Left, compact};
 pub use follow::{Follower, News};
 pub use index::{Extent, Key};
 pub use instance::{Instance, Output};

@@ -6,10 +6,14 @@
 //! Invariants: a width is only ever reported for a terminal, and is at least one column; a terminal shows what is typed
 //! again after it was asked for something hidden, however that ended.
 
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, raise};
 use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Read, Write};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// What the terminal sends for Ctrl-C when that is no signal.
@@ -33,6 +37,26 @@ pub fn stdout_columns() -> Option<u16> {
 /// Width of standard error in columns; `None` when it is no terminal or does not tell.
 pub fn stderr_columns() -> Option<u16> {
     columns(std::io::stderr().as_raw_fd())
+}
+
+/// Waits. Nobody may read the standard output any more meanwhile: then this process ends as at its next write, by the
+/// signal of a broken pipe, unless it ignores that.
+pub fn pause_while_read(span: Duration) {
+    let out = std::io::stdout();
+    let mut watched = [PollFd::new(out.as_fd(), PollFlags::empty())];
+    let timeout = PollTimeout::try_from(span).unwrap_or(PollTimeout::MAX);
+    match poll(&mut watched, timeout) {
+        // Its time is over, or a signal came.
+        Ok(0) | Err(Errno::EINTR) => {}
+        Ok(_) | Err(_) => {
+            let found = watched.first().and_then(PollFd::revents).unwrap_or(PollFlags::empty());
+            if found.intersects(PollFlags::POLLERR | PollFlags::POLLHUP) {
+                // There is nobody left to tell if this fails.
+                let _ = raise(Signal::SIGPIPE);
+            }
+            std::thread::sleep(span);
+        }
+    }
 }
 
 /// Asks the person at the terminal for a line that is not shown; `None` where there is no terminal.

@@ -219,3 +219,72 @@ fn retries_are_followed_and_earlier_attempts_kept() {
         assert_eq!((done.stdout.as_str(), done.stderr.as_str()), (text, ""));
     }
 }
+
+#[test]
+fn a_stream_is_followed_without_a_server() {
+    let mut cluster = Cluster::with_worker(2);
+    // Both begin before there is anything.
+    let mut cat = Following::start(&cluster, &["output-log", "st", "cat", "1", "stdout", "--task=2,1", "--follow"]);
+    let steps = "echo begin $HQ_TASK_ID; w go$HQ_TASK_ID; echo end $HQ_TASK_ID";
+    cluster.submit(&["--array=1-2", "--stream=st", "--crash-limit=9", "--", "sh", "-c", &script(steps)]);
+    assert_eq!(cat.line(), "begin 2\n");
+    let mut all = Following::start(&cluster, &["output-log", "st", "cat", "1", "stdout", "--follow"]);
+    assert_eq!(all.line(), "begin 1\n");
+    let mut show = Following::start(&cluster, &["output-log", "st", "show", "--follow", "--task=1"]);
+    assert_eq!(show.line(), "1.1:0> begin 1\n");
+    // The task begins anew.
+    cluster.kill_worker(0);
+    cluster.start_worker(2);
+    assert_eq!([cat.line(), all.line(), show.line()], ["begin 2\n", "begin 1\n", "1.1:0> begin 1\n"]);
+    cluster.write("go1", "");
+    assert_eq!([all.line(), show.line()], ["end 1\n", "1.1:0> end 1\n"]);
+    cluster.write("go2", "");
+    assert_eq!(cat.end(), ("end 2\nbegin 1\nend 1\n".to_owned(), String::new(), Some(0)));
+    assert_eq!(all.end(), ("begin 2\nend 2\n".to_owned(), String::new(), Some(0)));
+    cluster.hq(&["output-log", "st", "show", "--follow", "--filter=failed"]).code(2);
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_what_is_silent() {
+    let cluster = Cluster::with_worker(1);
+    cluster.submit(&["--stream=st", "--", "sh", "-c", &script("echo one; w never")]);
+    let commands: [&[&str]; 4] = [
+        &["job", "cat", "1", "stdout", "--follow"],
+        &["task", "attach", "1", "0"],
+        &["output-log", "st", "cat", "1", "stdout", "--follow"],
+        &["output-log", "st", "show", "--follow"],
+    ];
+    for words in commands {
+        let mut following = Following::start(&cluster, words);
+        assert!(following.line().ends_with("one\n"));
+        // The task writes nothing more, so nobody would notice at a write.
+        following.lines = None;
+        let ended = || following.child.try_wait().unwrap().is_some();
+        wait_until_or(&format!("{words:?} ends"), || cluster.logs(), ended);
+        let mut errors = String::new();
+        following.child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+        assert_eq!(errors, "", "{words:?}");
+    }
+    cluster.hq(&["job", "cancel", "1"]).ok();
+}
+
+#[test]
+fn many_tasks_of_one_directory_are_followed_together() {
+    let cluster = Cluster::with_worker(8);
+    let steps = "i=0; while test $i -lt 50; do echo $HQ_TASK_ID-$i; i=$((i+1)); done; w go; echo $HQ_TASK_ID-end";
+    cluster.submit(&["--array=1-8", "--stream=st", "--", "sh", "-c", &script(steps)]);
+    let mut cat = Following::start(&cluster, &["job", "cat", "1", "stdout", "--follow"]);
+    let mut seen = vec![cat.line()];
+    while seen.iter().filter(|line| line.contains('-')).count() < 8 * 50 {
+        seen.push(cat.line());
+    }
+    cluster.write("go", "");
+    let (rest, errors, code) = cat.end();
+    assert_eq!((errors.as_str(), code), ("", Some(0)));
+    let all = seen.concat() + &rest;
+    for task in 1..=8 {
+        let own: Vec<&str> = all.lines().filter(|line| line.starts_with(&format!("{task}-"))).collect();
+        let expected: Vec<String> = (0..50).map(|i| format!("{task}-{i}")).chain([format!("{task}-end")]).collect();
+        assert_eq!(own, expected);
+    }
+}

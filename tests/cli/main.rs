@@ -27,6 +27,7 @@ mod report;
 mod resources;
 mod retries;
 mod server;
+mod stream_scenarios;
 mod submit;
 mod task;
 mod terminal;

@@ -27,6 +27,7 @@ const SCHEMAS: &[(&str, &str)] = &[
     ("job task-ids", "job-task-ids"),
     ("job why", "job-why"),
     ("jobs", "job-list"),
+    ("output-log compact", "output-log-compact"),
     ("output-log export", "output-log-export"),
     ("output-log summary", "output-log-summary"),
     ("server doctor", "server-doctor"),

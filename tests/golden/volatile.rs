@@ -16,6 +16,7 @@ const TEXT: &[(&str, &str, &str, &str)] = &[
     ("port in JSON", r#"("(client|worker)_port": )\d+"#, "$1<PORT>", r#""client_port": 4001"#),
     ("process id in JSON", r#"("pid": |"ProcessPid":")\d+"#, "$1<PID>", r#""pid": 17"#),
     ("directory of a worker", r"hq-worker[0-9A-Za-z]{12}\b", "hq-worker<RANDOM>", "hq-workerY09NQHHa6KNz"),
+    ("stream file", r"\b[0-9A-Za-z]{12}\.hqs\b", "<RANDOM>.hqs", "st/Y09NQHHa6KNz.hqs"),
     ("time of a check", r"\b\d+ ms\b", "<SPAN>", "the key fits; 12 ms"),
     (
         "what an attempt used",

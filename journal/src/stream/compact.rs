@@ -8,6 +8,7 @@
 //! **Invariant:** a file that may still be written, or of which a part is damaged, is left as it is.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -53,7 +54,28 @@ pub struct Compacted {
     /// Superseded instances that were left out.
     pub dropped: u64,
     /// Files that were left as they are, and why, if it is worth a word.
-    pub left: Vec<(PathBuf, String)>,
+    pub left: Vec<(PathBuf, Left)>,
+}
+
+/// Why a file was left as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Left {
+    /// It was not closed: its worker may still write.
+    Unclosed,
+    /// A part of it is damaged: what.
+    Damaged(String),
+    /// What was made of it could not be read back.
+    NotReadBack,
+}
+
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unclosed => write!(f, "it was not closed, so its worker may still write"),
+            Self::Damaged(what) => write!(f, "it is damaged: {what}"),
+            Self::NotReadBack => write!(f, "what was made of it could not be read back"),
+        }
+    }
 }
 
 /// Helps the caller: makes names for files, and is told how many bytes of output were copied.
@@ -103,8 +125,8 @@ pub fn compact(
     for group in groups(&candidates, options.file_bytes_max) {
         work.merge(group, help)?;
     }
-    for (number, reason) in work.damaged() {
-        work.leave(number, &reason);
+    for (number, why) in work.damaged() {
+        work.leave(number, why);
     }
     Ok(work.done)
 }
@@ -141,9 +163,9 @@ struct Work<'w> {
 }
 
 impl Work<'_> {
-    fn leave(&mut self, number: usize, reason: &str) {
+    fn leave(&mut self, number: usize, why: Left) {
         if let Some(file) = self.dir.file(number) {
-            self.done.left.push((file.path.clone(), reason.to_owned()));
+            self.done.left.push((file.path.clone(), why));
         }
     }
 
@@ -165,11 +187,11 @@ impl Work<'_> {
         let mut found = BTreeMap::new();
         for (number, file) in self.dir.all_files().iter().enumerate() {
             if file.is_headless() {
-                self.leave(number, "its head is damaged");
+                self.leave(number, Left::Damaged("its head".to_owned()));
             } else if file.is_closed || self.is_abandoned(number, file)? {
                 found.insert(number, Share::default());
             } else {
-                self.leave(number, "it was not closed: its worker may still write");
+                self.leave(number, Left::Unclosed);
             }
         }
         Ok(found)
@@ -207,10 +229,10 @@ impl Work<'_> {
     }
 
     /// Files in which damage was met, and what.
-    fn damaged(&self) -> Vec<(usize, String)> {
+    fn damaged(&self) -> Vec<(usize, Left)> {
         let of = |(number, file): (usize, &StreamFile)| {
             let reason = file.own_damage.take().into_iter().next()?;
-            Some((number, format!("it is damaged: {reason}")))
+            Some((number, Left::Damaged(reason)))
         };
         self.dir.all_files().iter().enumerate().filter_map(of).collect()
     }
@@ -232,12 +254,12 @@ impl Work<'_> {
                 }
             }
             let before = group.len();
-            for (number, reason) in damaged {
+            for (number, why) in damaged {
                 group.retain(|other| *other != number);
-                self.leave(number, &reason);
+                self.leave(number, why);
             }
             if group.len() == before {
-                group.iter().for_each(|number| self.leave(*number, "the new file could not be read back"));
+                group.iter().for_each(|number| self.leave(*number, Left::NotReadBack));
                 return Ok(());
             }
             if group.is_empty() {

@@ -156,7 +156,7 @@ fn damaged_files_are_left_alone() {
     assert_eq!((done.merged, done.made), (2, 1));
     let left: Vec<&str> = done.left.iter().map(|(path, _)| path.to_str().unwrap()).collect();
     assert_eq!(left, ["/out/ccc.hqs", "/out/bbb.hqs"]);
-    assert!(done.left[1].1.contains("it is damaged: bytes "), "{:?}", done.left);
+    assert!(done.left[1].1.to_string().contains("it is damaged: bytes "), "{:?}", done.left);
     disk.edit(path, |bytes| bytes[text] ^= 1);
     let (after, _) = newest_of_model(&disk);
     assert_eq!(after.len(), 16);

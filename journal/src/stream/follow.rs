@@ -78,6 +78,11 @@ impl Follower {
         Self { disk, path: path.to_path_buf(), server_uid: server_uid.map(str::to_owned), files, ids, damage }
     }
 
+    /// Up to where a file was read, by its name.
+    pub fn position(&self, name: &str) -> u64 {
+        self.files.get(name).map_or(0, |followed| followed.at)
+    }
+
     /// Damage that was met since the last call, one sentence each.
     pub fn take_damage(&mut self) -> Vec<String> {
         std::mem::take(&mut self.damage)

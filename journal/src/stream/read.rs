@@ -305,6 +305,11 @@ impl StreamDir {
         Ok(sum)
     }
 
+    /// The name of a file of the list.
+    pub fn name(&self, file: usize) -> Option<&str> {
+        self.files.get(file)?.path.file_name()?.to_str()
+    }
+
     /// Calls `f` with time and bytes of each intact chunk of a channel, in order; damaged ones are skipped and named.
     /// The bytes that were handed out.
     ///
@@ -316,12 +321,29 @@ impl StreamDir {
         channel: u8,
         f: &mut dyn FnMut(u64, &[u8]) -> io::Result<()>,
     ) -> Result<u64, StreamError> {
+        self.read_before(instance, channel, u64::MAX, f)
+    }
+
+    /// As [`Self::read`], for chunks that begin before this byte of their file.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_before(
+        &self,
+        instance: &Instance,
+        channel: u8,
+        before: u64,
+        f: &mut dyn FnMut(u64, &[u8]) -> io::Result<()>,
+    ) -> Result<u64, StreamError> {
         let (Some(file), Some(output)) = (self.files.get(instance.file), instance.output(channel)) else {
             return Ok(0);
         };
         let mut bytes = 0;
         for extent in &output.extents {
-            bytes += read_extent(file, &instance.key, channel, extent, f)
+            let whole = u64::from(extent.bytes);
+            let length = before.saturating_sub(extent.offset).min(whole);
+            let extent = Extent { bytes: u32::try_from(length).unwrap_or(u32::MAX), ..*extent };
+            bytes += read_extent(file, &instance.key, channel, &extent, f)
                 .map_err(|e| StreamError::io("read stream", &file.path, e))?;
         }
         Ok(bytes)

@@ -30,8 +30,8 @@ pub use journal::{EventArgs, ExportArgs, JournalCommand, JournalReportArgs};
 pub use manual::{CompletionArgs, DocArgs, ManArgs, TopicWord};
 pub use open::{ForgetArgs, OpenArgs, TaskIdsArgs, WaitArgs};
 pub use output_log::{
-    OutputLogArgs, OutputLogCommand, StreamCatArgs, StreamExportArgs, StreamGrepArgs, StreamScope, StreamShowArgs,
-    StreamState,
+    OutputLogArgs, OutputLogCommand, StreamCatArgs, StreamCompactArgs, StreamExportArgs, StreamGrepArgs, StreamScope,
+    StreamShowArgs, StreamState,
 };
 pub use server::{DebugDumpArgs, GenerateAccessArgs, ServerCommand, ServerStartArgs, ServerWaitArgs};
 pub use submit::{DirectivesWord, JobOptions, PinWord, StreamOnError, SubmitArgs};

@@ -6,10 +6,11 @@
 
 use super::job::Channel;
 use super::values::{self, NonEmpty};
-use crate::grammar::array;
+use crate::grammar::{array, duration};
 use clap::{Args, Subcommand, ValueEnum};
 use hq_core::idset::IdSet;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Options of `hq output-log`.
 #[derive(Debug, Args)]
@@ -41,6 +42,8 @@ pub enum OutputLogCommand {
     Export(StreamExportArgs),
     /// Print lines of outputs that match a pattern
     Grep(StreamGrepArgs),
+    /// Merge the files of the directory, without what later attempts have superseded
+    Compact(StreamCompactArgs),
 }
 
 /// How a task stands in a stream.
@@ -79,6 +82,9 @@ pub struct StreamShowArgs {
     /// Whose output.
     #[command(flatten)]
     pub scope: StreamScope,
+    /// Go on printing what is written, of all attempts, until interrupted
+    #[arg(long, conflicts_with = "filter")]
+    pub follow: bool,
 }
 
 /// Options of `hq output-log DIR cat`.
@@ -98,6 +104,25 @@ pub struct StreamCatArgs {
     /// Print also what tasks have written that have not ended
     #[arg(long)]
     pub allow_unfinished: bool,
+    /// Wait for what is not there yet, and print it while it is written, task after task, until the tasks have ended
+    #[arg(long, conflicts_with_all = ["filter", "allow_unfinished"])]
+    pub follow: bool,
+}
+
+/// Options of `hq output-log DIR compact`.
+///
+/// Files that workers still write are left as they are; tasks can go on writing into the directory.
+#[derive(Debug, Clone, Args)]
+pub struct StreamCompactArgs {
+    /// Largest file that is made, in GiB
+    #[arg(long, value_name = "GIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_gib: u32,
+    /// Also merge files that were never closed, because their worker was killed, if they are as old as this
+    ///
+    /// A file that a worker holds is never taken, if the file system knows locks over all machines. Where it does not,
+    /// choose more time than any task is silent for.
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse_human)]
+    pub unclosed_after: Option<Duration>,
 }
 
 /// Options of `hq output-log DIR export`.

@@ -9,9 +9,10 @@ use crate::client::arguments::{Channel, TaskAttachArgs, TaskCatArgs};
 use crate::client::console::Console;
 use crate::client::error::Error;
 use crate::client::link::{Link, one_job, selector};
-use crate::client::live::{Source, newest_attempt};
+use crate::client::live::{Source, Streams, newest_attempt};
 use crate::client::render::{OutputMode, escape};
 use crate::grammar::selector::{LastOrId, LastOrIds};
+use crate::platform::terminal;
 use hq_core::id::{AttemptId, JobId, TaskId};
 use hq_core::idset::IdSet;
 use hq_core::view::{JobDetail, TaskState, TaskView};
@@ -99,7 +100,7 @@ fn cat_attempt(args: &TaskCatArgs, job: &JobDetail, task: &TaskView, console: &m
         log::warn!("Task {} has no attempt {attempt} that has started", task.id);
         return Ok(());
     }
-    let mut source = Source::of(job, task, args.channel, attempt);
+    let mut source = Source::of(job, task, args.channel, attempt, &Streams::default());
     if matches!(source, Source::Nothing) {
         warn_no_output(task, args.channel);
     }
@@ -178,12 +179,12 @@ pub(super) fn follow(
     }
     let headers = wanted.headers || count > 1;
     let mut printed = Printed::default();
-    let mut pause = PAUSE_MIN;
+    let (mut pause, streams) = (PAUSE_MIN, Streams::default());
     loop {
         let mut look = Look::default();
         for (job, tasks) in jobs.iter().zip(&mut followed) {
             let of = job.summary.id;
-            look_at_job(link, job, tasks, wanted.channels, &mut look, &mut |task, channel, bytes| {
+            look_at_job(link, job, tasks, (wanted.channels, &streams), &mut look, &mut |task, channel, bytes| {
                 if channel == Channel::Stderr && wanted.channels.len() > 1 {
                     console.flush()?;
                     return std::io::stderr().write_all(bytes).map_err(Error::Output);
@@ -198,7 +199,7 @@ pub(super) fn follow(
         }
         pause = if look.is_new { PAUSE_MIN } else { PAUSE_MAX.min(pause.saturating_mul(2)) };
         if !look.has_more {
-            std::thread::sleep(pause);
+            terminal::pause_while_read(pause);
         }
     }
 }
@@ -232,7 +233,7 @@ fn look_at_job(
     link: &mut Link,
     job: &JobDetail,
     tasks: &mut BTreeMap<TaskId, Followed>,
-    channels: &[Channel],
+    from: (&[Channel], &Streams),
     look: &mut Look,
     sink: &mut TaskSink<'_>,
 ) -> Result<(), Error> {
@@ -251,7 +252,7 @@ fn look_at_job(
     for view in views {
         let Some(task) = tasks.get_mut(&view.id) else { continue };
         let is_new = &mut look.is_new;
-        look.has_more |= task.step(job, &view, channels, &mut |channel, bytes| {
+        look.has_more |= task.step(job, &view, from, &mut |channel, bytes| {
             *is_new = true;
             sink(view.id, channel, bytes)
         })?;
@@ -266,14 +267,14 @@ impl Followed {
         &mut self,
         job: &JobDetail,
         view: &TaskView,
-        channels: &[Channel],
+        (channels, streams): (&[Channel], &Streams),
         sink: &mut ChannelSink<'_>,
     ) -> Result<bool, Error> {
         if let Some(newest) = newest_attempt(view).filter(|newest| self.attempt.is_none_or(|known| known < *newest)) {
             // Several may have begun and ended since the last look.
             let first = self.attempt.map_or(newest.0, |known| known.0.saturating_add(1));
             for attempt in (first..=newest.0).map(AttemptId) {
-                self.begin(job, view, channels, attempt, sink)?;
+                self.begin(job, view, (channels, streams), attempt, sink)?;
             }
             self.attempt = Some(newest);
         }
@@ -303,7 +304,7 @@ impl Followed {
         &mut self,
         job: &JobDetail,
         view: &TaskView,
-        channels: &[Channel],
+        (channels, streams): (&[Channel], &Streams),
         attempt: AttemptId,
         sink: &mut ChannelSink<'_>,
     ) -> Result<(), Error> {
@@ -311,7 +312,7 @@ impl Followed {
             self.sources = channels.iter().map(|channel| (*channel, Source::Nothing)).collect();
         }
         for (channel, source) in &mut self.sources {
-            let next = Source::of(job, view, *channel, attempt);
+            let next = Source::of(job, view, *channel, attempt, streams);
             source.continue_with(next, &mut |bytes| sink(*channel, bytes))?;
         }
         Ok(())

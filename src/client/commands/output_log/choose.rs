@@ -7,7 +7,7 @@ use super::broken;
 use crate::client::arguments::{StreamScope, StreamState};
 use crate::client::error::Error;
 use hq_core::idset::IdSet;
-use hq_journal::stream::{Ending, Instance, StreamDir};
+use hq_journal::stream::{Ending, Instance, Key, StreamDir};
 
 /// Takes the instances of a task, the newest last; false: no more are wanted.
 type Take<'a> = dyn FnMut(&[Instance]) -> Result<bool, Error> + 'a;
@@ -92,6 +92,13 @@ pub(super) fn for_each_in_scope(dir: &StreamDir, scope: &StreamScope, f: &mut Ta
 fn holds(scope: &StreamScope, instance: &Instance) -> bool {
     scope.job.is_none_or(|job| job == instance.key.job)
         && scope.task.as_ref().is_none_or(|ids| ids.contains(instance.key.task))
+}
+
+/// Whether an output is in the scope, whatever becomes of its task.
+pub(super) fn is_shown(scope: &StreamScope, key: Key, channel: u8) -> bool {
+    scope.job.is_none_or(|job| job == key.job)
+        && scope.task.as_ref().is_none_or(|ids| ids.contains(key.task))
+        && scope.channel.is_none_or(|only| only.number() == channel)
 }
 
 /// Which outputs of an instance are in the scope.

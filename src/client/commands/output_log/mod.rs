@@ -7,7 +7,9 @@
 
 mod cat;
 mod choose;
+mod compact;
 mod export;
+mod follow;
 mod grep;
 mod json_text;
 mod lines;
@@ -35,6 +37,11 @@ pub fn run(args: &OutputLogArgs, console: &mut Console) -> Result<(), Error> {
             Ok(()) => Ok(()),
         };
     }
+    match &args.command {
+        OutputLogCommand::Compact(wanted) => return compact::run(args, wanted, console),
+        OutputLogCommand::Cat(wanted) if wanted.follow => return follow::cat(args, wanted, console),
+        _ => {}
+    }
     let pulse = Pulse::new("Reading the streams");
     let mut dir = Directory::open(args)?;
     match &args.command {
@@ -47,11 +54,17 @@ pub fn run(args: &OutputLogArgs, console: &mut Console) -> Result<(), Error> {
                 console.text(&format!("{job}\n"))?;
             }
         }
-        OutputLogCommand::Show(args) => show::run(&mut dir, args, pulse, console)?,
+        OutputLogCommand::Show(wanted) => {
+            let lines = show::run(&mut dir, wanted, pulse, console)?;
+            if wanted.follow {
+                let server_uid = args.server_uid.as_ref().map(|uid| uid.0.as_str());
+                follow::show(&mut dir, wanted, lines, server_uid, console)?;
+            }
+        }
         OutputLogCommand::Cat(args) => cat::run(&mut dir, args, pulse, console)?,
         OutputLogCommand::Export(args) => export::run(&mut dir, args, pulse, console)?,
         // Told apart above.
-        OutputLogCommand::Grep(_) => {}
+        OutputLogCommand::Grep(_) | OutputLogCommand::Compact(_) => {}
     }
     dir.end()
 }
@@ -76,18 +89,47 @@ struct Directory {
     damaged: u64,
 }
 
+/// # Errors
+/// [`Error::Stream`] when something was damaged.
+fn verdict(damaged: u64) -> Result<(), Error> {
+    match damaged {
+        0 => Ok(()),
+        1 => Err(Error::Stream("1 place in the stream is damaged; all other output was read".to_owned())),
+        many => Err(Error::Stream(format!("{many} places in the stream are damaged; all other output was read"))),
+    }
+}
+
+fn opening(error: &StreamError) -> Error {
+    Error::Stream(format!("Error: {error}"))
+}
+
 impl Directory {
     fn open(args: &OutputLogArgs) -> Result<Self, Error> {
+        Self::streams(args).map(Self::opened).map_err(|error| opening(&error))
+    }
+
+    /// As [`Self::open`]; `None` if there is no stream yet.
+    fn open_if_there(args: &OutputLogArgs) -> Result<Option<Self>, Error> {
+        match Self::streams(args) {
+            Err(StreamError::NoFiles) => Ok(None),
+            Err(StreamError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+            streams => streams.map(|streams| Some(Self::opened(streams))).map_err(|error| opening(&error)),
+        }
+    }
+
+    fn streams(args: &OutputLogArgs) -> Result<StreamDir, StreamError> {
         let server_uid = args.server_uid.as_ref().map(|uid| uid.0.as_str());
-        let streams = StreamDir::open(Arc::new(RealDisk), &args.path, server_uid);
-        let streams = streams.map_err(|error| Error::Stream(format!("Error: {error}")))?;
+        StreamDir::open(Arc::new(RealDisk), &args.path, server_uid)
+    }
+
+    fn opened(streams: StreamDir) -> Self {
         for skipped in streams.skipped() {
             log::debug!("{} is no stream file and was skipped", skipped.display());
         }
         for note in streams.notes() {
             log::warn!("{note}");
         }
-        Ok(Self { streams, damaged: 0 })
+        Self { streams, damaged: 0 }
     }
 
     /// Names what was found to be damaged since the last call.
@@ -102,11 +144,7 @@ impl Directory {
     /// [`Error::Stream`] when something was damaged.
     fn end(mut self) -> Result<(), Error> {
         self.name_damage();
-        match self.damaged {
-            0 => Ok(()),
-            1 => Err(Error::Stream("1 place in the stream is damaged; all other output was read".to_owned())),
-            many => Err(Error::Stream(format!("{many} places in the stream are damaged; all other output was read"))),
-        }
+        verdict(self.damaged)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::client::error::Error;
 use crate::client::render::gauge::{Gauge, Pulse, Unit};
 use std::cell::RefCell;
 
-/// Runs the command.
+/// Prints what is there; how further lines are written.
 ///
 /// # Errors
 /// See [`Error`].
@@ -19,7 +19,7 @@ pub(super) fn run(
     args: &StreamShowArgs,
     pulse: Pulse,
     console: &mut Console,
-) -> Result<(), Error> {
+) -> Result<Lines, Error> {
     console.is_raw();
     let lines = RefCell::new(Lines::new(console.palette()));
     let (mut pulse, mut gauge) = (Some(pulse), Gauge::beside_output("Printing outputs", Unit::Things, None));
@@ -36,5 +36,7 @@ pub(super) fn run(
                 verdict(console.text(&line))
             },
         )
-    })
+    })?;
+    dir.name_damage();
+    Ok(lines.into_inner())
 }

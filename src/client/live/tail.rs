@@ -1,132 +1,27 @@
-//! The output of an attempt as it grows: from its file, or from the stream directory of its submit.
+//! A file that grows.
 //!
 //! Files are looked at again and again, since a file system that is shared over a network announces no changes. What was
 //! printed is never printed again; what was overwritten, because the task began anew, is printed from its beginning.
 //!
-//! Holds: bytes are passed on unchanged and in order; nothing but regular files is opened; nothing waits here.
+//! Holds: nothing but regular files is opened; nothing waits here.
 
-use super::arguments::Channel;
-use super::error::Error;
-use super::paths::{self, Output};
-use super::render::escape;
-use crate::grammar::placeholder::{self, Context};
-use hq_core::id::AttemptId;
-use hq_core::view::{JobDetail, TaskView};
-use hq_journal::reading::RealDisk;
-use hq_journal::stream::{StreamDir, StreamError};
+use super::Sink;
+use crate::client::error::Error;
+use crate::client::render::escape;
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 /// Bytes copied at once.
 const COPY_BYTES: usize = 64 * 1024;
 /// Bytes of one file that are passed on before others have their turn.
 const TURN_BYTES_MAX: u64 = 16 * 1024 * 1024;
-/// Shortest pause between two looks into a stream directory, which writers fill no more often.
-const STREAM_PAUSE: Duration = Duration::from_millis(1_000);
-/// A look that took long is followed by a pause of so many times its duration.
-const PAUSE_FACTOR: u32 = 20;
-
-/// Takes what was read.
-pub type Sink<'a> = dyn FnMut(&[u8]) -> Result<(), Error> + 'a;
-
-/// Where an attempt writes one of its outputs.
-#[derive(Debug)]
-pub enum Source {
-    /// Nowhere.
-    Nothing,
-    /// Into a file.
-    File(Tail),
-    /// Into a stream directory.
-    Stream(Extract),
-}
-
-/// The newest attempt of the task that has started.
-pub fn newest_attempt(task: &TaskView) -> Option<AttemptId> {
-    match task.started {
-        Some(_) => Some(task.attempt),
-        // What is told of a task that waits is the number that comes next.
-        None => task.attempt.0.checked_sub(1).map(AttemptId),
-    }
-}
-
-impl Source {
-    /// The output of an attempt that has started.
-    pub fn of(job: &JobDetail, task: &TaskView, channel: Channel, attempt: AttemptId) -> Self {
-        let of = |attempt| {
-            let paths = paths::of_task(job, &TaskView { attempt, ..task.clone() })?;
-            Some(if channel == Channel::Stdout { paths.stdout } else { paths.stderr })
-        };
-        match of(attempt) {
-            None | Some(Output::Discarded) => Self::Nothing,
-            Some(Output::File(path)) => {
-                // A file with the name of the next attempt's was put aside when that one started.
-                let next = AttemptId(attempt.0.saturating_add(1));
-                let has_next = newest_attempt(task).is_some_and(|newest| newest > attempt);
-                let is_aside = has_next && of(next) == Some(Output::File(path.clone()));
-                let path = if is_aside { placeholder::attempt_path(&path, attempt) } else { path };
-                Self::File(Tail::new(path.into()))
-            }
-            Some(Output::Streamed) => Extract::of(job, task, channel, attempt).map_or(Self::Nothing, Self::Stream),
-        }
-    }
-
-    /// Passes on what is new; `true`: there is more at once.
-    ///
-    /// # Errors
-    /// Those of `sink`. What cannot be read yet is tried again the next time.
-    pub fn read_new(&mut self, sink: &mut Sink<'_>) -> Result<bool, Error> {
-        match self {
-            Self::Nothing => Ok(false),
-            Self::File(tail) => tail.read_new(sink),
-            Self::Stream(extract) => extract.read_new(sink).map(|()| false),
-        }
-    }
-
-    /// Passes on all that is left of an attempt that has ended.
-    ///
-    /// # Errors
-    /// Those of `sink`; what cannot be read is a log line.
-    pub fn read_rest(&mut self, sink: &mut Sink<'_>) -> Result<(), Error> {
-        match self {
-            Self::Nothing => Ok(()),
-            Self::File(tail) => tail.read_rest(sink),
-            Self::Stream(extract) => extract.read_rest(sink),
-        }
-    }
-
-    /// The next attempt has started, whose output is `next`: passes on what is left of this one.
-    ///
-    /// # Errors
-    /// Those of `sink`.
-    pub fn continue_with(&mut self, next: Self, sink: &mut Sink<'_>) -> Result<(), Error> {
-        match (&mut *self, next) {
-            (Self::File(tail), Self::File(next)) if tail.path == next.path => tail.begin_again(sink),
-            (Self::File(tail), next) => {
-                tail.copy_all(sink)?;
-                *self = next;
-                Ok(())
-            }
-            (Self::Stream(extract), next) => {
-                extract.read_rest(sink)?;
-                *self = next;
-                Ok(())
-            }
-            (Self::Nothing, next) => {
-                *self = next;
-                Ok(())
-            }
-        }
-    }
-}
 
 /// A file that grows.
 #[derive(Debug)]
 pub struct Tail {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     open: Option<(File, Identity)>,
     at: u64,
     /// Whether it was seen to begin anew since the attempt was known to have started.
@@ -141,11 +36,11 @@ fn identity(found: &Metadata) -> Identity {
 }
 
 impl Tail {
-    fn new(path: PathBuf) -> Self {
+    pub(super) fn new(path: PathBuf) -> Self {
         Self { path, open: None, at: 0, has_begun_again: false }
     }
 
-    fn read_new(&mut self, sink: &mut Sink<'_>) -> Result<bool, Error> {
+    pub(super) fn read_new(&mut self, sink: &mut Sink<'_>) -> Result<bool, Error> {
         if self.copy(sink)? {
             return Ok(true);
         }
@@ -159,7 +54,7 @@ impl Tail {
         Ok(false)
     }
 
-    fn read_rest(&mut self, sink: &mut Sink<'_>) -> Result<(), Error> {
+    pub(super) fn read_rest(&mut self, sink: &mut Sink<'_>) -> Result<(), Error> {
         self.copy_all(sink)?;
         // What was written on another machine may show only in a file that is opened anew. One that was removed at the
         // end of its task has been open before.
@@ -174,7 +69,7 @@ impl Tail {
     }
 
     /// Another attempt writes to the same path.
-    fn begin_again(&mut self, sink: &mut Sink<'_>) -> Result<(), Error> {
+    pub(super) fn begin_again(&mut self, sink: &mut Sink<'_>) -> Result<(), Error> {
         if self.is_elsewhere() {
             self.copy_all(sink)?;
             self.open = None;
@@ -209,7 +104,7 @@ impl Tail {
         Ok(())
     }
 
-    fn copy_all(&mut self, sink: &mut Sink<'_>) -> Result<(), Error> {
+    pub(super) fn copy_all(&mut self, sink: &mut Sink<'_>) -> Result<(), Error> {
         while self.copy(sink)? {}
         Ok(())
     }
@@ -241,87 +136,6 @@ impl Tail {
             }
         }
         Ok(true)
-    }
-}
-
-/// One output within a stream directory.
-#[derive(Debug)]
-pub struct Extract {
-    dir: PathBuf,
-    server_uid: String,
-    job: u32,
-    task: u32,
-    attempt: AttemptId,
-    channel: u8,
-    at: u64,
-    next_look: Option<Instant>,
-}
-
-impl Extract {
-    fn of(job: &JobDetail, task: &TaskView, channel: Channel, attempt: AttemptId) -> Option<Self> {
-        let submit = job.submits.get(task.submit as usize)?;
-        let context = Context {
-            job: Some(job.summary.id),
-            submit_dir: Some(&submit.submit_dir),
-            server_uid: Some(&job.server_uid),
-            ..Context::default()
-        };
-        let dir = placeholder::resolve_stream_dir(submit.stream.as_ref()?, &context).into();
-        let (server_uid, channel) = (job.server_uid.clone(), channel.number());
-        let (job, task) = (job.summary.id.0, task.id.0);
-        Some(Self { dir, server_uid, job, task, attempt, channel, at: 0, next_look: None })
-    }
-
-    fn read_new(&mut self, sink: &mut Sink<'_>) -> Result<(), Error> {
-        let begun = Instant::now();
-        if self.next_look.is_some_and(|next| begun < next) {
-            return Ok(());
-        }
-        // What is not there yet, or is just being written, is there at another look.
-        if let Err(text) = self.look(sink)? {
-            log::debug!("{text}");
-        }
-        self.next_look = Some(Instant::now() + STREAM_PAUSE.max(begun.elapsed().saturating_mul(PAUSE_FACTOR)));
-        Ok(())
-    }
-
-    fn read_rest(&mut self, sink: &mut Sink<'_>) -> Result<(), Error> {
-        if let Err(text) = self.look(sink)? {
-            log::warn!("{text}");
-        }
-        Ok(())
-    }
-
-    /// Passes on what is new; an error of the directory is a text within.
-    fn look(&mut self, sink: &mut Sink<'_>) -> Result<Result<(), String>, Error> {
-        let mut failure = None;
-        let done = self.copy(&mut |bytes| {
-            sink(bytes).map_err(|error| {
-                failure = Some(error);
-                io::ErrorKind::Other.into()
-            })
-        });
-        failure.map_or(Ok(done.map_err(|error| error.to_string())), Err)
-    }
-
-    fn copy(&mut self, sink: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> Result<(), StreamError> {
-        let dir = StreamDir::open(Arc::new(RealDisk), &self.dir, Some(&self.server_uid))?;
-        let instances = dir.instances(self.job, self.task)?;
-        // Of two epochs with one number the newer one is the task's.
-        let found = instances.iter().rfind(|instance| instance.key.attempt == self.attempt.0);
-        let Some(instance) = found.filter(|found| found.output(self.channel).is_some_and(|out| out.bytes > self.at))
-        else {
-            return Ok(());
-        };
-        let (at, mut seen) = (&mut self.at, 0u64);
-        dir.read(instance, self.channel, &mut |_, bytes| {
-            let known = usize::try_from(at.saturating_sub(seen)).unwrap_or(usize::MAX).min(bytes.len());
-            seen += bytes.len() as u64;
-            *at = seen.max(*at);
-            let new = bytes.get(known..).unwrap_or_default();
-            if new.is_empty() { Ok(()) } else { sink(new) }
-        })?;
-        Ok(())
     }
 }
 
