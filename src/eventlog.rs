@@ -3,6 +3,11 @@
 //! The journal knows records, the core knows events; this is the only place that knows both. The header of a record
 //! repeats job and time, so that readers can filter without decoding bodies.
 
+pub mod fold;
+pub mod info;
+pub mod repair;
+pub mod verify;
+
 use hq_core::cbor::DecodeError;
 use hq_core::event::{Event, Stamped, TaskRetried};
 use hq_core::state::image::ImagePart;

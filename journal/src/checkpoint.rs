@@ -47,7 +47,7 @@ pub struct Checkpoint {
     pub time_us: u64,
     /// Number of records in it.
     pub records: u64,
-    path: PathBuf,
+    pub(crate) path: PathBuf,
     file: Arc<dyn File>,
 }
 
@@ -59,6 +59,11 @@ impl std::fmt::Debug for Checkpoint {
 }
 
 impl Checkpoint {
+    /// Its length in bytes; 0 when that cannot be had.
+    pub fn bytes(&self) -> u64 {
+        self.file.bytes().unwrap_or(0)
+    }
+
     /// Calls `f` for each record of the image in order; their sequences count from 1.
     ///
     /// # Errors
@@ -134,21 +139,33 @@ pub fn newest(disk: &dyn Disk, dir: &Path, notes: &mut Vec<String>) -> Result<Op
     Ok(None)
 }
 
+/// The intact images of a journal directory, oldest first; what is wrong with others is added to `notes`.
+///
+/// # Errors
+/// The system's error.
+pub fn images(disk: &dyn Disk, dir: &Path, notes: &mut Vec<String>) -> Result<Vec<Checkpoint>, Error> {
+    let names = disk.list(dir).map_err(|e| Error::io("list", dir, e))?;
+    let mut images = Vec::new();
+    for name in names.iter().filter(|n| checkpoint_seq(n).is_some()) {
+        match open_image(disk, &dir.join(name)) {
+            Ok(image) => images.push(image),
+            Err(e) if e.is_damage() => notes.push(e.to_string()),
+            // Another one has taken its place meanwhile.
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(images)
+}
+
 /// All intact images of a journal directory, newest first.
 ///
 /// # Errors
 /// The system's error.
 pub fn intact(disk: &dyn Disk, dir: &Path) -> Result<Vec<Checkpoint>, Error> {
-    let names = disk.list(dir).map_err(|e| Error::io("list", dir, e))?;
-    let mut images = Vec::new();
-    for name in names.iter().rev().filter(|n| checkpoint_seq(n).is_some()) {
-        match open_image(disk, &dir.join(name)) {
-            Ok(image) => images.push(image),
-            Err(e) if e.is_damage() => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(images)
+    let mut found = images(disk, dir, &mut Vec::new())?;
+    found.reverse();
+    Ok(found)
 }
 
 /// Writes images, from any thread, while the journal goes on committing.

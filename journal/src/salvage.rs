@@ -7,10 +7,12 @@
 //! writing).
 //! **Invariant:** a record is saved only if its checksums hold; of two with one sequence the later file's counts.
 
-use std::collections::BTreeMap;
+use std::any::Any;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::checkpoint::Checkpoint;
 use crate::disk::{Access, Disk};
 use crate::error::Error;
 use crate::journal::{LOCK_NAME, store_name, store_number};
@@ -18,7 +20,9 @@ use crate::kept::kept_base;
 use crate::lock::LockError;
 use crate::log::page::{Page, Piece};
 use crate::mark::MarkFile;
-use crate::record::{HEADER_BYTES, Header, KIND_LOST, KIND_TAIL_HEAD, Point, Record, RecordRef, encode_into};
+use crate::record::{
+    HEADER_BYTES, Header, KIND_LOST, KIND_TAIL_HEAD, Point, Record, RecordDraft, RecordRef, encode_into,
+};
 use crate::scan::{Found, Scanner};
 use crate::tail;
 
@@ -57,33 +61,108 @@ pub struct Report {
     pub damaged: Vec<String>,
 }
 
-/// Reads every intact record of `dir` in the order of sequences and hands it to `f`.
-///
-/// # Errors
-/// [`Error::Busy`] while a server writes the journal, the system's error, or that of `f`.
-pub fn scan(
-    disk: &dyn Disk,
-    dir: &Path,
-    f: &mut dyn FnMut(RecordRef<'_>) -> Result<(), Error>,
-) -> Result<Report, Error> {
-    let _lock = disk.lock(&dir.join(LOCK_NAME)).map_err(|e| match e {
-        LockError::Held(holder) => Error::Busy { path: dir.to_path_buf(), holder },
-        LockError::Io(e) => Error::io("lock", dir, e),
-    })?;
-    let mut collector = Collector { report: Report::default(), last: None, newer: BTreeMap::new(), f };
-    read_tails(disk, dir, &mut collector)?;
-    read_store(disk, dir, &mut collector)?;
-    let rest = std::mem::take(&mut collector.newer);
-    for record in rest.values() {
-        collector.take(record.as_ref())?;
+/// What a new journal is to have that the records of the old one do not say.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    /// Sequences of records that are intact and are left out all the same.
+    pub dropped: BTreeSet<u64>,
+    /// The checkpoints that are copied.
+    pub images: Vec<Checkpoint>,
+    /// Records that are put behind everything else.
+    pub appended: Vec<RecordDraft>,
+}
+
+/// A journal that nobody else can use meanwhile.
+pub struct Salvage {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    _lock: Box<dyn Any + Send + Sync>,
+}
+
+impl Salvage {
+    /// Takes the lock of a journal directory.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] while a server uses the journal, or the system's error.
+    pub fn open(disk: Arc<dyn Disk>, dir: &Path) -> Result<Self, Error> {
+        let lock = disk.lock(&dir.join(LOCK_NAME)).map_err(|e| match e {
+            LockError::Held(holder) => Error::Busy { path: dir.to_path_buf(), holder },
+            LockError::Io(e) => Error::io("lock", dir, e),
+        })?;
+        Ok(Self { disk, dir: dir.to_path_buf(), _lock: lock })
     }
-    let marked = MarkFile::read(disk, dir)?.map_or(0, |m| m.durable.seq);
-    let (mut report, last) = (collector.report, collector.last.unwrap_or_default());
-    if marked > last.seq {
-        let (from_seq, to_seq, job_before) = (last.seq + 1, marked, last.job);
-        report.lost.push(Lost { from_seq, to_seq, job_before, job_after: 0 });
+
+    /// The journal directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
-    Ok(report)
+
+    /// Reads every intact record in the order of sequences and hands it to `f`.
+    ///
+    /// # Errors
+    /// The system's error, or that of `f`.
+    pub fn scan(&self, f: &mut dyn FnMut(RecordRef<'_>) -> Result<(), Error>) -> Result<Report, Error> {
+        let (disk, dir) = (&*self.disk, self.dir.as_path());
+        let mut collector = Collector { report: Report::default(), last: None, newer: BTreeMap::new(), f };
+        read_tails(disk, dir, &mut collector)?;
+        read_store(disk, dir, &mut collector)?;
+        let rest = std::mem::take(&mut collector.newer);
+        for record in rest.values() {
+            collector.take(record.as_ref())?;
+        }
+        let marked = MarkFile::read(disk, dir)?.map_or(0, |m| m.durable.seq);
+        let (mut report, last) = (collector.report, collector.last.unwrap_or_default());
+        if marked > last.seq {
+            let (from_seq, to_seq, job_before) = (last.seq + 1, marked, last.job);
+            report.lost.push(Lost { from_seq, to_seq, job_before, job_after: 0 });
+        }
+        Ok(report)
+    }
+
+    /// Builds a journal in the empty or new directory `to` from every intact record, and from the plan. Sequences are
+    /// kept; what is lost or left out becomes a record of the journal's own, which readers skip.
+    ///
+    /// # Errors
+    /// As [`Salvage::scan`]; [`Error::Refused`] if `to` is not empty or nothing can be saved.
+    pub fn rebuild(&self, to: &Path, plan: &Plan) -> Result<Report, Error> {
+        let disk = &*self.disk;
+        disk.create_dir(to).map_err(|e| Error::io("create", to, e))?;
+        if !disk.list(to).map_err(|e| Error::io("list", to, e))?.is_empty() {
+            return Err(Error::Refused { why: format!("{} is not empty; give a new directory", to.display()) });
+        }
+        let mut builder =
+            Rebuilder { disk, dir: to, generation: 1, before: None, end: Point::default(), bytes: Vec::new() };
+        let report = self.scan(&mut |record| match plan.dropped.contains(&record.header.seq) {
+            true => {
+                builder.begin(&record.header);
+                builder.fill(record.header.seq, record.header.time_us)
+            }
+            false => builder.take(record),
+        })?;
+        if report.intact == 0 && plan.images.is_empty() {
+            return Err(Error::Refused { why: format!("no intact record was found in {}", self.dir.display()) });
+        }
+        let lost = report.lost.last().map_or(0, |lost| lost.to_seq);
+        let image = plan.images.iter().map(|image| image.at.seq).max().unwrap_or(0);
+        if builder.before.is_none() {
+            // Nothing but an image is left.
+            builder.end = Point { seq: image, ..Point::default() };
+            builder.before = Some(builder.end);
+        }
+        builder.fill(lost.max(image), 0)?;
+        for draft in &plan.appended {
+            let header = Header { epoch: builder.end.epoch, ..draft.header() };
+            builder.put(header, &draft.body)?;
+        }
+        builder.finish_part()?;
+        let mut mark = MarkFile::open(disk, to, 0)?;
+        let first = if report.intact == 0 { image + 1 } else { report.first_seq };
+        // What is before the base was pruned, even if some of it is still there.
+        let pruned = MarkFile::read(disk, &self.dir)?.map(|mark| mark.base_seq);
+        mark.write(builder.end, first.max(pruned.unwrap_or(1)), false)?;
+        copy_whole(disk, &self.dir, to, &plan.images)?;
+        Ok(report)
+    }
 }
 
 struct Collector<'a> {
@@ -202,34 +281,6 @@ fn take_all(mut rest: &[u8], collector: &mut Collector<'_>) -> Result<(), Error>
     Ok(())
 }
 
-/// Builds a journal in the empty or new directory `to` from every intact record of `from`, and copies its
-/// checkpoints. Sequences are kept; a lost one becomes a record of the journal's own, which readers skip.
-///
-/// # Errors
-/// As [`scan`]; [`Error::Refused`] if `to` is not empty or nothing can be saved.
-pub fn rebuild(disk: &Arc<dyn Disk>, from: &Path, to: &Path) -> Result<Report, Error> {
-    disk.create_dir(to).map_err(|e| Error::io("create", to, e))?;
-    if !disk.list(to).map_err(|e| Error::io("list", to, e))?.is_empty() {
-        return Err(Error::Refused { why: format!("{} is not empty; give a new directory", to.display()) });
-    }
-    let mut builder =
-        Rebuilder { disk: &**disk, dir: to, generation: 1, before: None, end: Point::default(), bytes: Vec::new() };
-    let report = scan(&**disk, from, &mut |record| builder.take(record))?;
-    if report.intact == 0 {
-        return Err(Error::Refused { why: format!("no intact record was found in {}", from.display()) });
-    }
-    if let Some(lost) = report.lost.last() {
-        builder.fill(lost.to_seq, 0)?;
-    }
-    builder.finish_part()?;
-    let mut mark = MarkFile::open(&**disk, to, 0)?;
-    // What is before the base was pruned, even if some of it is still there.
-    let pruned = MarkFile::read(&**disk, from)?.map(|mark| mark.base_seq);
-    mark.write(builder.end, report.first_seq.max(pruned.unwrap_or(1)), false)?;
-    copy_whole(&**disk, from, to)?;
-    Ok(report)
-}
-
 struct Rebuilder<'a> {
     disk: &'a dyn Disk,
     dir: &'a Path,
@@ -242,12 +293,17 @@ struct Rebuilder<'a> {
 impl Rebuilder<'_> {
     fn take(&mut self, record: RecordRef<'_>) -> Result<(), Error> {
         let header = record.header;
-        if self.before.is_none() {
-            self.end = Point { seq: header.seq - 1, epoch: header.epoch, chain: header.prev };
-            self.before = Some(self.end);
-        }
+        self.begin(&header);
         self.fill(header.seq - 1, header.time_us)?;
         self.put(header, record.body)
+    }
+
+    /// The new journal begins with this record, unless it has begun.
+    fn begin(&mut self, header: &Header) {
+        if self.before.is_none() {
+            self.end = Point { seq: header.seq.saturating_sub(1), epoch: header.epoch, chain: header.prev };
+            self.before = Some(self.end);
+        }
     }
 
     /// Stands in for what is lost up to `to_seq`.
@@ -280,12 +336,12 @@ impl Rebuilder<'_> {
     }
 }
 
-/// Copies what stands beside the log: images, and what was kept of pruned records.
-fn copy_whole(disk: &dyn Disk, from: &Path, to: &Path) -> Result<(), Error> {
+/// Copies what stands beside the log: some images, and what was kept of pruned records.
+fn copy_whole(disk: &dyn Disk, from: &Path, to: &Path, images: &[Checkpoint]) -> Result<(), Error> {
     let names = disk.list(from).map_err(|e| Error::io("list", from, e))?;
-    let is_copied = |n: &&String| (n.starts_with("checkpoint-") && n.ends_with(".hqc")) || kept_base(n).is_some();
-    for name in names.iter().filter(is_copied) {
-        let (source, target): (PathBuf, PathBuf) = (from.join(name), to.join(name));
+    let kept = names.iter().filter(|name| kept_base(name).is_some()).map(|name| from.join(name));
+    for source in images.iter().map(|image| image.path.clone()).chain(kept) {
+        let target: PathBuf = to.join(source.file_name().unwrap_or_default());
         let copied = disk.open(&source, Access::Read).and_then(|file| {
             let copy = disk.open(&target, Access::CreateNew)?;
             let (mut at, mut buffer) = (0, vec![0; COPY_BYTES]);
@@ -343,7 +399,10 @@ mod tests {
             });
             let hit = at < length;
             let shared: Arc<dyn Disk> = Arc::new(disk.clone());
-            let report = rebuild(&shared, Path::new("/j"), Path::new("/k")).unwrap();
+            let salvage = Salvage::open(Arc::clone(&shared), Path::new("/j")).unwrap();
+            let images = crate::checkpoint::intact(&disk, Path::new("/j")).unwrap();
+            let plan = Plan { images, ..Plan::default() };
+            let report = salvage.rebuild(Path::new("/k"), &plan).unwrap();
             assert_eq!(report.lost.len(), usize::from(hit), "byte {at}: {report:?}");
             assert_eq!(report.intact, 61 - u64::from(hit));
             let (journal, opened) = Journal::open(Path::new("/k"), options(&disk)).unwrap();
@@ -359,7 +418,7 @@ mod tests {
             let lost = report.lost.first().map(|l| (l.from_seq, l.to_seq));
             assert_eq!(seen, (2..62).filter(|s| lost.is_none_or(|l| l.0 != *s)).collect::<Vec<_>>());
             assert_eq!(opened.checkpoint.unwrap().at.seq, 61);
-            assert!(rebuild(&shared, Path::new("/j"), Path::new("/k")).is_err());
+            assert!(salvage.rebuild(Path::new("/k"), &plan).is_err());
         }
     }
 }

@@ -65,6 +65,13 @@ pub enum Error {
     NoMatch,
     /// A search failed; the exit code is 2, as 1 says that nothing matches.
     Search(Box<Error>),
+    /// A journal does not hold what it should.
+    Damaged {
+        /// The directory as it was given.
+        path: PathBuf,
+        /// How much.
+        reason: String,
+    },
     /// A journal cannot be read.
     Journal {
         /// The directory as it was given.
@@ -94,6 +101,11 @@ impl fmt::Display for Error {
             Self::Input(_) => f.write_str("Cannot read the standard input"),
             Self::Output(_) => f.write_str("Cannot write to the standard output"),
             Self::System { doing, .. } => write!(f, "Cannot {doing}"),
+            Self::Damaged { path, reason } => write!(
+                f,
+                "The journal {} is damaged: {reason}; `hq journal repair` saves every intact record",
+                escape::path(path)
+            ),
             Self::Journal { path, reason } => {
                 write!(f, "Cannot open event log file at `{}`: {reason}", escape::path(path))
             }
@@ -117,7 +129,8 @@ impl std::error::Error for Error {
             | Self::Invalid(_)
             | Self::Stream(_)
             | Self::NoMatch
-            | Self::Journal { .. } => None,
+            | Self::Journal { .. }
+            | Self::Damaged { .. } => None,
         }
     }
 }

@@ -10,7 +10,7 @@ use super::error::Error;
 use super::link::Link;
 use crate::wire::message::{Empty, HistoryRequest, Request, Response};
 use hq_core::idset::IdSet;
-use hq_journal::reading::{self, Holder, ReplayError};
+use hq_journal::reading::{self, Holder, Opened, Reader, ReplayError};
 use std::path::Path;
 
 /// What takes a record: its kind, its time in microseconds since 1970 and its body.
@@ -29,11 +29,8 @@ pub fn read(global: &GlobalOptions, path: &Path, take: &mut Take<'_>) -> Result<
 /// # Errors
 /// As [`read`].
 pub fn read_of(global: &GlobalOptions, path: &Path, jobs: Option<&IdSet>, take: &mut Take<'_>) -> Result<(), Error> {
-    if !reading::is_journal(path) {
-        return Err(failed(path, &no_journal(path)));
-    }
-    match reading::read_dir(path) {
-        Ok((reader, opened)) => {
+    match find(global, path)? {
+        Found::Resting { reader, opened } => {
             for note in &opened.notes {
                 log::warn!("{note}");
             }
@@ -47,16 +44,57 @@ pub fn read_of(global: &GlobalOptions, path: &Path, jobs: Option<&IdSet>, take: 
                 ReplayError::Journal(error) => failed(path, &error.to_string()),
             })
         }
-        Err(reading::Error::Busy { holder, .. }) => from_server(global, path, &holder, (jobs, take)),
+        Found::InUse { link, .. } => from_server(link, jobs, take),
+        Found::Unreadable(error) => Err(failed(path, &error.to_string())),
+    }
+}
+
+/// A journal, and how it can be read.
+pub enum Found {
+    /// No server uses it.
+    Resting {
+        /// Reads it.
+        reader: Reader,
+        /// What was found.
+        opened: Opened,
+    },
+    /// A server uses it.
+    InUse {
+        /// The way to that server.
+        link: Box<Link>,
+        /// Who it is.
+        holder: Holder,
+    },
+    /// It is damaged so that it cannot be opened.
+    Unreadable(reading::Error),
+}
+
+/// Finds the journal in `path`.
+///
+/// # Errors
+/// [`Error::Journal`] where there is none, or where it is used by a server that is not the one of the server directory.
+pub fn find(global: &GlobalOptions, path: &Path) -> Result<Found, Error> {
+    if !reading::is_journal(path) {
+        return Err(failed(path, &no_journal(path)));
+    }
+    match reading::read_dir(path) {
+        Ok((reader, opened)) => Ok(Found::Resting { reader, opened }),
+        Err(reading::Error::Busy { holder, .. }) => {
+            let link = Box::new(server_of(global, path, &holder)?);
+            Ok(Found::InUse { link, holder })
+        }
+        Err(error) if error.is_damage() => Ok(Found::Unreadable(error)),
         Err(error) => Err(failed(path, &error.to_string())),
     }
 }
 
-fn failed(path: &Path, reason: &str) -> Error {
+/// Why the journal cannot be read.
+pub fn failed(path: &Path, reason: &str) -> Error {
     Error::Journal { path: path.to_owned(), reason: reason.to_owned() }
 }
 
-fn no_journal(path: &Path) -> String {
+/// Why there is no journal in `path`.
+pub fn no_journal(path: &Path) -> String {
     match std::fs::metadata(path) {
         Err(error) => error.to_string(),
         Ok(meta) if meta.is_dir() => "the directory holds no journal".to_owned(),
@@ -64,13 +102,8 @@ fn no_journal(path: &Path) -> String {
     }
 }
 
-/// Asks the server of the server directory, if it is the one that holds the journal.
-fn from_server(
-    global: &GlobalOptions,
-    path: &Path,
-    holder: &Holder,
-    (jobs, take): (Option<&IdSet>, &mut Take<'_>),
-) -> Result<(), Error> {
+/// The way to the server of the server directory, if it is the one that holds the journal.
+fn server_of(global: &GlobalOptions, path: &Path, holder: &Holder) -> Result<Link, Error> {
     let not_ours = |reason: &str| {
         failed(path, &format!("it is in use by {holder}, {reason}; give that server's directory by --server-dir"))
     };
@@ -79,6 +112,10 @@ fn from_server(
     if server.pid != holder.pid {
         return Err(not_ours(&format!("which is not the server that was found (process {})", server.pid)));
     }
+    Ok(link)
+}
+
+fn from_server(mut link: Box<Link>, jobs: Option<&IdSet>, take: &mut Take<'_>) -> Result<(), Error> {
     link.send(&Request::History(HistoryRequest { from_seq: 0, jobs: jobs.cloned() }))?;
     loop {
         let Response::Events(records) = link.receive()? else { return Err(Error::Unexpected) };

@@ -165,6 +165,8 @@ pub const QUEUED_NOTICES_MAX: usize = 4_096;
 pub const CHECKPOINT_EVENTS: u64 = 100_000;
 /// Bytes of events after which a page of history is sent to a client.
 pub const HISTORY_PAGE_BYTES: usize = 256 * 1024;
+/// Faults of a journal that are told one by one.
+pub const JOURNAL_FAULTS_MAX: usize = 1_000;
 /// Records that are looked at for one page of history.
 pub const HISTORY_PAGE_SCANNED_MAX: usize = 100_000;
 /// Bytes of events after which a new checkpoint is written.

@@ -163,6 +163,41 @@ pub fn replace_link(target: &Path, link: &Path) -> Result<(), Error> {
     sync_dir(parent(link))
 }
 
+/// Lets two directories of one file system change places, in one step where the system can do that.
+pub fn exchange(one: &Path, other: &Path) -> Result<(), Error> {
+    let error = failed("exchange", one);
+    match in_one_step(one, other) {
+        Some(Err(nix::errno::Errno::EINVAL | nix::errno::Errno::ENOSYS)) | None => {
+            let aside = temporary_beside(one)?;
+            std::fs::rename(one, &aside).map_err(failed("rename", one))?;
+            std::fs::rename(other, one).map_err(failed("rename", other))?;
+            std::fs::rename(&aside, other).map_err(failed("rename", &aside))?;
+        }
+        Some(done) => done.map_err(|errno| error(errno.into()))?,
+    }
+    sync_dir(parent(one))?;
+    sync_dir(parent(other))
+}
+
+/// Exchanges two names, where the C library knows how.
+#[cfg(target_env = "gnu")]
+fn in_one_step(one: &Path, other: &Path) -> Option<nix::Result<()>> {
+    use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+    Some(renameat2(AT_FDCWD, one, AT_FDCWD, other, RenameFlags::RENAME_EXCHANGE))
+}
+
+/// See above.
+#[cfg(not(target_env = "gnu"))]
+fn in_one_step(_one: &Path, _other: &Path) -> Option<nix::Result<()>> {
+    None
+}
+
+/// Gives a directory another name beside it.
+pub fn rename_dir(from: &Path, to: &Path) -> Result<(), Error> {
+    std::fs::rename(from, to).map_err(failed("rename", from))?;
+    sync_dir(parent(to))
+}
+
 /// Makes the names in a directory durable.
 pub fn sync_dir(path: &Path) -> Result<(), Error> {
     let directory = File::open(path).map_err(failed("open directory", path))?;

@@ -19,13 +19,8 @@ pub enum Error {
     Access(crate::access::Error),
     /// The journal cannot be opened or read.
     Journal(hq_journal::Error),
-    /// A record of the journal is intact, but is no event that this version knows.
-    Event {
-        /// Its sequence number.
-        seq: u64,
-        /// What is wrong with it.
-        cause: hq_core::cbor::DecodeError,
-    },
+    /// The records of the journal give no state.
+    Fold(crate::eventlog::fold::Error),
     /// The replayed state contradicts itself.
     Inconsistent(String),
     /// A port cannot be listened on.
@@ -68,11 +63,7 @@ impl fmt::Display for Error {
             }
             Self::Access(error) => write!(f, "{error}"),
             Self::Journal(error) => write!(f, "Cannot use the journal: {error}"),
-            Self::Event { seq, cause } => write!(
-                f,
-                "Journal load error: record {seq} is intact, but no event that this version understands ({cause}); \
-                 it was probably written by a newer version"
-            ),
+            Self::Fold(error) => write!(f, "Journal load error: {error}"),
             Self::Inconsistent(what) => write!(f, "Journal load error: the replayed state is inconsistent: {what}"),
             Self::Listen { what: "client", port, cause } => {
                 write!(f, "Cannot create HQ server socket\n\nCaused by:\n    client port {port}: {cause}")
@@ -105,5 +96,14 @@ impl From<crate::access::Error> for Error {
 impl From<hq_journal::Error> for Error {
     fn from(error: hq_journal::Error) -> Self {
         Self::Journal(error)
+    }
+}
+
+impl From<crate::eventlog::fold::Error> for Error {
+    fn from(error: crate::eventlog::fold::Error) -> Self {
+        match error {
+            crate::eventlog::fold::Error::Journal(error) => Self::Journal(error),
+            other @ crate::eventlog::fold::Error::Event { .. } => Self::Fold(other),
+        }
     }
 }

@@ -78,7 +78,11 @@ pub fn plan(state: &State, request: Request) -> Plan {
         Request::Act(request) => act(state, request),
         Request::Attempts(_) => Plan::Answer(Response::Refused("this server cannot do that".to_owned())),
         Request::Flush(_) => Plan::Flush,
-        Request::ServerInfo(_) | Request::History(_) | Request::Stream(_) => Plan::Session,
+        Request::ServerInfo(_)
+        | Request::History(_)
+        | Request::Stream(_)
+        | Request::JournalInfo(_)
+        | Request::JournalVerify(_) => Plan::Session,
     }
 }
 

@@ -1,12 +1,12 @@
 //! What a server remembers: the newest checkpoint and the events after it, folded by the core.
 
 use super::Error;
-use crate::eventlog;
+use crate::eventlog::fold;
 use hq_core::audit::audit;
 use hq_core::machine::Machine;
 use hq_core::state::State;
 use hq_journal::disk::RealDisk;
-use hq_journal::{Checkpoint, Journal, Opened, Options, Reader, ReplayError, checkpoint};
+use hq_journal::{Checkpoint, Journal, Opened, Options, Reader, checkpoint};
 use std::path::Path;
 
 /// An opened journal with what it tells.
@@ -34,6 +34,14 @@ pub fn open(dir: &Path) -> Result<Restored, Error> {
 /// # Errors
 /// As [`open`].
 pub fn open_with(dir: &Path, options: Options) -> Result<Restored, Error> {
+    if dir.metadata().is_ok_and(|found| !found.is_dir()) {
+        let why = format!(
+            "{} is not a directory; a journal is a directory, which is made when it is missing (a journal file of \
+             HyperQueue cannot be read)",
+            dir.display()
+        );
+        return Err(Error::Journal(hq_journal::Error::Refused { why }));
+    }
     let (journal, opened) = Journal::open(dir, options)?;
     let Opened { checkpoint, epoch, next_seq, base_seq, notes, .. } = opened;
     for note in notes {
@@ -85,14 +93,7 @@ fn is_newer(dir: &Path, from: u64) -> Result<bool, Error> {
 /// # Errors
 /// As [`open`].
 pub fn image(checkpoint: Option<&Checkpoint>) -> Result<State, Error> {
-    let Some(checkpoint) = checkpoint else { return Ok(State::default()) };
-    let mut parts = Vec::new();
-    let read = checkpoint.read(&mut |record| {
-        parts.push(eventlog::image_part(&record).map_err(|cause| (record.header.seq, cause))?);
-        Ok(())
-    });
-    read.map_err(undecodable)?;
-    Ok(State::from_image(parts))
+    fold::image(checkpoint).map_err(Error::from)
 }
 
 /// Applies the durable events from a sequence number on; returns the last one read.
@@ -100,17 +101,5 @@ pub fn image(checkpoint: Option<&Checkpoint>) -> Result<State, Error> {
 /// # Errors
 /// As [`open`].
 pub fn extend(state: &mut State, reader: &Reader, from_seq: u64) -> Result<hq_journal::Point, Error> {
-    let replayed = reader.replay_whole(from_seq, &mut |record| {
-        let stamped = eventlog::event(&record).map_err(|cause| (record.header.seq, cause))?;
-        state.apply(&stamped);
-        Ok(())
-    });
-    replayed.map_err(undecodable)
-}
-
-fn undecodable(error: ReplayError<(u64, hq_core::cbor::DecodeError)>) -> Error {
-    match error {
-        ReplayError::Stopped((seq, cause)) => Error::Event { seq, cause },
-        ReplayError::Journal(error) => Error::Journal(error),
-    }
+    Ok(fold::extend(state, reader, from_seq)?.0)
 }

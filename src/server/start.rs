@@ -11,6 +11,7 @@ use super::entrance::{self, Entrance};
 use super::probe::probe;
 use super::retention::Keeper;
 use super::session::client::ClientContext;
+use super::session::inspect::JournalFiles;
 use super::sign::Signs;
 use super::turn::{Input, Setback, Turn};
 use super::{Error, restore, session};
@@ -115,6 +116,7 @@ async fn serve(options: &ServerOptions, ready: impl FnOnce(&ServerView, &Path)) 
         record: Arc::new(record.clone()),
         reader: running.reader,
         commit: running.commit,
+        files: JournalFiles::new(running.journal_path.map(PathBuf::from)),
         busy: busy.downgrade(),
     };
     let serving = start_gates(entrance, &context, &inbox, dir.numbered());

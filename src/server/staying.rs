@@ -6,7 +6,7 @@
 //! Holds: no event that stays names a worker whose connection is not told before it.
 
 use super::Error;
-use crate::eventlog;
+use crate::eventlog::{self, fold};
 use hq_core::event::Event;
 use hq_core::id::{JobId, WorkerId};
 use hq_core::state::State;
@@ -25,7 +25,7 @@ enum Stop {
     /// What is behind the point does not matter.
     Enough,
     /// A record is no event.
-    Undecodable(u64, hq_core::cbor::DecodeError),
+    Unreadable(fold::Error),
 }
 
 impl<'a> Staying<'a> {
@@ -40,14 +40,16 @@ impl<'a> Staying<'a> {
                 return Err(Stop::Enough);
             }
             if record.header.job != 0 && staying.has_details(JobId(record.header.job)) {
-                let stamped = eventlog::event(&record).map_err(|cause| Stop::Undecodable(record.header.seq, cause))?;
+                let (seq, job) = (record.header.seq, record.header.job);
+                let unreadable = |cause| Stop::Unreadable(fold::Error::Event { seq, job, cause });
+                let stamped = eventlog::event(&record).map_err(unreadable)?;
                 staying.note(&stamped.event);
             }
             Ok(())
         });
         match read {
             Ok(_) | Err(ReplayError::Stopped(Stop::Enough)) => Ok(staying),
-            Err(ReplayError::Stopped(Stop::Undecodable(seq, cause))) => Err(Error::Event { seq, cause }),
+            Err(ReplayError::Stopped(Stop::Unreadable(error))) => Err(error.into()),
             Err(ReplayError::Journal(error)) => Err(error.into()),
         }
     }

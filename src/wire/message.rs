@@ -11,8 +11,8 @@ use hq_core::overview::HardwareUse;
 use hq_core::task::SubmitRequest;
 use hq_core::time::Span;
 use hq_core::view::{
-    AttemptView, FoundJobs, JobDetail, JobQuery, JobState, JobSummary, ProgressView, ServerView, TaskExplanation,
-    TaskPage, TaskState, WhyView, WorkerView,
+    AttemptView, FoundJobs, JobDetail, JobQuery, JobState, JobSummary, JournalCheck, JournalInfo, ProgressView,
+    ServerView, TaskExplanation, TaskPage, TaskState, WhyView, WorkerView,
 };
 use hq_core::{int_choice, int_enum, int_struct};
 use serde_bytes::ByteBuf;
@@ -238,6 +238,10 @@ int_enum! {
         33 => Stream(HistoryRequest),
         /// Forget details of completed jobs, and take what nobody needs out of the journal: [`Response::Pruned`].
         32 => Prune(Empty),
+        /// What is in the journal: [`Response::JournalInfo`].
+        34 => JournalInfo(Empty),
+        /// Check the journal: [`Response::JournalVerified`].
+        35 => JournalVerify(Empty),
     }
 }
 
@@ -413,6 +417,10 @@ int_enum! {
         32 => Pruned(PruneResult),
         /// Something that the user should know about the answer that follows.
         36 => Noted(String),
+        /// What is in the journal.
+        34 => JournalInfo(JournalInfo),
+        /// What is wrong with the journal.
+        35 => JournalVerified(JournalCheck),
     }
 }
 

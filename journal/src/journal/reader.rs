@@ -71,6 +71,22 @@ impl Reader {
         self.resume(&mut place, f)
     }
 
+    /// As [`Reader::replay`], with the journal's own records.
+    ///
+    /// # Errors
+    /// As [`Reader::replay`].
+    pub fn replay_all<E>(
+        &self,
+        from_seq: u64,
+        f: &mut dyn FnMut(RecordRef<'_>) -> Result<(), E>,
+    ) -> Result<Point, ReplayError<E>> {
+        let view = self.shared.view().clone();
+        let mut stopped = None;
+        let mut take = |record: RecordRef<'_>| pass(record, f, &mut stopped);
+        let end = read_from(&self.shared.dir, &view, from_seq, &mut None, &mut take)?;
+        stopped.map_or(Ok(end), |e| Err(ReplayError::Stopped(e)))
+    }
+
     /// As [`Reader::replay`], from where an earlier reading was; `place` is then behind the last record that `f` saw, also
     /// when `f` ended the reading with an error.
     ///

@@ -1,6 +1,6 @@
 //! `hq journal ...` on the command line.
 //!
-//! The journal is the record of everything that happened; these commands read it.
+//! The journal is the record of everything that happened; these commands read it, and one repairs it.
 //!
 //! Holds: none of them changes what the state of the server is.
 
@@ -57,6 +57,21 @@ pub enum JournalCommand {
     ///   du -sh ~/.hq-server/journal; hq journal prune; du -sh ~/.hq-server/journal
     #[command(verbatim_doc_comment)]
     Prune,
+    /// Show what is in a journal: sizes, times, checkpoints, and how long a restart from it takes
+    ///
+    /// One that a running server uses is asked for from that server (see --server-dir).
+    Info(JournalArgs),
+    /// Check a journal: apply every event again and compare the results with the checkpoints
+    ///
+    /// It ends with 1 if anything is wrong, and says what. One that a running server uses is checked by that server,
+    /// beside its work (see --server-dir).
+    Verify(JournalArgs),
+    /// Save everything of a damaged journal that is intact, and say what is lost
+    ///
+    /// The repaired journal takes the place of the damaged one, which is kept beside it as `<JOURNAL>.broken-<TIME>`. A job
+    /// of which a record cannot be used is held until `hq job release`; one whose beginning is lost stays as a canceled
+    /// job without tasks. Nothing is changed where nothing is wrong.
+    Repair(RepairArgs),
 }
 
 /// Which events are printed.
@@ -77,6 +92,29 @@ pub struct EventArgs {
     /// `job-idle`; and in `job-created` the standard input. --type prints them too.
     #[arg(long)]
     pub all: bool,
+}
+
+/// A journal.
+#[derive(Debug, Clone, Args)]
+pub struct JournalArgs {
+    /// Directory of the journal
+    pub journal: PathBuf,
+}
+
+/// Options of `hq journal repair`.
+#[derive(Debug, Clone, Args)]
+pub struct RepairArgs {
+    /// Directory of the journal
+    pub journal: PathBuf,
+    /// Make the repaired journal in this new directory and leave the damaged one where it is
+    #[arg(long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// Only say what is wrong and what would become of which job
+    #[arg(long, conflicts_with = "output")]
+    pub dry_run: bool,
+    /// Hold every unfinished job of which something may be lost, until `hq job release`
+    #[arg(long)]
+    pub hold: bool,
 }
 
 /// Options of `hq journal export`.

@@ -26,7 +26,7 @@ pub use deploy::DeploySshArgs;
 pub use find::JobListArgs;
 pub use global::GlobalOptions;
 pub use job::{CancelArgs, CatArgs, Channel, JobCommand, JobRetryArgs, JobSelectorArgs, SubmitFileArgs, TaskStateWord};
-pub use journal::{EventArgs, ExportArgs, JournalCommand, JournalReportArgs};
+pub use journal::{EventArgs, ExportArgs, JournalArgs, JournalCommand, JournalReportArgs, RepairArgs};
 pub use manual::{CompletionArgs, DocArgs, ManArgs, TopicWord};
 pub use open::{ForgetArgs, OpenArgs, TaskIdsArgs, WaitArgs};
 pub use output_log::{

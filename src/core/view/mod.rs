@@ -8,8 +8,11 @@ mod build;
 mod explain;
 mod find;
 mod ids;
+mod journal;
 
 pub use find::{FoundJobs, JobCounts, JobOrder, JobQuery, TagWanted};
+
+pub use journal::{JournalCheck, JournalImage, JournalInfo, JournalSizes};
 
 pub use explain::{
     ExplainedItem, ExplainedNodes, ExplainedResource, ExplainedTime, ExplainedVariant, ExplainedWorker, TaskExplanation,

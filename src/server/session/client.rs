@@ -2,6 +2,7 @@
 //!
 //! The server's record and the history of the journal are answered here, since neither needs the machine.
 
+use super::inspect::{self, JournalFiles};
 use super::{attempts, history, retry};
 use crate::platform::clock;
 use crate::server::commit::CommitWatch;
@@ -32,6 +33,8 @@ pub struct ClientContext {
     pub record: Arc<ServerView>,
     /// The journal's durable records.
     pub reader: Option<Reader>,
+    /// The journal's files.
+    pub files: JournalFiles,
     /// How far it is durable.
     pub commit: CommitWatch,
     /// Held while a request is answered: the server ends when nobody holds it.
@@ -53,6 +56,8 @@ pub async fn serve(connection: Connection, context: ClientContext) {
             Request::History(request) => history::tell((&mut receiver, &mut sender), &context, request, false).await,
             Request::Stream(request) => history::tell((&mut receiver, &mut sender), &context, request, true).await,
             Request::Flush(_) => history::flush(&mut sender, &context).await,
+            Request::JournalInfo(_) => inspect::tell(&mut sender, &context).await,
+            Request::JournalVerify(_) => inspect::check(&mut sender, &context).await,
             Request::Attempts(request) => attempts::answer(&mut sender, &context, request).await,
             Request::Act(ActRequest { selector, tasks, action: Action::Retry(action) }) => {
                 retry::answer(&mut sender, &context, selector, tasks, action).await

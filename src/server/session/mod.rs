@@ -3,6 +3,7 @@
 mod attempts;
 pub mod client;
 mod history;
+pub mod inspect;
 mod overviews;
 mod retry;
 pub mod worker;

@@ -5,15 +5,21 @@
 
 mod export;
 mod flush;
+mod info;
 mod listen;
 mod prune;
+mod repair;
 mod report;
+mod verify;
 
 pub use export::export;
 pub use flush::flush;
+pub use info::info;
 pub use listen::{replay, stream};
 pub use prune::prune;
+pub use repair::repair;
 pub use report::run as report;
+pub use verify::verify;
 
 use crate::client::arguments::EventArgs;
 use crate::client::console::Console;

@@ -1,0 +1,85 @@
+//! From records to the state: the image of a checkpoint, and the events after it.
+//!
+//! The server restores itself by this, its checkpoints are made by it, and so is every check of a journal.
+
+use super::{event, image_part};
+use hq_core::cbor::DecodeError;
+use hq_core::state::State;
+use hq_journal::{Checkpoint, Point, Reader, ReplayError};
+use std::fmt;
+
+/// Why records give no state.
+#[derive(Debug)]
+pub enum Error {
+    /// They cannot be read.
+    Journal(hq_journal::Error),
+    /// One is intact, but nothing that this version knows.
+    Event {
+        /// Its sequence number.
+        seq: u64,
+        /// The job in its header; 0: none.
+        job: u32,
+        /// What is wrong with it.
+        cause: DecodeError,
+    },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Journal(error) => error.fmt(f),
+            Self::Event { seq, job: 0, cause } => write!(
+                f,
+                "record {seq} is intact, but no event that this version understands ({cause}); \
+                 it was probably written by a newer version"
+            ),
+            Self::Event { seq, job, cause } => write!(
+                f,
+                "record {seq}, of job {job}, is intact, but no event that this version understands ({cause}); it was \
+                 probably written by a newer version; if not, `hq journal repair` saves everything else"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<ReplayError<Error>> for Error {
+    fn from(error: ReplayError<Error>) -> Self {
+        match error {
+            ReplayError::Stopped(error) => error,
+            ReplayError::Journal(error) => Self::Journal(error),
+        }
+    }
+}
+
+/// The state that a checkpoint holds; the empty one without a checkpoint.
+///
+/// # Errors
+/// [`Error`].
+pub fn image(checkpoint: Option<&Checkpoint>) -> Result<State, Error> {
+    let Some(checkpoint) = checkpoint else { return Ok(State::default()) };
+    let mut parts = Vec::new();
+    checkpoint.read(&mut |record| {
+        let (seq, job) = (record.header.seq, record.header.job);
+        parts.push(image_part(&record).map_err(|cause| Error::Event { seq, job, cause })?);
+        Ok(())
+    })?;
+    Ok(State::from_image(parts))
+}
+
+/// Applies the durable events from a sequence number on; returns the last record, and how many events there were.
+///
+/// # Errors
+/// [`Error`].
+pub fn extend(state: &mut State, reader: &Reader, from_seq: u64) -> Result<(Point, u64), Error> {
+    let mut events = 0;
+    let last = reader.replay_whole(from_seq, &mut |record| {
+        let (seq, job) = (record.header.seq, record.header.job);
+        let stamped = event(&record).map_err(|cause| Error::Event { seq, job, cause })?;
+        state.apply(&stamped);
+        events += 1;
+        Ok(())
+    })?;
+    Ok((last, events))
+}
