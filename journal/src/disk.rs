@@ -18,7 +18,7 @@ use std::sync::Arc;
 use crate::lock::LockError;
 use crate::store::{Store, StoreError};
 
-pub use model::{Fault, ModelDisk};
+pub use model::{Fault, ModelDisk, Step};
 pub use real::{RealDisk, used_bytes};
 
 /// Suffix of a page store that is about to be removed.

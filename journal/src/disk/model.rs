@@ -7,6 +7,8 @@
 //! **Invariant:** writes that were pending when a sync failed never become durable, though readers go on seeing them.
 
 mod change;
+mod edit;
+mod step;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -22,7 +24,10 @@ use crate::lock::{Holder, LockError};
 use crate::store::{Store, StoreError};
 
 use change::{Change, apply, apply_torn, random};
+use step::Target;
 use store::{ModelLock, ModelStore};
+
+pub use step::Step;
 
 /// What happens at the chosen operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +40,7 @@ pub enum Fault {
     PowerLoss,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Inode {
     durable: Vec<u8>,
     current: Vec<u8>,
@@ -53,6 +58,21 @@ impl NameChange {
     fn directory(&self) -> Option<&Path> {
         match self {
             Self::Link(p, _) | Self::Unlink(p) | Self::Rename(_, p) => p.parent(),
+        }
+    }
+
+    fn operation(&self) -> &'static str {
+        match self {
+            Self::Link(..) => "create",
+            Self::Unlink(_) => "remove",
+            Self::Rename(..) => "rename",
+        }
+    }
+
+    /// The name that is made or goes.
+    fn path(&self) -> &Path {
+        match self {
+            Self::Link(path, _) | Self::Unlink(path) | Self::Rename(path, _) => path,
         }
     }
 
@@ -97,6 +117,8 @@ struct State {
     boot: u64,
     operations: u64,
     fault: Option<(u64, Fault)>,
+    met: Option<Step>,
+    trace: Option<Vec<Step>>,
     powerless: bool,
     capacity_bytes: Option<u64>,
     syncs_lie: bool,
@@ -114,21 +136,23 @@ fn eio() -> io::Error {
 
 impl State {
     /// Counts an operation and decides whether it fails; `Ok(true)` means that it is the last before the power goes.
-    fn step(&mut self) -> io::Result<bool> {
+    fn step(&mut self, operation: &'static str, target: Target<'_>) -> io::Result<bool> {
         if self.powerless {
             return Err(eio());
         }
         self.operations += 1;
-        match self.fault {
-            Some((at, fault)) if at == self.operations => match fault {
-                Fault::Eio => Err(eio()),
-                Fault::Full => Err(io::ErrorKind::StorageFull.into()),
-                Fault::PowerLoss => {
-                    self.powerless = true;
-                    Ok(true)
-                }
-            },
-            _ => Ok(false),
+        let fault = self.fault.filter(|(at, _)| *at == self.operations).map(|(_, fault)| fault);
+        if fault.is_some() || self.trace.is_some() {
+            self.note(operation, target, fault.is_some());
+        }
+        match fault {
+            None => Ok(false),
+            Some(Fault::Eio) => Err(eio()),
+            Some(Fault::Full) => Err(io::ErrorKind::StorageFull.into()),
+            Some(Fault::PowerLoss) => {
+                self.powerless = true;
+                Ok(true)
+            }
         }
     }
 
@@ -138,7 +162,7 @@ impl State {
     }
 
     fn rename_now(&mut self, change: NameChange) -> io::Result<()> {
-        let last = self.step()?;
+        let last = self.step(change.operation(), Target::Path(change.path()))?;
         change.apply(&mut self.names);
         self.names_pending.push(change);
         if last { Err(eio()) } else { Ok(()) }
@@ -234,22 +258,6 @@ impl ModelDisk {
             (store.failed, store.retired) = (false, false);
         }
     }
-
-    /// Changes the content of a file behind the journal's back; the result is durable.
-    pub fn edit(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
-        let mut state = self.state();
-        let inode = state.names.get(path).copied();
-        if let Some(inode) = inode.and_then(|n| state.inodes.get_mut(&n)) {
-            change(&mut inode.current);
-            inode.durable = inode.current.clone();
-            inode.pending.clear();
-        }
-    }
-
-    /// Forgets everything in the page store, as sled does after some damage.
-    pub fn empty_store(&self, path: &Path) {
-        self.state().stores.insert(path.to_path_buf(), StoreState::default());
-    }
 }
 
 fn put(pages: &mut Pages, key: Vec<u8>, value: Option<Vec<u8>>) {
@@ -275,7 +283,8 @@ impl ModelFile {
         if state.boot != self.boot {
             return Err(eio());
         }
-        let last = state.step()?;
+        let operation = if matches!(change, Change::Write(..)) { "write" } else { "set length of" };
+        let last = state.step(operation, Target::Inode(self.inode))?;
         let room = state.capacity_bytes.map(|c| c.saturating_sub(state.used_bytes()));
         let inode = state.inodes.entry(self.inode).or_default();
         let change = match (room, change) {
@@ -318,7 +327,7 @@ impl File for ModelFile {
         if state.boot != self.boot {
             return Err(eio());
         }
-        let step = state.step();
+        let step = state.step("sync", Target::Inode(self.inode));
         if state.syncs_lie {
             return Ok(());
         }
@@ -353,7 +362,8 @@ impl File for ModelFile {
 impl Disk for ModelDisk {
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn File>> {
         let mut state = self.state();
-        let last = state.step()?;
+        let operation = if access == Access::CreateNew { "create" } else { "open" };
+        let last = state.step(operation, Target::Path(path))?;
         let found = state.names.get(path).copied();
         let inode = match (found, access) {
             (Some(_), Access::CreateNew) => return Err(io::ErrorKind::AlreadyExists.into()),
@@ -379,7 +389,7 @@ impl Disk for ModelDisk {
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state();
-        state.step()?;
+        state.step("create directory", Target::Path(path))?;
         state.dirs.insert(path.to_path_buf());
         Ok(())
     }
@@ -387,7 +397,7 @@ impl Disk for ModelDisk {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.state();
         if !state.names.contains_key(from) && state.stores.contains_key(from) {
-            state.step()?;
+            state.step("rename", Target::Path(from))?;
             if let Some(store) = state.stores.remove(from) {
                 state.stores.insert(to.to_path_buf(), store);
             }
@@ -409,7 +419,7 @@ impl Disk for ModelDisk {
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state();
-        if state.step()? {
+        if state.step("sync directory", Target::Path(path))? {
             return Err(eio());
         }
         let pending = std::mem::take(&mut state.names_pending);
@@ -434,7 +444,7 @@ impl Disk for ModelDisk {
 
     fn open_store(&self, path: &Path) -> Result<Arc<dyn Store>, StoreError> {
         let mut state = self.state();
-        state.step().map_err(StoreError::Io)?;
+        state.step("open", Target::Path(path)).map_err(StoreError::Io)?;
         state.stores.entry(path.to_path_buf()).or_default();
         Ok(Arc::new(ModelStore { disk: self.clone(), path: path.to_path_buf(), boot: state.boot }))
     }
@@ -446,7 +456,7 @@ impl Disk for ModelDisk {
 
     fn remove_store(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state();
-        if state.step()? {
+        if state.step("remove", Target::Path(path))? {
             return Err(eio());
         }
         state.stores.remove(path).map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())

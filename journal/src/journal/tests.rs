@@ -7,6 +7,8 @@
 mod basics;
 mod damage;
 mod faults;
+mod flips;
+mod points;
 mod prune;
 mod space;
 mod store;

@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 
+use super::step::Target;
 use super::{ModelDisk, StoreState, eio, put};
 use crate::store::{Store, StoreError};
 
@@ -43,7 +44,8 @@ impl ModelStore {
     }
 
     fn change(&self, key: &[u8], value: Option<&[u8]>) -> Result<(), StoreError> {
-        self.disk.state().step().map_err(StoreError::Io)?;
+        let operation = if value.is_some() { "insert into" } else { "remove from" };
+        self.disk.state().step(operation, Target::Path(&self.path)).map_err(StoreError::Io)?;
         if self.has_failed() {
             return Err(StoreError::Failed("the model store failed earlier".to_owned()));
         }
@@ -101,7 +103,7 @@ impl Store for ModelStore {
         if self.has_failed() {
             return Err(StoreError::Failed("the model store failed earlier".to_owned()));
         }
-        let step = self.disk.state().step();
+        let step = self.disk.state().step("sync", Target::Path(&self.path));
         let failed = !matches!(step, Ok(false));
         self.with(|store| {
             if failed {
@@ -120,7 +122,7 @@ impl Store for ModelStore {
     }
 
     fn reopen(&self) -> Result<(), StoreError> {
-        self.disk.state().step().map_err(StoreError::Io)?;
+        self.disk.state().step("open again", Target::Path(&self.path)).map_err(StoreError::Io)?;
         self.with(|store| store.failed = false)
     }
 
