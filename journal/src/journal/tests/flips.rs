@@ -1,8 +1,8 @@
 //! Flips and cuts at every byte and damaged blocks everywhere, over a log that fills tail files, page store, images and
 //! kept file.
 //!
-//! `damage` looks at one small tail file and says which message comes; here every byte that a journal has is hit, and the
-//! only question is whether anything was ever read as what it is not.
+//! `damage` looks at one small tail file and says which message comes; here every byte that a journal has is hit, and
+//! the only question is whether anything was ever read as what it is not.
 //!
 //! **Invariant:** each case is refused by name, cut as torn with a note, or has exactly what was committed.
 

@@ -3,8 +3,8 @@
 //! One history writes, takes back, fills the disk, rotates, migrates, makes images, prunes, is torn, opened again and
 //! repaired. Its steps have names such as `sync checkpoint.new`, and the power goes at each of them.
 //!
-//! **Invariant:** afterwards the journal opens and has every record that was committed, pruned or not pruned, and so has
-//! a repaired one once its repair has ended.
+//! **Invariant:** afterwards the journal opens and has every record that was committed, pruned or not pruned, and so
+//! has a repaired one once its repair has ended.
 
 use std::collections::{BTreeMap, BTreeSet};
 
