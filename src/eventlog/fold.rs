@@ -5,6 +5,7 @@
 use super::{event, image_part};
 use hq_core::cbor::DecodeError;
 use hq_core::state::State;
+use hq_core::time::Time;
 use hq_journal::{Checkpoint, Point, Reader, ReplayError};
 use std::fmt;
 
@@ -68,18 +69,30 @@ pub fn image(checkpoint: Option<&Checkpoint>) -> Result<State, Error> {
     Ok(State::from_image(parts))
 }
 
-/// Applies the durable events from a sequence number on; returns the last record, and how many events there were.
+/// What was folded.
+#[derive(Debug, Clone, Copy)]
+pub struct Folded {
+    /// The last record.
+    pub last: Point,
+    /// How many events there were.
+    pub events: u64,
+    /// The latest of their times; 0 without any.
+    pub latest: Time,
+}
+
+/// Applies the durable events from a sequence number on.
 ///
 /// # Errors
 /// [`Error`].
-pub fn extend(state: &mut State, reader: &Reader, from_seq: u64) -> Result<(Point, u64), Error> {
-    let mut events = 0;
+pub fn extend(state: &mut State, reader: &Reader, from_seq: u64) -> Result<Folded, Error> {
+    let (mut events, mut latest) = (0, Time(0));
     let last = reader.replay_whole(from_seq, &mut |record| {
         let (seq, job) = (record.header.seq, record.header.job);
         let stamped = event(&record).map_err(|cause| Error::Event { seq, job, cause })?;
         state.apply(&stamped);
+        latest = latest.max(stamped.at);
         events += 1;
         Ok(())
     })?;
-    Ok((last, events))
+    Ok(Folded { last, events, latest })
 }

@@ -22,7 +22,7 @@ pub fn gather(dir: &Path, reader: &Reader, notes: Vec<String>) -> Result<Journal
     let newest = images.last();
     let mut state = fold::image(newest)?;
     let from_seq = newest.map_or(1, |image| image.at.seq + 1).max(reader.base_seq());
-    let (_, restart_events) = fold::extend(&mut state, reader, from_seq)?;
+    let restart_events = fold::extend(&mut state, reader, from_seq)?.events;
     let restart_took = Span(u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX));
     let Sizes { tail, log, images: of_images, other } = reading::sizes(dir).map_err(Error::Journal)?;
     let (first_record, last_record) = (reader.base_seq().max(1), reader.durable().seq);

@@ -55,6 +55,11 @@ impl SteadyClock {
         self.advance(micros(since_boot()), wall_us())
     }
 
+    /// A clock that does not begin before this time, in microseconds since 1970, also where the wall clock was set back.
+    pub fn not_before(wall_us_min: u64) -> Self {
+        Self::starting(micros(since_boot()), wall_us().max(wall_us_min))
+    }
+
     /// A clock that begins with this reading of the two clocks, in microseconds.
     pub fn starting(boot_us: u64, wall_us: u64) -> Self {
         Self { wall_us, boot_us }
@@ -100,6 +105,9 @@ mod tests {
         let (first, second) = (clock.now_us(), clock.now_us());
         assert!(first <= second && second.abs_diff(wall_us()) < 60_000_000);
         assert!(since_boot() > Duration::ZERO);
+        let hour_ahead = wall_us() + 3_600_000_000;
+        assert!(SteadyClock::not_before(hour_ahead).now_us() >= hour_ahead, "the wall clock was set back");
+        assert!(SteadyClock::not_before(0).now_us().abs_diff(wall_us()) < 60_000_000);
     }
 
     #[test]

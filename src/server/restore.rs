@@ -5,6 +5,7 @@ use crate::eventlog::fold;
 use hq_core::audit::audit;
 use hq_core::machine::Machine;
 use hq_core::state::State;
+use hq_core::time::Time;
 use hq_journal::disk::RealDisk;
 use hq_journal::{Checkpoint, Journal, Opened, Options, Reader, checkpoint};
 use std::path::Path;
@@ -19,6 +20,9 @@ pub struct Restored {
     pub epoch: u32,
     /// Last record that a checkpoint covers.
     pub covered_seq: u64,
+    /// When the last thing happened that is recorded. The clock of this start must not be behind, since deadlines of the
+    /// state are reckoned from then.
+    pub latest: Time,
 }
 
 /// Opens the journal of a directory and replays it.
@@ -54,7 +58,8 @@ pub fn open_with(dir: &Path, options: Options) -> Result<Restored, Error> {
     let mut state = image(checkpoint.as_ref())?;
     let covered_seq = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.at.seq);
     // Where a loss was agreed to, the log begins later.
-    extend(&mut state, &reader, base_seq.max(covered_seq + 1))?;
+    let folded = fold::extend(&mut state, &reader, base_seq.max(covered_seq + 1))?;
+    let latest = checkpoint.as_ref().map_or(Time(0), |checkpoint| Time(checkpoint.time_us)).max(folded.latest);
     let machine = Machine::new(state);
     // Costs more than the replay itself, so that a release leaves it to the thread that writes checkpoints.
     if cfg!(debug_assertions) {
@@ -63,7 +68,7 @@ pub fn open_with(dir: &Path, options: Options) -> Result<Restored, Error> {
     if !machine.state().server_uid.is_empty() {
         log::info!("State restoration completed");
     }
-    Ok(Restored { journal, machine, epoch, covered_seq })
+    Ok(Restored { journal, machine, epoch, covered_seq, latest })
 }
 
 /// The state that the durable records of a journal give, and the last of them.
@@ -101,5 +106,5 @@ pub fn image(checkpoint: Option<&Checkpoint>) -> Result<State, Error> {
 /// # Errors
 /// As [`open`].
 pub fn extend(state: &mut State, reader: &Reader, from_seq: u64) -> Result<hq_journal::Point, Error> {
-    Ok(fold::extend(state, reader, from_seq)?.0)
+    Ok(fold::extend(state, reader, from_seq)?.last)
 }

@@ -158,14 +158,15 @@ fn set_up(
         None => random::alphanumeric(6).map_err(Error::Random)?,
     };
     let mut threads = Vec::new();
-    let (machine, epoch, journal, journal_path) = if options.no_journal {
-        (Machine::default(), 1, None, None)
+    let (machine, epoch, latest, journal, journal_path) = if options.no_journal {
+        (Machine::default(), 1, Time(0), None, None)
     } else {
         let shown = options.journal.clone().unwrap_or_else(|| ServerDir::journal_path(&options.server_dir));
         let restored = restore::open(&shown)?;
         let name = shown.to_string_lossy().into_owned();
         let covered_seq = restored.covered_seq;
-        (restored.machine, restored.epoch, Some((restored.journal, shown, covered_seq)), Some(name))
+        let journal = Some((restored.journal, shown, covered_seq));
+        (restored.machine, restored.epoch, restored.latest, journal, Some(name))
     };
     let reader = journal.as_ref().map(|(journal, ..)| journal.reader());
     let setback = journal.as_ref().map(|(journal, dir, _)| {
@@ -187,7 +188,7 @@ fn set_up(
     threads.push(thread);
     let known = machine.state().server_uid.clone();
     let server_uid = if known.is_empty() { fresh_uid } else { known };
-    let mut turn = Turn::new(machine, committer, checkpoints, options.idle_timeout);
+    let mut turn = Turn::new(machine, committer, checkpoints, options.idle_timeout, latest);
     if let Some(setback) = setback {
         turn.fall_back_on(setback);
     }

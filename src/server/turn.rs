@@ -138,16 +138,17 @@ pub struct Turn {
 }
 
 impl Turn {
-    /// A turn around a machine.
+    /// A turn around a machine, whose state knows of nothing after `latest`: its clock does not begin before.
     pub fn new(
         machine: Machine,
         committer: Committer,
         checkpoints: Option<Checkpoints>,
         idle_timeout: Option<Span>,
+        latest: Time,
     ) -> Self {
         let group = Group { ticket: 1, ..Group::default() };
         let (links, watchers) = (Links::default(), Watchers::default());
-        let (clock, now, signs, ending) = (SteadyClock::default(), Time(0), None, None);
+        let (clock, now, signs, ending) = (SteadyClock::not_before(latest.0), latest, None, None);
         let (health, setback, cut_off) = (committer.health(), None, false);
         Self {
             machine,

@@ -17,7 +17,7 @@ pub struct Reach {
 }
 
 /// How far the wall clock of the server is off at most.
-const CLOCK_JUMP_US: u64 = 3_600_000_000;
+const CLOCK_JUMP_US: u64 = 86_400_000_000;
 
 /// What can go wrong.
 #[derive(Debug, Clone, Copy)]

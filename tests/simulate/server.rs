@@ -117,8 +117,9 @@ impl World {
         let (committer, commits) = Committer::stepped(Some(restored.journal));
         let idle = self.settings.idle_timeout_s;
         let idle_timeout = (idle > 0).then(|| Span::from_secs(idle));
-        let mut turn = Turn::new(restored.machine, committer, None, idle_timeout);
-        let mut clock = SteadyClock::starting(self.now, self.wall());
+        let mut turn = Turn::new(restored.machine, committer, None, idle_timeout, restored.latest);
+        // As `SteadyClock::not_before` does it with the real clocks.
+        let mut clock = SteadyClock::starting(self.now, self.wall().max(restored.latest.0));
         let now = Time(clock.advance(self.now, self.wall()));
         let (done, starting) = sync_channel(1);
         let epoch = Epoch(if self.epoch_stays { 1 } else { restored.epoch });

@@ -40,6 +40,10 @@ pub fn info_table(path: &Path, info: &JournalInfo, user: Option<&str>, palette: 
 }
 
 fn range(first: u64, last: u64) -> String {
+    // After a pruning there may be nothing but what was kept beside the log.
+    if last < first {
+        return format!("none since record {first}");
+    }
     format!("{} ({first} to {last})", (last + 1).saturating_sub(first))
 }
 
