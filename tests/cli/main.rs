@@ -16,6 +16,7 @@ mod hardware;
 mod job;
 mod job_file;
 mod journal;
+mod journal_files;
 mod journal_inspect;
 mod journal_repair;
 mod journal_stream;
