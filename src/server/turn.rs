@@ -146,9 +146,8 @@ impl Turn {
         idle_timeout: Option<Span>,
         latest: Time,
     ) -> Self {
-        let group = Group { ticket: 1, ..Group::default() };
-        let (links, watchers) = (Links::default(), Watchers::default());
-        let (clock, now, signs, ending) = (SteadyClock::not_before(latest.0), latest, None, None);
+        let (links, watchers, signs, ending) = (Links::default(), Watchers::default(), None, None);
+        let (clock, now) = (SteadyClock::not_before(latest.0), latest);
         let (health, setback, cut_off) = (committer.health(), None, false);
         Self {
             machine,
@@ -163,7 +162,7 @@ impl Turn {
             now,
             clock,
             signs,
-            group,
+            group: Group { ticket: 1, ..Group::default() },
             ending,
         }
     }
