@@ -4,6 +4,8 @@
 
 use super::{event, image_part};
 use hq_core::cbor::DecodeError;
+use hq_core::event::Event;
+use hq_core::id::JobId;
 use hq_core::state::State;
 use hq_core::time::Time;
 use hq_journal::{Checkpoint, Point, Reader, ReplayError};
@@ -67,6 +69,12 @@ pub fn image(checkpoint: Option<&Checkpoint>) -> Result<State, Error> {
         Ok(())
     })?;
     Ok(State::from_image(parts))
+}
+
+/// The job of an event that was applied although nothing had made that job.
+pub fn orphan(state: &State, event: &Event) -> Option<JobId> {
+    let forgets = matches!(event, Event::JobForgotten(_));
+    event.job().filter(|job| !forgets && !state.jobs.contains_key(job))
 }
 
 /// What was folded.

@@ -169,10 +169,7 @@ impl Look {
             self.again = true;
             return;
         }
-        let forgets = matches!(stamped.event, Event::JobForgotten(_));
-        if let Some(job) = stamped.event.job().filter(|job| !forgets && !self.state.jobs.contains_key(job)) {
-            self.orphans.insert(job);
-        }
+        self.orphans.extend(fold::orphan(&self.state, &stamped.event));
     }
 
     /// What becomes of which jobs, and the events that say so.

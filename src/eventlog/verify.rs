@@ -122,12 +122,8 @@ impl Check<'_> {
             self.fault(format!("record {} of job {} cannot be applied", header.seq, header.job));
             return Err(Broken);
         }
-        if let Some(job) = stamped.event.job()
-            && !self.state.jobs.contains_key(&job)
-            && !matches!(stamped.event, hq_core::event::Event::JobForgotten(_))
-            && self.orphans.len() < limits::JOURNAL_FAULTS_MAX
-        {
-            self.orphans.insert(job);
+        if self.orphans.len() < limits::JOURNAL_FAULTS_MAX {
+            self.orphans.extend(fold::orphan(&self.state, &stamped.event));
         }
         Ok(())
     }
@@ -140,13 +136,11 @@ impl Check<'_> {
         }
         self.report.jobs = self.state.jobs.len() as u64;
         self.report.tasks = self.state.jobs.values().map(|job| job.counts.total()).sum();
-        for job in &self.orphans {
-            let sentence = format!("there are events of job {job}, but none that made it");
-            if self.report.damage.len() < limits::JOURNAL_FAULTS_MAX {
-                self.report.damage.push(sentence);
-            }
+        let orphans = std::mem::take(&mut self.orphans);
+        for job in &orphans {
+            self.fault(format!("there are events of job {job}, but none that made it"));
         }
-        self.report.orphans = self.orphans.into_iter().collect();
+        self.report.orphans = orphans.into_iter().collect();
         self.report
     }
 }

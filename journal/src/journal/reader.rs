@@ -81,10 +81,7 @@ impl Reader {
         f: &mut dyn FnMut(RecordRef<'_>) -> Result<(), E>,
     ) -> Result<Point, ReplayError<E>> {
         let view = self.shared.view().clone();
-        let mut stopped = None;
-        let mut take = |record: RecordRef<'_>| pass(record, f, &mut stopped);
-        let end = read_from(&self.shared.dir, &view, from_seq, &mut None, &mut take)?;
-        stopped.map_or(Ok(end), |e| Err(ReplayError::Stopped(e)))
+        self.resume_in(&view, &mut Place::before(from_seq), u16::MAX, f)
     }
 
     /// As [`Reader::replay`], from where an earlier reading was; `place` is then behind the last record that `f` saw, also
@@ -99,7 +96,7 @@ impl Reader {
     ) -> Result<Point, ReplayError<E>> {
         // A copy, and the lock is let go: reading takes its time.
         let view = self.shared.view().clone();
-        self.resume_in(&view, place, f)
+        self.resume_in(&view, place, KIND_OWN_MIN - 1, f)
     }
 
     /// As [`Reader::replay`], for those who need every record, since they fold a state.
@@ -116,19 +113,21 @@ impl Reader {
             let why = "they were pruned; a newer checkpoint holds what they led to".to_owned();
             return Err(Error::Missing { from_seq, to_seq: view.base_seq - 1, why }.into());
         }
-        self.resume_in(&view, &mut Place::before(from_seq), f)
+        self.resume_in(&view, &mut Place::before(from_seq), KIND_OWN_MIN - 1, f)
     }
 
+    /// Reads what a view has from a place on; records of kinds above `kind_max` are left out.
     fn resume_in<E>(
         &self,
         view: &View,
         place: &mut Place,
+        kind_max: u16,
         f: &mut dyn FnMut(RecordRef<'_>) -> Result<(), E>,
     ) -> Result<Point, ReplayError<E>> {
         let mut stopped = None;
         let from_seq = place.next_seq;
         let end = read_from(&self.shared.dir, view, from_seq, &mut place.spot, &mut |record| {
-            record.header.kind >= KIND_OWN_MIN || pass(record, f, &mut stopped)
+            record.header.kind > kind_max || pass(record, f, &mut stopped)
         })?;
         place.next_seq = from_seq.max(end.seq + 1);
         stopped.map_or(Ok(end), |e| Err(ReplayError::Stopped(e)))

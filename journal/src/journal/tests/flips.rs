@@ -11,6 +11,16 @@ use super::*;
 /// One in this many bytes in every run; all of them, with all of their bits, in a campaign.
 const SHARE: usize = 23;
 
+/// Ends a journal in order, or with its process.
+fn end(journal: Journal, disk: &ModelDisk, closed: bool) {
+    if closed {
+        journal.close().unwrap();
+    } else {
+        drop(journal);
+        disk.kill();
+    }
+}
+
 /// A journal of about 32 KiB in tail files and as much in the store, closed or killed; the records in it.
 fn build(closed: bool, groups: u64) -> (ModelDisk, Vec<u64>) {
     let disk = ModelDisk::new();
@@ -21,12 +31,7 @@ fn build(closed: bool, groups: u64) -> (ModelDisk, Vec<u64>) {
             while journal.migrate_step().unwrap() {}
         }
     }
-    if closed {
-        journal.close().unwrap();
-    } else {
-        drop(journal);
-        disk.kill();
-    }
+    end(journal, &disk, closed);
     (disk, (0..groups * 4).collect())
 }
 
@@ -195,12 +200,7 @@ fn no_damaged_block_is_silent() {
                 while journal.migrate_step().unwrap() {}
             }
         }
-        if closed {
-            journal.close().unwrap();
-        } else {
-            drop(journal);
-            disk.kill();
-        }
+        end(journal, &disk, closed);
         disk
     });
     let expected: Vec<u64> = (0..1680).collect();
