@@ -110,6 +110,11 @@ pub trait Disk: Send + Sync {
     fn open_store(&self, path: &Path) -> Result<Arc<dyn Store>, StoreError>;
     /// Bytes that may still be written in the file system of `dir`, where that is known; a quota may allow less.
     fn free_bytes(&self, dir: &Path) -> Option<u64>;
+    /// Copies a page store that nobody has open; `to` is not there yet. The copy need not survive a power loss.
+    ///
+    /// # Errors
+    /// The system's error.
+    fn copy_store(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a page store that nobody has open, with all of its files.
     ///
     /// # Errors

@@ -3,17 +3,18 @@
 //! A journal that refuses to open must not be the end of the work that it records: whatever verifies is kept, with
 //! its sequence, and the gaps are filled with records that say so.
 //!
-//! **Invariant:** the damaged directory is only read (but for the page store, which cannot be opened without
-//! writing).
+//! **Invariant:** the damaged directory is only read, but for its lock; of the page store, which cannot be opened without
+//! writing, a copy is opened.
 //! **Invariant:** a record is saved only if its checksums hold; of two with one sequence the later file's counts.
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::checkpoint::Checkpoint;
-use crate::disk::{Access, Disk};
+use crate::disk::{Access, Disk, OLD_SUFFIX};
 use crate::error::Error;
 use crate::journal::{LOCK_NAME, store_name, store_number};
 use crate::kept::kept_base;
@@ -24,6 +25,7 @@ use crate::record::{
     HEADER_BYTES, Header, KIND_LOST, KIND_TAIL_HEAD, Point, Record, RecordDraft, RecordRef, encode_into,
 };
 use crate::scan::{Found, Scanner};
+use crate::store::{Store, StoreError};
 use crate::tail;
 
 /// Bytes of records in one tail file of the new journal.
@@ -76,20 +78,39 @@ pub struct Plan {
 pub struct Salvage {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
+    /// In the order of their numbers.
+    stores: Vec<CopiedStore>,
     _lock: Box<dyn Any + Send + Sync>,
 }
 
+/// A page store of which a copy was opened, if it could be.
+struct CopiedStore {
+    original: PathBuf,
+    opened: Result<Arc<dyn Store>, StoreError>,
+}
+
 impl Salvage {
-    /// Takes the lock of a journal directory.
+    /// Takes the lock of a journal directory, and copies its page stores: `scratch` is how the paths of the copies begin,
+    /// which go when this is dropped.
     ///
     /// # Errors
     /// [`Error::Busy`] while a server uses the journal, or the system's error.
-    pub fn open(disk: Arc<dyn Disk>, dir: &Path) -> Result<Self, Error> {
+    pub fn open(disk: Arc<dyn Disk>, dir: &Path, scratch: &Path) -> Result<Self, Error> {
         let lock = disk.lock(&dir.join(LOCK_NAME)).map_err(|e| match e {
             LockError::Held(holder) => Error::Busy { path: dir.to_path_buf(), holder },
             LockError::Io(e) => Error::io("lock", dir, e),
         })?;
-        Ok(Self { disk, dir: dir.to_path_buf(), _lock: lock })
+        let names = disk.list(dir).map_err(|e| Error::io("list", dir, e))?;
+        let mut numbers: Vec<u64> = names.iter().filter_map(|name| store_number(name)).collect();
+        // More than one is there only when a pruning was cut off; the older one has the older records.
+        numbers.sort_unstable();
+        let mut stores = Vec::new();
+        for name in numbers.into_iter().map(store_name) {
+            let mut copy = scratch.as_os_str().to_owned();
+            copy.push(format!("-{name}"));
+            stores.push(open_copy(&*disk, dir.join(name), Path::new(&copy))?);
+        }
+        Ok(Self { disk, dir: dir.to_path_buf(), stores, _lock: lock })
     }
 
     /// The journal directory.
@@ -105,7 +126,7 @@ impl Salvage {
         let (disk, dir) = (&*self.disk, self.dir.as_path());
         let mut collector = Collector { report: Report::default(), last: None, newer: BTreeMap::new(), f };
         read_tails(disk, dir, &mut collector)?;
-        read_store(disk, dir, &mut collector)?;
+        self.stores.iter().try_for_each(|store| read_store(store, &mut collector))?;
         let rest = std::mem::take(&mut collector.newer);
         for record in rest.values() {
             collector.take(record.as_ref())?;
@@ -225,16 +246,29 @@ fn read_tails(disk: &dyn Disk, dir: &Path, collector: &mut Collector<'_>) -> Res
     Ok(())
 }
 
-fn read_store(disk: &dyn Disk, dir: &Path, collector: &mut Collector<'_>) -> Result<(), Error> {
-    let names = disk.list(dir).map_err(|e| Error::io("list", dir, e))?;
-    let mut stores: Vec<u64> = names.iter().filter_map(|name| store_number(name)).collect();
-    // More than one is there only when a pruning was cut off; the older one has the older records.
-    stores.sort_unstable();
-    stores.into_iter().try_for_each(|number| read_one_store(disk, &dir.join(store_name(number)), collector))
+/// Copies a page store, and opens the copy, which is removed once it is closed.
+fn open_copy(disk: &dyn Disk, original: PathBuf, copy: &Path) -> Result<CopiedStore, Error> {
+    let mut half_removed = copy.as_os_str().to_owned();
+    half_removed.push(OLD_SUFFIX);
+    for left in [Path::new(&half_removed), copy] {
+        match disk.remove_store(left) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(Error::io("remove", left, e)),
+            _ => {}
+        }
+    }
+    disk.copy_store(&original, copy).map_err(|e| Error::io("copy", &original, e))?;
+    let opened = disk.open_store(copy);
+    match &opened {
+        Ok(opened) => opened.retire(),
+        // The error says more than that a copy is left.
+        Err(_) => drop(disk.remove_store(copy)),
+    }
+    Ok(CopiedStore { original, opened })
 }
 
-fn read_one_store(disk: &dyn Disk, path: &Path, collector: &mut Collector<'_>) -> Result<(), Error> {
-    let store = match disk.open_store(path) {
+fn read_store(copied: &CopiedStore, collector: &mut Collector<'_>) -> Result<(), Error> {
+    let path = &copied.original;
+    let store = match &copied.opened {
         Ok(store) => store,
         Err(e) => {
             collector.report.damaged.push(format!("{} cannot be opened: {e}", path.display()));
@@ -399,7 +433,7 @@ mod tests {
             });
             let hit = at < length;
             let shared: Arc<dyn Disk> = Arc::new(disk.clone());
-            let salvage = Salvage::open(Arc::clone(&shared), Path::new("/j")).unwrap();
+            let salvage = Salvage::open(Arc::clone(&shared), Path::new("/j"), Path::new("/copy")).unwrap();
             let images = crate::checkpoint::intact(&disk, Path::new("/j")).unwrap();
             let plan = Plan { images, ..Plan::default() };
             let report = salvage.rebuild(Path::new("/k"), &plan).unwrap();

@@ -10,8 +10,9 @@
 //! again, and what it gives is checked by who reads it.
 
 use std::fmt;
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -118,6 +119,24 @@ impl Drop for Remover {
             let _left = remove_store(&self.dir);
         }
     }
+}
+
+/// Copies the directory of a store, so that the copy can be opened, which writes, and the original stays as it is.
+///
+/// # Errors
+/// The system's error.
+pub fn copy_store(from: &Path, to: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).create(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (kind, target) = (entry.file_type()?, to.join(entry.file_name()));
+        if kind.is_dir() {
+            copy_store(&entry.path(), &target)?;
+        } else if kind.is_file() {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes the directory of a store; under another name, so that half of it is never taken for a store.

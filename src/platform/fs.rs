@@ -5,9 +5,11 @@
 //! Invariants: modes are exact whatever the umask; a file of ours is never reached through a symbolic link in its
 //! last component; after a successful atomic write the new content survives a power loss, before it the old does.
 
+use std::ffi::CString;
 use std::fmt;
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -22,6 +24,9 @@ pub const SECRET_FILE_MODE: u32 = 0o400;
 
 /// Bits of a mode by which others than the owner may write.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
+
+/// Flag of renameat2(2) by which both names stay (linux/fs.h); not every C library names it.
+const RENAME_EXCHANGE: libc::c_uint = 2;
 
 /// Length of the random part of temporary names.
 const TEMPORARY_RANDOM: usize = 12;
@@ -163,39 +168,37 @@ pub fn replace_link(target: &Path, link: &Path) -> Result<(), Error> {
     sync_dir(parent(link))
 }
 
-/// Lets two directories of one file system change places, in one step where the system can do that.
+/// Lets two directories of one file system change places, in one step where the file system can do that.
 pub fn exchange(one: &Path, other: &Path) -> Result<(), Error> {
-    let error = failed("exchange", one);
     match in_one_step(one, other) {
-        Some(Err(nix::errno::Errno::EINVAL | nix::errno::Errno::ENOSYS)) | None => {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => {
             let aside = temporary_beside(one)?;
             std::fs::rename(one, &aside).map_err(failed("rename", one))?;
             std::fs::rename(other, one).map_err(failed("rename", other))?;
             std::fs::rename(&aside, other).map_err(failed("rename", &aside))?;
         }
-        Some(done) => done.map_err(|errno| error(errno.into()))?,
+        done => done.map_err(failed("exchange", one))?,
     }
     sync_dir(parent(one))?;
     sync_dir(parent(other))
 }
 
-/// Exchanges two names, where the C library knows how.
-#[cfg(target_env = "gnu")]
-fn in_one_step(one: &Path, other: &Path) -> Option<nix::Result<()>> {
-    use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
-    Some(renameat2(AT_FDCWD, one, AT_FDCWD, other, RenameFlags::RENAME_EXCHANGE))
-}
-
-/// See above.
-#[cfg(not(target_env = "gnu"))]
-fn in_one_step(_one: &Path, _other: &Path) -> Option<nix::Result<()>> {
-    None
-}
-
-/// Gives a directory another name beside it.
-pub fn rename_dir(from: &Path, to: &Path) -> Result<(), Error> {
-    std::fs::rename(from, to).map_err(failed("rename", from))?;
-    sync_dir(parent(to))
+/// Exchanges two names; by the number of the system call, since not every C library has a function for it.
+fn in_one_step(one: &Path, other: &Path) -> io::Result<()> {
+    let name = |path: &Path| CString::new(path.as_os_str().as_bytes()).map_err(io::Error::from);
+    let (one, other) = (name(one)?, name(other)?);
+    // SAFETY: both pointers are to strings that end with a zero byte and live until the call has returned.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_renameat2,
+            libc::AT_FDCWD,
+            one.as_ptr(),
+            libc::AT_FDCWD,
+            other.as_ptr(),
+            RENAME_EXCHANGE,
+        )
+    };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Makes the names in a directory durable.

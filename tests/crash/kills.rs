@@ -17,17 +17,31 @@ use std::time::Duration;
 
 /// Kills in one run of all tests.
 const KILLS: u64 = 30;
+/// The same while clients prune the journal as well.
+const KILLS_PRUNING: u64 = 12;
 /// Longest life of a server that is killed while it starts, and of one that is killed while it ends.
 const START_MS_MAX: u64 = 120;
 const END_MS_MAX: u64 = 60;
 
 #[test]
 fn kills_under_load() {
+    let ledger = kills_under(Load::default(), rounds(KILLS));
+    assert!(!ledger.asked_to_prune);
+}
+
+#[test]
+fn kills_under_a_load_that_prunes() {
+    let ledger = kills_under(Load::pruning(), rounds(KILLS_PRUNING));
+    eprintln!("{} prunings", ledger.prunings);
+    assert!(ledger.asked_to_prune);
+}
+
+/// Kills the server while a load is at work; what the clients were told.
+fn kills_under(load: Load, kills: u64) -> Ledger {
     let mut seed = Seed::from_env();
-    let kills = rounds(KILLS);
     let mut cluster = Cluster::start();
     cluster.start_worker(4);
-    let ledger = Load::around(&mut cluster, &mut seed, |cluster, seed, load| {
+    let ledger = load.around(&mut cluster, &mut seed, |cluster, seed, load| {
         let mut killed = 0;
         while killed < kills {
             load.wait_for_the_moment(cluster, seed);
@@ -40,6 +54,7 @@ fn kills_under_load() {
     everything_ends(&cluster, ledger.clone(), Interruptions::None);
     replayed_equals_live(&mut cluster);
     ledger.check(&cluster);
+    ledger
 }
 
 /// Kills the server, in the midst of its work, of its end (when it writes down what it has), or of its next start;
@@ -91,7 +106,7 @@ pub fn everything_ends(cluster: &Cluster, mut ledger: Ledger, interruptions: Int
         executions += kinds::check_job(cluster, *kind, *job, *count, interruptions);
     }
     assert!(!cluster.work().join("broken").exists(), "{}", cluster.read("broken"));
-    let notices = kinds::check_notices(cluster, &exported(cluster));
+    let notices = kinds::check_notices(cluster, &exported(cluster), ledger.asked_to_prune);
     let (told, waits) = (ledger.submitted.len(), ledger.waits);
     eprintln!(
         "{} jobs, of which {told} were acknowledged and {} forgotten; {waits} ends and {notices} messages told; \

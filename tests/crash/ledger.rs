@@ -27,6 +27,10 @@ pub struct Ledger {
     pub asked_to_forget: BTreeSet<u64>,
     /// Those of them that are forgotten, as a command said.
     pub forgotten: BTreeSet<u64>,
+    /// Whether somebody asked to prune the journal, whatever the answer was.
+    pub asked_to_prune: bool,
+    /// How often that was told to be done.
+    pub prunings: u64,
     /// How often somebody waited for the end of a job and was told of it.
     pub waits: u64,
 }

@@ -30,6 +30,8 @@ const LIFE_MS_MAX: u64 = 400;
 pub struct Load {
     ledger: Mutex<Ledger>,
     stop: AtomicBool,
+    /// Whether clients prune the journal now and then.
+    prunes: bool,
 }
 
 /// Stops the clients when it is dropped, also by a failing test.
@@ -42,6 +44,11 @@ impl Drop for Stop<'_> {
 }
 
 impl Load {
+    /// A load of which pruning the journal is a part.
+    pub fn pruning() -> Self {
+        Self { prunes: true, ..Self::default() }
+    }
+
     /// The ledger.
     pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().expect("no client failed")
@@ -54,8 +61,13 @@ impl Load {
     }
 
     /// Clients that are at work while `act` does what it does to the cluster; what they were told.
-    pub fn around(cluster: &mut Cluster, seed: &mut Seed, act: impl FnOnce(&mut Cluster, &mut Seed, &Load)) -> Ledger {
-        let load = Self::default();
+    pub fn around(
+        self,
+        cluster: &mut Cluster,
+        seed: &mut Seed,
+        act: impl FnOnce(&mut Cluster, &mut Seed, &Load),
+    ) -> Ledger {
+        let load = self;
         std::fs::create_dir(cluster.work().join("runs")).expect("a directory");
         let clients: Vec<(Caller, Seed)> = (0..CLIENTS).map(|_| (Caller::of(cluster), seed.split())).collect();
         thread::scope(|scope| {
@@ -94,6 +106,7 @@ impl Load {
                 0..12 if !is_full => self.submit(caller, &mut seed),
                 0..16 => self.wait(caller, &mut seed),
                 16 => self.forget(caller, &mut seed),
+                17 if self.prunes => self.prune(caller),
                 _ => self.look(caller),
             };
             if done.code != Some(0) {
@@ -196,6 +209,14 @@ impl Load {
         if done.code == Some(0) {
             self.ledger().forgotten.insert(job);
         }
+        done
+    }
+
+    /// Prunes the journal, in which the events of completed jobs may be missing from now on, whatever the answer is.
+    fn prune(&self, caller: &Caller) -> Done {
+        self.ledger().asked_to_prune = true;
+        let done = caller.hq(&["journal", "prune"]);
+        self.ledger().prunings += u64::from(done.code == Some(0));
         done
     }
 

@@ -26,6 +26,7 @@ mod lock;
 mod open_jobs;
 mod outages;
 mod prunes;
+mod repairs;
 mod replay;
 mod seed;
 mod signals;

@@ -139,7 +139,7 @@ fn every_end_under_load_is_in_order() {
     let mut cluster = Cluster::start();
     let mut worker = cluster.start_worker(4);
     let mut longest = Duration::ZERO;
-    let ledger = Load::around(&mut cluster, &mut seed, |cluster, seed, load| {
+    let ledger = Load::default().around(&mut cluster, &mut seed, |cluster, seed, load| {
         for _ in 0..ends {
             for signal in [Some(Signal::SIGTERM), Some(Signal::SIGINT), Some(Signal::SIGHUP), None] {
                 load.wait_for_the_moment(cluster, seed);

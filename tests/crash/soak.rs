@@ -153,7 +153,7 @@ fn a_soak_leaves_nothing_behind() {
     let mut worker = cluster.start_worker(2);
     cluster.hq(&["job", "list"]).ok();
     let before = (held(cluster.server_pid()), held(cluster.worker_pid(survivor)));
-    let ledger = Load::around(&mut cluster, &mut seed, |cluster, seed, load| {
+    let ledger = Load::default().around(&mut cluster, &mut seed, |cluster, seed, load| {
         for _ in 0..faults {
             sleep(PAUSE);
             worker = fault(cluster, seed.choose(&ALL), worker);

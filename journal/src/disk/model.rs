@@ -454,6 +454,14 @@ impl Disk for ModelDisk {
         state.capacity_bytes.map(|c| c.saturating_sub(state.used_bytes()))
     }
 
+    fn copy_store(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        state.step("copy", Target::Path(from))?;
+        let current = state.stores.get(from).map(|store| store.current.clone()).ok_or(io::ErrorKind::NotFound)?;
+        state.stores.insert(to.to_path_buf(), StoreState { current, ..StoreState::default() });
+        Ok(())
+    }
+
     fn remove_store(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state();
         if state.step("remove", Target::Path(path))? {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::{Access, Disk, File};
 use crate::lock::{Lock, LockError};
-use crate::store::{SledStore, Store, StoreError, remove_store};
+use crate::store::{SledStore, Store, StoreError, copy_store, remove_store};
 
 /// Files of the operating system, sled as page store, `flock` as lock.
 #[derive(Debug, Clone, Copy, Default)]
@@ -131,6 +131,10 @@ impl Disk for RealDisk {
     fn free_bytes(&self, dir: &Path) -> Option<u64> {
         let stats = nix::sys::statvfs::statvfs(dir).ok()?;
         Some(stats.blocks_available().saturating_mul(stats.fragment_size()))
+    }
+
+    fn copy_store(&self, from: &Path, to: &Path) -> io::Result<()> {
+        copy_store(from, to)
     }
 
     fn remove_store(&self, path: &Path) -> io::Result<()> {

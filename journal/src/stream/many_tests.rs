@@ -81,6 +81,10 @@ impl Disk for Counting {
         RealDisk.free_bytes(dir)
     }
 
+    fn copy_store(&self, from: &Path, to: &Path) -> io::Result<()> {
+        RealDisk.copy_store(from, to)
+    }
+
     fn remove_store(&self, path: &Path) -> io::Result<()> {
         RealDisk.remove_store(path)
     }

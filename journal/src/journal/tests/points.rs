@@ -80,7 +80,7 @@ fn live(disk: &ModelDisk, rotate_bytes: u64, known: &mut Known) -> Result<(), Er
     let shared: Arc<dyn Disk> = Arc::new(disk.clone());
     let images = crate::checkpoint::intact(disk, dir)?;
     let plan = Plan { images, ..Plan::default() };
-    let report = Salvage::open(shared, dir)?.rebuild(Path::new(REPAIRED), &plan)?;
+    let report = Salvage::open(shared, dir, Path::new("/copy"))?.rebuild(Path::new(REPAIRED), &plan)?;
     // A store that could not be opened just then is named as damaged, and what it had is not promised.
     known.repaired = report.damaged.is_empty() && report.lost.is_empty();
     Ok(())

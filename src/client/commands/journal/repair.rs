@@ -29,16 +29,19 @@ pub fn repair(args: &RepairArgs, console: &mut Console) -> Result<(), Error> {
     if !reading::is_journal(path) && !path.join("log").is_dir() {
         return Err(failed(path, &crate::client::journal_events::no_journal(path)));
     }
-    let salvage = Salvage::open(Arc::new(RealDisk), path).map_err(journal)?;
+    let to = args.output.clone().unwrap_or_else(|| beside(path, "unfinished-repair"));
+    let salvage = Salvage::open(Arc::new(RealDisk), path, &beside(&to, "pages")).map_err(journal)?;
     let survey = repair::survey(&salvage, now(), args.hold).map_err(journal)?;
     let is_wanted = !args.dry_run && (args.output.is_some() || !survey.is_sound());
     let (mut made, mut backup) = (None, None);
     if is_wanted {
-        let to = args.output.clone().unwrap_or_else(|| beside(path, "repair"));
+        if args.output.is_none() {
+            remove_unfinished(path, &to)?;
+        }
         salvage.rebuild(&to, &survey.plan).map_err(journal)?;
         check(path, &to)?;
         if args.output.is_none() {
-            let broken = beside(path, "broken");
+            let broken = broken(path);
             take_place(path, &to, &broken)?;
             backup = Some(broken);
         }
@@ -63,12 +66,31 @@ fn show(
     }
 }
 
-/// A name beside the journal: `NAME.WORD-SECONDS`.
+/// A name beside the journal: `NAME.WORD`.
 fn beside(path: &Path, word: &str) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let mut name = OsString::from(path.file_name().unwrap_or_default());
-    name.push(format!(".{word}-{}", now().0 / 1_000_000));
+    name.push(format!(".{word}"));
     path.with_file_name(name)
+}
+
+/// The name under which the damaged journal is kept, which nothing has yet.
+fn broken(path: &Path) -> PathBuf {
+    let word = format!("broken-{}", now().0 / 1_000_000);
+    let numbered = (1..u32::MAX).map(|number| format!("{word}-{number}"));
+    let mut paths = std::iter::once(word.clone()).chain(numbered).map(|word| beside(path, &word));
+    paths.find(|path| path.symlink_metadata().is_err()).unwrap_or_else(|| beside(path, &word))
+}
+
+/// Removes what a repair that was interrupted left: the damaged journal never has that name, and nobody else repairs it
+/// while it is locked.
+fn remove_unfinished(path: &Path, left: &Path) -> Result<(), Error> {
+    match std::fs::remove_dir_all(left) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(failed(path, &format!("cannot remove the unfinished repair {}: {error}", left.display())))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The new journal has to open and to be sound; otherwise nothing takes the place of anything.
@@ -83,9 +105,9 @@ fn check(path: &Path, new: &Path) -> Result<(), Error> {
     faults.first().map_or(Ok(()), |fault| Err(unsound(fault)))
 }
 
-/// Puts the new journal where the old one is; the old one gets the name `broken`.
+/// Puts the new journal where the old one is; the old one gets the name `broken`, by the step that exchanges them.
 fn take_place(path: &Path, new: &Path, broken: &Path) -> Result<(), Error> {
-    let error = |doing| move |error: fs::Error| failed(path, &format!("cannot {doing}: {error}"));
-    fs::exchange(path, new).map_err(error("put the new journal into its place"))?;
-    fs::rename_dir(new, broken).map_err(error("name the damaged journal"))
+    std::fs::rename(new, broken).map_err(|error| failed(path, &format!("cannot name the new journal: {error}")))?;
+    let error = |error: fs::Error| failed(path, &format!("cannot put the new journal into its place: {error}"));
+    fs::exchange(path, broken).map_err(error)
 }
