@@ -169,6 +169,16 @@ pub const HISTORY_PAGE_BYTES: usize = 256 * 1024;
 pub const JOURNAL_FAULTS_MAX: usize = 1_000;
 /// Records that are looked at for one page of history.
 pub const HISTORY_PAGE_SCANNED_MAX: usize = 100_000;
+/// Jobs, workers and tasks that the turn looks at in one go for who asks for the past of a server without a journal.
+pub const RECALL_SLICE_THINGS: usize = 10_000;
+/// Moments of the past that are put in order for such a reader at once.
+pub const RECALL_SORTED_MOMENTS: usize = 256 * 1024;
+/// Moments whose events the turn puts together for it in one go.
+pub const RECALL_EVENTS: usize = 500;
+/// Bytes of events that wait for a reader of a server without a journal; one that is further behind is cut off.
+pub const LISTENER_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Batches of such events.
+pub const LISTENER_BATCHES_MAX: usize = 64 * 1024;
 /// Bytes of events after which a new checkpoint is written.
 pub const CHECKPOINT_BYTES: u64 = 64 * 1024 * 1024;
 /// Time after which a new checkpoint is written when there were at least [`CHECKPOINT_IDLE_EVENTS`].

@@ -13,6 +13,8 @@
 //! `limits::COMMIT_DELAY_SPAN`, so that a stream of completions does not cost a sync each.
 
 use super::health::{Health, HealthWatch};
+use super::listeners::{Batch, ListenerSender};
+use super::turn::Recalled;
 use crate::wire::message::{Response, ToWorker};
 use hq_core::id::Epoch;
 use hq_core::limits;
@@ -24,7 +26,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Instant;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// A message that may leave the process: what it tells is durable.
 #[derive(Debug)]
@@ -94,6 +96,20 @@ pub enum Release {
         /// What to say.
         message: ToWorker,
     },
+    /// For a session that reads what happened where no journal is kept.
+    Recalled {
+        /// The session.
+        to: oneshot::Sender<Released<Recalled>>,
+        /// What to say.
+        answer: Box<Recalled>,
+    },
+    /// Events, for one that listens there.
+    Events {
+        /// The session.
+        to: ListenerSender,
+        /// The events.
+        batch: Arc<Batch>,
+    },
     /// For whoever waits for the end of the server.
     Done(std::sync::mpsc::SyncSender<()>),
 }
@@ -101,10 +117,15 @@ pub enum Release {
 impl Release {
     /// Hands the message over. A worker whose queue is full is not reading: its session ends, and what it missed
     /// is told when it connects again. A client that does not read misses progress, of which there is more.
-    fn release(self) {
+    pub(super) fn release(self) {
         match self {
             Self::Answer { to, response, .. } => drop(to.try_send(Released(response))),
             Self::Worker { to, message } => to.send(message),
+            Self::Recalled { to, answer } => drop(to.send(Released(*answer))),
+            Self::Events { to, batch } => {
+                let bytes = batch.bytes();
+                to.send(Released(batch), bytes);
+            }
             Self::Done(to) => drop(to.try_send(())),
         }
     }
@@ -116,7 +137,7 @@ impl Release {
             Self::Answer { to, is_change: true, .. } => {
                 drop(to.try_send(Released(Response::Refused(reason.to_owned()))))
             }
-            Self::Answer { .. } | Self::Worker { .. } => {}
+            Self::Answer { .. } | Self::Worker { .. } | Self::Recalled { .. } | Self::Events { .. } => {}
             Self::Done(to) => drop(to.try_send(())),
         }
     }

@@ -7,6 +7,7 @@
 //! * [`session`]: one task for each connection; heartbeats, framing and crypto stay on the tokio threads.
 //! * [`start`], [`restore`], [`checkpoint`]: how a server begins, what it remembers, and how that stays quick.
 //! * `probe`, `entrance`: whether there is a server already, and where this one is to be found.
+//! * [`listeners`]: who is told of events where no journal is kept.
 //! * `caller`: dials workers that cannot dial.
 //! * `sign`: the sign of life for workers that hear nothing.
 //! * `dump`: the state as JSON, for who looks for a defect.
@@ -23,6 +24,7 @@ mod dump;
 mod entrance;
 pub mod error;
 pub mod health;
+pub mod listeners;
 mod probe;
 pub mod requests;
 pub mod restore;

@@ -4,18 +4,21 @@
 //! everything that waits for them to the commit thread. Nothing here touches a disk or a socket, so that a slow one
 //! stops nobody but who waits for it.
 
+mod from_workers;
+mod recall;
 mod setback;
 
 use super::checkpoint::Checkpoints;
 use super::commit::{Committer, Group, Release, Released, WorkerSender};
 use super::health::HealthWatch;
+use super::listeners::ListenerSender;
 use super::requests::{self, Plan, Retryable};
 use super::sign::Signs;
 use super::watch::Watchers;
 use super::workers::Links;
 use crate::eventlog;
 use crate::platform::clock::SteadyClock;
-use crate::wire::message::{Empty, PruneResult, Registered, Request, Response, Selector, ToServer, ToWorker};
+use crate::wire::message::{Empty, PruneResult, Request, Response, Selector, ToServer};
 use hq_core::act::RetryAction;
 use hq_core::attempt::Registration;
 use hq_core::command::{Command, Output, Reply};
@@ -32,6 +35,7 @@ use std::sync::mpsc::SyncSender;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+pub use recall::{Beginning, Recall, Recalled};
 pub use setback::Setback;
 
 /// Where a client's answers go.
@@ -110,6 +114,13 @@ pub enum Input {
         /// What.
         response: Response,
     },
+    /// A session asks for what happened; only where no journal is kept.
+    Recall {
+        /// What.
+        question: Recall,
+        /// Whom to answer.
+        to: oneshot::Sender<Released<Recalled>>,
+    },
     /// The process was told to end; workers keep running.
     Shutdown,
 }
@@ -126,6 +137,8 @@ pub struct Turn {
     checkpoints: Option<Checkpoints>,
     links: Links,
     watchers: Watchers,
+    /// Who is told of events where no journal is kept.
+    listeners: Vec<ListenerSender>,
     /// Idle timeout of workers that have none of their own.
     idle_timeout: Option<Span>,
     now: Time,
@@ -158,6 +171,7 @@ impl Turn {
             checkpoints,
             links,
             watchers,
+            listeners: Vec::new(),
             idle_timeout,
             now,
             clock,
@@ -309,6 +323,7 @@ impl Turn {
     }
 
     fn record(&mut self, events: &[Stamped]) {
+        self.tell(events);
         let known = self.group.drafts.len();
         self.group.drafts.extend(events.iter().map(eventlog::draft));
         if let Some(checkpoints) = &mut self.checkpoints {
@@ -359,6 +374,7 @@ impl Turn {
                 self.group.releases.push(Release::Answer { to, response, is_change: true });
                 self.group.urgent = true;
             }
+            Input::Recall { question, to } => self.recall(question, to),
             Input::Shutdown => self.ending = Some(self.now),
         }
     }
@@ -427,62 +443,6 @@ impl Turn {
         let workers = self.machine.state().workers.keys().copied().collect();
         self.command(Command::StopWorkers { workers });
         self.ending = Some(self.now.after(limits::SERVER_STOP_SPAN));
-    }
-
-    fn register(
-        &mut self,
-        mut registration: Box<Registration>,
-        (connection, address): (u64, SocketAddr),
-        to: WorkerSender,
-        id: oneshot::Sender<Result<WorkerId, String>>,
-    ) {
-        let is_known = || self.machine.state().worker_by_token(&registration.token).is_some();
-        if self.ending.is_some() && !is_known() {
-            drop(id.send(Err("the server is ending".to_owned())));
-            return;
-        }
-        if self.cut_off {
-            // The worker tries again; what it holds is safe with it.
-            return;
-        }
-        registration.config.idle_timeout = registration.config.idle_timeout.or(self.idle_timeout);
-        let heartbeat = registration.config.heartbeat;
-        let output = self.machine.handle(self.now, Command::Register(registration));
-        match &output.reply {
-            Reply::Registered { worker, drop: gone } => {
-                let (worker, ticket) = (*worker, self.group.ticket);
-                self.links.connect(worker, connection, to);
-                let state = self.machine.state();
-                let message = ToWorker::Registered(Registered {
-                    worker,
-                    epoch: state.epoch,
-                    server_uid: state.server_uid.clone(),
-                    drop: gone.clone(),
-                    heartbeat,
-                    seen_as: address.to_string(),
-                });
-                self.group.urgent = true;
-                self.links.send(worker, message, ticket, &mut self.group.releases);
-                drop(id.send(Ok(worker)));
-            }
-            Reply::Refused(reason) => drop(id.send(Err(reason.clone()))),
-            _ => drop(id.send(Err("the registration was not understood".to_owned()))),
-        }
-        self.absorb(output);
-    }
-
-    fn worker(&mut self, worker: WorkerId, message: ToServer) {
-        match message {
-            ToServer::Report(report) => drop(self.command(Command::Report { worker, report })),
-            ToServer::Overview(state) => drop(self.command(Command::Overview { worker, state })),
-            ToServer::Leaving(reason) => {
-                self.command(Command::Leaving { worker, reason });
-                self.links.close(worker);
-            }
-            ToServer::Notify(notice) => drop(self.command(Command::Notify { worker, notice })),
-            ToServer::Draining(_) => drop(self.command(Command::Draining { worker })),
-            ToServer::Register(_) | ToServer::Heartbeat(_) => {}
-        }
     }
 }
 

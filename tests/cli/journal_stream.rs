@@ -11,13 +11,13 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Stdio};
 
 /// A `journal stream` whose lines are read one by one.
-struct Listener {
-    child: Child,
+pub(crate) struct Listener {
+    pub(crate) child: Child,
     lines: BufReader<ChildStdout>,
 }
 
 impl Listener {
-    fn start(cluster: &Cluster, words: &[&str]) -> Self {
+    pub(crate) fn start(cluster: &Cluster, words: &[&str]) -> Self {
         let words: Vec<&str> = ["journal", "stream"].iter().chain(words).copied().collect();
         let mut child = cluster.command(&words).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap());
@@ -25,14 +25,14 @@ impl Listener {
     }
 
     /// The next line; none at the end.
-    fn next(&mut self) -> Option<Value> {
+    pub(crate) fn next(&mut self) -> Option<Value> {
         let mut line = String::new();
         self.lines.read_line(&mut line).unwrap();
         (!line.is_empty()).then(|| serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}")))
     }
 
     /// The events up to the first one of a type, this one included.
-    fn until(&mut self, kind: &str) -> Vec<Value> {
+    pub(crate) fn until(&mut self, kind: &str) -> Vec<Value> {
         let mut seen = Vec::new();
         while seen.last().is_none_or(|line: &Value| line["event"]["type"] != kind) {
             seen.push(self.next().unwrap_or_else(|| panic!("no `{kind}` came after {seen:?}")));
@@ -41,7 +41,7 @@ impl Listener {
     }
 }
 
-fn exported(cluster: &Cluster, words: &[&str]) -> Vec<Value> {
+pub(crate) fn exported(cluster: &Cluster, words: &[&str]) -> Vec<Value> {
     let done = cluster.hq(words).ok();
     done.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }

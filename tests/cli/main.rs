@@ -18,6 +18,7 @@ mod job_file;
 mod journal;
 mod journal_files;
 mod journal_inspect;
+mod journal_memory;
 mod journal_repair;
 mod journal_stream;
 mod live;

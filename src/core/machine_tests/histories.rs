@@ -3,6 +3,7 @@
 use super::after::{each, on_job, on_tasks};
 use super::modifies::modification;
 use super::open_jobs;
+use super::recalls;
 use super::reference::Reference;
 use super::retries;
 use super::scene::*;
@@ -316,6 +317,7 @@ proptest! {
         prop_assert!(replayed.canonical_bytes() == scene.machine.state().canonical_bytes());
         let again = State::from_image(replayed.image());
         prop_assert!(again.canonical_bytes() == replayed.canonical_bytes());
+        prop_assert_eq!(recalls::check(&replayed), Ok(()));
     }
 
     /// Whatever happened before: with a worker that runs everything, every job ends.

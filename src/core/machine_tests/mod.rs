@@ -14,6 +14,7 @@ mod notices;
 mod open_jobs;
 mod overviews;
 mod placing;
+mod recalls;
 mod reference;
 mod retries;
 mod scene;

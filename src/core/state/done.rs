@@ -199,6 +199,16 @@ impl DonePages {
         })
     }
 
+    /// The final tasks from this ordinal on, ascending.
+    pub fn iter_from(&self, first: u32) -> impl Iterator<Item = (u32, Done)> + '_ {
+        let from = self.pages.partition_point(|page| page.number < first / PAGE_TASKS);
+        self.pages.iter().skip(from).flat_map(move |page| {
+            let base = page.number * PAGE_TASKS;
+            let slots = page.slots.iter().zip(base..).skip(first.saturating_sub(base) as usize);
+            slots.filter_map(|(slot, ordinal)| Some((ordinal, slot.unpack()?)))
+        })
+    }
+
     /// Heap bytes in use.
     pub fn heap_bytes(&self) -> usize {
         let slots: usize = self.pages.iter().map(|page| page.slots.capacity() * PACKED_BYTES).sum();
@@ -242,6 +252,8 @@ mod tests {
                 prop_assert_eq!(pages.get(ordinal), entries.get(&ordinal).copied());
             }
             let within: Vec<u32> = pages.within(300, 1_400).collect();
+            let from: Vec<_> = pages.iter_from(700).collect();
+            prop_assert_eq!(from, entries.range(700..).map(|(ordinal, done)| (*ordinal, *done)).collect::<Vec<_>>());
             prop_assert_eq!(within, entries.range(300..=1_400).map(|(ordinal, _)| *ordinal).collect::<Vec<_>>());
             prop_assert_eq!(pages.iter().collect::<Vec<_>>(), entries.into_iter().collect::<Vec<_>>());
         }

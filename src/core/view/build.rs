@@ -222,7 +222,7 @@ fn shown_submit(submit: &Submit) -> SubmitDesc {
     submit.desc.slim(descs.chain(revised).collect())
 }
 
-fn shown_desc(desc: &TaskDesc) -> TaskDesc {
+pub(super) fn shown_desc(desc: &TaskDesc) -> TaskDesc {
     let word = |word: &String| {
         if word.len() > limits::SHOWN_ARG_BYTES_MAX { format!("<{} bytes>", word.len()) } else { word.clone() }
     };

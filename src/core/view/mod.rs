@@ -9,6 +9,9 @@ mod explain;
 mod find;
 mod ids;
 mod journal;
+mod recall;
+
+pub use recall::{Earliest, Happening, Moment, Spot, Window, recalled_submit};
 
 pub use find::{FoundJobs, JobCounts, JobOrder, JobQuery, TagWanted};
 

@@ -2,11 +2,12 @@
 //!
 //! A reader never touches the writer: the session reads the durable records itself, a page at a time, from where it
 //! was, and waits for the durable mark to move. So a client that reads slowly, or not at all, costs one page, and the
-//! journal does not know of it.
+//! journal does not know of it. Where no journal is kept, [`recall`] answers instead.
 //!
 //! Holds: nothing is told before it is durable; between the past and what comes nothing is lost and nothing told twice.
 
 use super::client::{ClientContext, Ended, say};
+use super::recall;
 use crate::server::commit::CommitWatch;
 use crate::server::turn::{ClientSender, Input};
 use crate::wire::message::{Empty, HistoryRecord, HistoryRequest, Request, Response};
@@ -52,7 +53,7 @@ pub(super) async fn tell(
     follows: bool,
 ) -> Result<(), Ended> {
     let Some(reader) = context.reader.clone() else {
-        return say(sender, &Response::Refused("this server keeps no journal".to_owned())).await;
+        return recall::tell((receiver, sender), context, request, follows).await;
     };
     // Without that the last moments may be missing; but who wants the past gets it, whatever ails the disk.
     let _ = flushed(context).await?;
@@ -80,11 +81,15 @@ pub(super) async fn tell(
         let stopped = Event::ServerStopped(ServerStopped {}).kind();
         send(sender, context, live.into_iter().filter(|record| record.kind != stopped).collect()).await?;
         if !has_more && !wait(receiver, &mut durable).await? {
-            // The server ends; so does the stream, in good order.
-            drop(sender.finish().await);
-            return Err(Ended);
+            return end(sender).await;
         }
     }
+}
+
+/// The server ends; so does the stream, in good order.
+pub(super) async fn end(sender: &mut Sender) -> Result<(), Ended> {
+    drop(sender.finish().await);
+    Err(Ended)
 }
 
 fn halves(mut records: Vec<HistoryRecord>, at: usize) -> (Vec<HistoryRecord>, Vec<HistoryRecord>) {
@@ -103,7 +108,11 @@ async fn wait(receiver: &mut Receiver, durable: &mut tokio::sync::watch::Receive
 
 /// Sends a page, unless it is empty. While the client takes its time only the encoded page is kept; when the server
 /// ends meanwhile, the client is not waited for.
-async fn send(sender: &mut Sender, context: &ClientContext, records: Vec<HistoryRecord>) -> Result<(), Ended> {
+pub(super) async fn send(
+    sender: &mut Sender,
+    context: &ClientContext,
+    records: Vec<HistoryRecord>,
+) -> Result<(), Ended> {
     if records.is_empty() {
         return Ok(());
     }

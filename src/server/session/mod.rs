@@ -5,6 +5,7 @@ pub mod client;
 mod history;
 pub mod inspect;
 mod overviews;
+mod recall;
 mod retry;
 pub mod worker;
 
