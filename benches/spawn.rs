@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 
-use hyperqueue::platform::process::{Environment, Output, SpawnJob, SpawnSpec, Spawner, Status, Stdin};
+use hyperqueue::platform::process::{Environment, Output, SpawnJob, SpawnSpec, Spawner, Status, Stdin, lease_term};
 
 const THREADS: usize = 2;
 const STARTS: usize = 4000;
@@ -150,6 +150,7 @@ fn through_pool(pool: &Spawner, program: &str, cwd: &Path, at_a_time: usize, std
             let ended = ended.clone();
             let job = SpawnJob {
                 spec: spec.clone(),
+                term: lease_term(),
                 on_started: Box::new(|result| drop(result.unwrap())),
                 on_exit: Box::new(move |exit| ended.send(exit.status == Status::Code(0)).unwrap()),
             };

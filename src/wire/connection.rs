@@ -36,11 +36,12 @@ const IDLE_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of queued messages after which `send_batch` writes before it encodes more.
 const BATCH_BYTES: usize = 1024 * 1024;
 
-/// Maps what the system says on a connection: a reset peer is a cut, not trouble of our own.
+/// Maps what the system says on a connection: a peer that is gone is no trouble of our own.
 pub(crate) fn read_error(source: io::Error) -> Error {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
     match source.kind() {
-        BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof => Error::Cut,
+        BrokenPipe | ConnectionAborted | UnexpectedEof => Error::Cut,
+        ConnectionReset => Error::Reset,
         _ => Error::Io { doing: "use the connection", source },
     }
 }

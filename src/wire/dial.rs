@@ -220,7 +220,7 @@ async fn dial_address(address: SocketAddr, identity: &Identity) -> Result<Connec
         let stream = timeout(limit, TcpStream::connect(address)).await.map_err(|_| None)?;
         let (reader, writer) = tcp_halves(stream.map_err(failed)?);
         match initiate(reader, writer, identity).await {
-            Err(Error::Cut) if tries < TRIES_MAX => {
+            Err(Error::Cut | Error::Reset) if tries < TRIES_MAX => {
                 sleep(retry).await;
                 retry *= 2;
                 tries += 1;

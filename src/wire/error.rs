@@ -20,6 +20,9 @@ pub enum Error {
     },
     /// The stream ended without the end mark: the peer died or the network cut the connection.
     Cut,
+    /// The system says that the connection was reset: by the machine of the peer, whose process may have died, or by
+    /// anything in between, and then the peer may live and know nothing of it.
+    Reset,
     /// The handshake did not finish in time.
     Timeout {
         /// The time allowed, in milliseconds.
@@ -102,7 +105,7 @@ impl Error {
     pub(crate) fn kind(&self) -> usize {
         match self {
             Error::Io { .. } => 0,
-            Error::Cut => 1,
+            Error::Cut | Error::Reset => 1,
             Error::Timeout { .. } => 2,
             Error::FrameTooLarge { .. } => 3,
             Error::Malformed { .. } | Error::MessageTooLarge { .. } | Error::Unknown { .. } => 4,
@@ -142,6 +145,7 @@ impl fmt::Display for Error {
         match self {
             Error::Io { doing, source } => write!(f, "Cannot {doing}: {source}"),
             Error::Cut => write!(f, "The connection was cut by the other side or the network"),
+            Error::Reset => write!(f, "The connection was reset by the other side or the network"),
             Error::Timeout { ms_max } => {
                 write!(f, "Authentication failed: the other side did not answer within {ms_max} ms")
             }

@@ -110,7 +110,7 @@ where
     match within_deadline(link.respond(identity, &mut watch)).await {
         Ok((session, hello)) => Ok(link.into_connection(session, hello, identity)),
         Err(error) => {
-            if !matches!(error, Error::Cut | Error::Io { .. }) {
+            if !matches!(error, Error::Cut | Error::Reset | Error::Io { .. }) {
                 watch(Stage::Refused);
                 link.refuse(identity, begun).await;
             }

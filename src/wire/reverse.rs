@@ -108,7 +108,7 @@ pub async fn over_tunnel(stream: UnixStream, identity: &Identity) -> Result<Conn
         Error::Io { source, .. } => {
             DialError::Unreachable { host: "the other end of the tunnel".to_owned(), port: 0, source }
         }
-        Error::Cut => {
+        Error::Cut | Error::Reset => {
             DialError::Broken(Error::Io { doing: "use the tunnel", source: io::ErrorKind::UnexpectedEof.into() })
         }
         error => DialError::Broken(error),

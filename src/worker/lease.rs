@@ -81,6 +81,7 @@ impl Lease {
             Verdict::Over => {
                 drop(inner);
                 log::warn!("Nothing was heard of the server for too long: it may have given the tasks to others");
+                process::end_lease();
                 self.inbox.put(Input::LeaseOver);
                 self.over.notify_one();
             }

@@ -139,6 +139,7 @@ fn work(
         quick: true,
         awaited: Awaited::Nothing,
         ended: false,
+        term: process::lease_term(),
         inputs: Vec::new(),
     });
     let thread = std::thread::Builder::new().name("hq-turn".into()).spawn(move || desk.run());

@@ -15,7 +15,7 @@ use super::spawn::{ERROR_FILE_NAME, Launch, Launcher};
 use super::stream_outcome;
 use super::timers::Timers;
 use crate::platform::cgroup::Group;
-use crate::platform::process::{Child, Exit, SpawnError, SpawnJob, SpawnSpec, Spawned, Spawner, Status};
+use crate::platform::process::{Child, Exit, SpawnError, SpawnJob, SpawnSpec, Spawned, Spawner, Status, Term};
 use crate::platform::{clock, process, signal};
 use crate::wire::message::ToWorker;
 use hq_core::agent::{Agent, AgentCommand, AgentEffect, Awaited, KillKind, ProcessEnd, ProcessStatus, SpawnOrder};
@@ -54,6 +54,8 @@ pub(super) struct Turn {
     /// What the worker waits for before it ends.
     pub(super) awaited: Awaited,
     pub(super) ended: bool,
+    /// Of the lease.
+    pub(super) term: Term,
     /// Room for inputs, kept from turn to turn.
     pub(super) inputs: Vec<Input>,
 }
@@ -62,6 +64,8 @@ pub(super) struct Turn {
 #[derive(Debug, Default)]
 pub(super) struct Running {
     child: Option<Child>,
+    /// In which it was ordered.
+    term: Term,
     /// Waits for its stream directory.
     launch: Option<Box<SpawnSpec>>,
     stream: Option<OpenStream>,
@@ -80,8 +84,10 @@ impl Turn {
         let mut commands = VecDeque::new();
         while !self.ended && self.inbox.take(&mut inputs) {
             let now = Time(clock::wall_us());
-            // The guardian ended the tasks while this process was frozen: that is why they ended, not a fault of theirs.
-            if process::take_lease_end() {
+            // The guardian may have ended the tasks while this process was frozen: that is why they ended, not a fault of
+            // theirs. What is started below is of this term.
+            let term = process::lease_term();
+            if std::mem::replace(&mut self.term, term) != term {
                 commands.push_back(AgentCommand::LeaseOver);
                 self.handle_all(now, &mut commands);
             }
@@ -244,24 +250,26 @@ impl Turn {
                 self.quick &= remove_if_finished.is_empty() && task_dir.is_none();
                 let memory = self.memory.begin(attempt, order.memory);
                 let group = memory.as_ref().and_then(Guarded::group);
-                let mut running = Running { remove_if_finished, task_dir, memory, ..Running::default() };
+                let term = self.term;
+                let mut running = Running { term, remove_if_finished, task_dir, memory, ..Running::default() };
                 match stream_dir {
                     Some(dir) => {
                         running.launch = Some(Box::new(spec));
                         let target = Target { dir, server_uid: self.server_uid.clone(), worker: self.worker, waits };
                         self.streams.open(attempt, target);
                     }
-                    None => self.spawn(attempt, spec, group),
+                    None => self.spawn(attempt, term, spec, group),
                 }
                 self.running.insert(attempt, running);
             }
         }
     }
 
-    fn spawn(&self, attempt: Attempt, spec: SpawnSpec, group: Option<Arc<Group>>) {
+    fn spawn(&self, attempt: Attempt, term: Term, spec: SpawnSpec, group: Option<Arc<Group>>) {
         let (on_start, on_end) = (self.desk.clone(), self.desk.clone());
         let job = SpawnJob {
             spec,
+            term,
             on_started: Box::new(move |result| {
                 enter(group.as_deref(), &result);
                 desk::put(&on_start, Input::Started(attempt, Box::new(result), Time(clock::wall_us())));
@@ -287,7 +295,8 @@ impl Turn {
             (Ok(stream), Some(spec)) => {
                 running.stream = Some(stream);
                 let group = running.memory.as_ref().and_then(Guarded::group);
-                self.spawn(attempt, *spec, group);
+                let term = running.term;
+                self.spawn(attempt, term, *spec, group);
             }
             (Ok(stream), None) => self.streams.release(attempt, &stream),
             (Err(text), _) => self.failed(attempt, text, FailureCause::Output, Time(clock::wall_us()), commands),

@@ -8,6 +8,8 @@ use hyperqueue::access::Sign;
 use hyperqueue::worker::lease::judgement::Verdict;
 use std::time::Duration;
 
+/// How often a worker looks at the clock.
+const STEP_US: u64 = 250_000;
 /// How often a worker looks that hears nothing.
 const LOOK_US: u64 = 500_000;
 /// The guardian acts when the worker should have done so for this long.
@@ -41,7 +43,8 @@ impl World {
                 let next = if looks { LOOK_US } else { LOOK_US * 2 };
                 // Long before the end nothing depends on a look.
                 let next = if left > 9_000_000 && looks { left - 8_500_000 } else { next };
-                self.lease_soon(slot, next.min(left.max(1)));
+                let late = self.dice.below(STEP_US);
+                self.lease_soon(slot, next.min(left.max(1)) + late);
                 self.at(left + GUARDIAN_US, Event::Guardian { worker: slot });
             }
             Verdict::Over => {
@@ -66,6 +69,13 @@ impl World {
         }
     }
 
+    /// Whether a worker may start what was ordered in this term of its lease; none: that has to be judged first.
+    pub fn permits(&self, slot: u32, term: u64) -> Option<bool> {
+        let Some(worker) = self.workers.get(&slot).filter(|worker| worker.term == term) else { return Some(false) };
+        let is_over = |end: Duration| end + Duration::from_micros(GUARDIAN_US) < Duration::from_micros(self.now);
+        (!worker.lease.end().is_some_and(is_over)).then_some(true)
+    }
+
     /// The guardian ends the programs of a worker that is frozen beyond its lease.
     pub fn guardian(&mut self, slot: u32) {
         let now = self.now;
@@ -77,6 +87,7 @@ impl World {
                 .is_some_and(|end| end + Duration::from_micros(GUARDIAN_US) <= Duration::from_micros(now));
         if is_over && !worker.was_guarded {
             worker.was_guarded = true;
+            worker.term += 1;
             self.trace.say(now, || format!("the guardian of worker {slot} ends its tasks"));
             self.kill_processes(slot);
         }
@@ -87,14 +98,13 @@ impl World {
         let now = self.now;
         let Some(worker) = self.workers.get_mut(&slot).filter(|worker| worker.frozen_until <= now) else { return };
         if std::mem::take(&mut worker.was_guarded) {
-            self.lapse(slot);
+            self.agent(slot, AgentCommand::LeaseOver);
         }
     }
 
-    /// The lease is over: what is held is being ended, and others may run it.
+    /// The lease is over: what was ordered is not started any more, and what runs is killed.
     fn lapse(&mut self, slot: u32) {
-        let held = self.workers.get(&slot).map(|worker| worker.agent.holdings().0).unwrap_or_default();
-        held.iter().for_each(|held| self.unwanted(held.attempt));
+        self.workers.get_mut(&slot).into_iter().for_each(|worker| worker.term += 1);
         self.agent(slot, AgentCommand::LeaseOver);
     }
 }

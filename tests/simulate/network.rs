@@ -118,9 +118,7 @@ impl World {
         }
         for side in [Side::Server, Side::Worker] {
             let after = self.dice.span(1_000, 5_000_000);
-            // The system of the server may say that it was reset, or that it gave up.
-            let silent = self.dice.permille(500);
-            self.at(after, Event::Ended { link, side, silent });
+            self.at(after, Event::Ended { link, side });
         }
     }
 
@@ -157,7 +155,7 @@ impl World {
             // The machine says that there is no such connection.
             if to == Side::Server && matches!(packet, Packet::Message(_)) && self.host_is_up {
                 let way = self.latency();
-                self.at(way, Event::Ended { link, side: Side::Worker, silent: false });
+                self.at(way, Event::Ended { link, side: Side::Worker });
             }
             return;
         }
@@ -168,7 +166,7 @@ impl World {
         }
     }
 
-    /// A side learns that the connection is over.
+    /// A side learns that the connection is over: the other one closed it, or all that is known is that nothing comes.
     pub fn ended(&mut self, link: u64, side: Side, silent: bool) {
         let Some(connection) = self.links.get_mut(&link) else { return };
         let worker = connection.worker;

@@ -21,6 +21,8 @@ pub struct Program {
     /// Whether it goes on when it is asked to end.
     is_stubborn: bool,
     pub is_running: bool,
+    /// The term of the lease in which it was ordered.
+    term: u64,
     /// Somebody wanted it to end.
     was_asked: bool,
 }
@@ -40,6 +42,7 @@ impl World {
             status: None,
             is_stubborn: fate.is_multiple_of(7),
             is_running: false,
+            term: self.workers.get(&slot).map_or(0, |worker| worker.term),
             was_asked: false,
         };
         self.check_spawn(slot, attempt, &program);
@@ -50,8 +53,17 @@ impl World {
 
     pub fn spawned(&mut self, slot: u32, attempt: Attempt) {
         let at = self.wall_of(slot);
-        if !self.workers.contains_key(&slot) || !self.programs.contains_key(&(slot, attempt)) {
+        let Some(program) = self.programs.get(&(slot, attempt)).filter(|_| self.workers.contains_key(&slot)) else {
             return;
+        };
+        match self.permits(slot, program.term) {
+            None => return self.at(10_000, Event::Spawned { worker: slot, attempt }),
+            Some(true) => {}
+            Some(false) => {
+                self.programs.remove(&(slot, attempt));
+                let (text, cause) = ("not started".into(), FailureCause::Start);
+                return self.agent(slot, AgentCommand::SpawnFailed { attempt, text, cause, at });
+            }
         }
         if self.dice.permille(self.settings.spawn_fail) {
             self.programs.remove(&(slot, attempt));
@@ -60,6 +72,7 @@ impl World {
         }
         let most = self.settings.task_ms;
         let length = self.dice.span(1, most) * 1_000;
+        self.check_alone(slot, attempt);
         if let Some(program) = self.programs.get_mut(&(slot, attempt)) {
             program.is_running = true;
         }
@@ -123,21 +136,18 @@ impl World {
         }
     }
 
-    /// No other copy of the task runs, and the worker has what the program needs.
-    fn check_spawn(&mut self, slot: u32, attempt: Attempt, program: &Program) {
-        let others = |other: &Attempt| other.task == attempt.task;
-        let copy = self.programs.iter().find(|((worker, other), program)| {
-            others(other)
-                && *worker != slot
-                && program.status.is_none()
-                && (program.is_running
-                    || self.workers.get(worker).is_some_and(|worker| worker.frozen_until <= self.now))
-                && !self.unwanted.contains(other)
-        });
+    /// No other copy of the task runs, anywhere, whoever may want it to end.
+    fn check_alone(&mut self, slot: u32, attempt: Attempt) {
+        let is_copy = |other: &Attempt, program: &Program| other.task == attempt.task && program.is_running;
+        let copy = self.programs.iter().find(|((_, other), program)| is_copy(other, program));
         if let Some(((worker, other), _)) = copy {
             let text = format!("{attempt:?} starts on {slot} while {other:?} runs on {worker}");
-            return self.fail(text);
+            self.fail(text);
         }
+    }
+
+    /// The worker has what the program needs, and is to run it for good.
+    fn check_spawn(&mut self, slot: u32, attempt: Attempt, program: &Program) {
         self.check_durable(attempt);
         let Some(worker) = self.workers.get(&slot) else { return };
         for (name, amount) in &program.needs {

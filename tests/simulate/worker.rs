@@ -9,7 +9,7 @@ use crate::network::{Packet, Side};
 use crate::server::BASE_US;
 use crate::world::{Event, World};
 use hq_core::agent::{Agent, AgentCommand, AgentConfig, AgentEffect, KillKind, Timer};
-use hq_core::attempt::{Attempt, Registration, WorkerReport};
+use hq_core::attempt::{Registration, WorkerReport};
 use hq_core::cbor;
 use hq_core::limits;
 use hq_core::time::Time;
@@ -56,6 +56,8 @@ pub struct Worker {
     /// Processes that were ended by the guardian while the worker was frozen.
     pub was_guarded: bool,
     pub lease_checks: u64,
+    /// Terms of its lease that are over.
+    pub term: u64,
     pub clock_offset: i64,
 }
 
@@ -92,6 +94,7 @@ impl World {
             is_straight,
             was_guarded: false,
             lease_checks: 0,
+            term: 0,
             clock_offset,
         };
         self.workers.insert(slot, worker);
@@ -300,10 +303,7 @@ impl World {
             ToWorker::Assign(message) => {
                 AgentCommand::Assign { shared: message.shared, assignment: message.assignment }
             }
-            ToWorker::Cancel(attempts) => {
-                attempts.iter().for_each(|attempt| self.unwanted(*attempt));
-                AgentCommand::Cancel(attempts)
-            }
+            ToWorker::Cancel(attempts) => AgentCommand::Cancel(attempts),
             ToWorker::Retract(attempts) => AgentCommand::Retract(attempts),
             ToWorker::Acknowledge(number) => AgentCommand::Acknowledge(number),
             ToWorker::Forget(keys) => AgentCommand::Forget(keys),
@@ -322,7 +322,6 @@ impl World {
         worker.lease.begin(span.to_duration(), heartbeat.to_duration(), Duration::from_micros(sent));
         worker.beats.clear();
         worker.last_beat = None;
-        registered.drop.iter().for_each(|attempt| self.unwanted(*attempt));
         self.at(heartbeat.0, Event::Beat { worker: slot, link });
         self.lease_soon(slot, 1_000_000);
         self.agent(slot, AgentCommand::Registered { drop: registered.drop });
@@ -368,10 +367,5 @@ impl World {
         let heartbeat = worker.config.heartbeat.0;
         self.send(link, Side::Server, Packet::Message(cbor::encode(&ToServer::Heartbeat(Empty {}))));
         self.at(heartbeat, Event::Beat { worker: slot, link });
-    }
-
-    /// An attempt that the server does not want any more: it is no copy in the way of another one.
-    pub fn unwanted(&mut self, attempt: Attempt) {
-        self.unwanted.insert(attempt);
     }
 }

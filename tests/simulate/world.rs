@@ -28,7 +28,7 @@ pub enum Event {
     Commit { boot: u64 },
     Arrive { link: u64, to: Side },
     Read { link: u64, to: Side },
-    Ended { link: u64, side: Side, silent: bool },
+    Ended { link: u64, side: Side },
     Patience { link: u64 },
     Dial { worker: u32 },
     Dialed { worker: u32, number: u64, is_blocked: bool },
@@ -88,7 +88,6 @@ pub struct World {
     pub links: BTreeMap<u64, Connection>,
     pub last_link: u64,
     pub programs: BTreeMap<(u32, Attempt), Program>,
-    pub unwanted: BTreeSet<Attempt>,
     pub clients: Clients,
     pub batch: Batch,
     pub book: Book,
@@ -121,7 +120,6 @@ impl World {
             links: BTreeMap::new(),
             last_link: 0,
             programs: BTreeMap::new(),
-            unwanted: BTreeSet::new(),
             clients: Clients::default(),
             batch: Batch::default(),
             book: Book::default(),
@@ -175,7 +173,7 @@ impl World {
             Event::Commit { boot } => self.commit(boot),
             Event::Arrive { link, to } => self.arrive(link, to),
             Event::Read { link, to } => self.read(link, to),
-            Event::Ended { link, side, silent } => self.ended_unless_frozen(link, side, silent),
+            Event::Ended { link, side } => self.ended_unless_frozen(link, side),
             Event::Patience { link } => self.patience(link),
             Event::Dial { worker } => self.dial(worker),
             Event::Dialed { worker, number, is_blocked } => self.dialed(worker, number, is_blocked),
@@ -202,16 +200,16 @@ impl World {
     }
 
     /// Who is frozen learns of it later.
-    fn ended_unless_frozen(&mut self, link: u64, side: Side, silent: bool) {
+    fn ended_unless_frozen(&mut self, link: u64, side: Side) {
         let Some(worker) = self.links.get(&link).map(|link| link.worker) else { return };
         let frozen = match side {
             Side::Server => self.host.frozen_until,
             Side::Worker => self.workers.get(&worker).map_or(0, |worker| worker.frozen_until),
         };
         if frozen > self.now {
-            return self.at(frozen - self.now, Event::Ended { link, side, silent });
+            return self.at(frozen - self.now, Event::Ended { link, side });
         }
-        self.ended(link, side, silent);
+        self.ended(link, side, true);
     }
 
     /// Plays the whole history.

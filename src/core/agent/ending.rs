@@ -193,6 +193,9 @@ impl Agent {
         for attempt in all {
             self.retract(attempt, out);
             self.doom(now, attempt, Doom::Interrupted, out);
+            if let Some(Held { state: HeldState::Starting { is_lapsed, .. }, .. }) = self.held.get_mut(&attempt) {
+                *is_lapsed = true;
+            }
             self.kill_now(attempt, out);
         }
     }

@@ -25,7 +25,8 @@ pub(super) enum HeldState {
     /// Waits for resources.
     Queued { place: Place, key: DescKey, entry: Option<ByteBuf>, nodes: Vec<String> },
     /// Was ordered to start; a doomed one is killed as soon as its process is there.
-    Starting { allocation: Allocation, terms: Terms, doom: Option<Doom> },
+    /// `is_lapsed`: the lease has ended since, so that it is killed as soon as it runs.
+    Starting { allocation: Allocation, terms: Terms, doom: Option<Doom>, is_lapsed: bool },
     /// Its process runs; a doomed one was asked to end.
     Running { allocation: Allocation, started: Time, terms: Terms, clocks: Clocks, doom: Option<Doom> },
 }

@@ -312,7 +312,8 @@ impl Agent {
             let Some(shared) = self.descs.get(&key).cloned() else { continue };
             let labels = self.allocator.labels(&allocation);
             let memory = self.allocator.sum_of(&allocation, MEM);
-            held.state = HeldState::Starting { allocation, terms: Terms::of(&shared.desc), doom: None };
+            let terms = Terms::of(&shared.desc);
+            held.state = HeldState::Starting { allocation, terms, doom: None, is_lapsed: false };
             self.started += 1;
             let order = SpawnOrder { attempt, key, shared, entry, variant, labels, memory, nodes };
             out.effects.push(AgentEffect::Spawn(order));
@@ -324,8 +325,8 @@ impl Agent {
 
     fn spawn_succeeded(&mut self, attempt: Attempt, at: Time, out: &mut Output) {
         let Some(held) = self.held.get_mut(&attempt) else { return };
-        let HeldState::Starting { allocation, terms, doom } = &held.state else { return };
-        let (allocation, terms, doom) = (allocation.clone(), *terms, *doom);
+        let HeldState::Starting { allocation, terms, doom, is_lapsed } = &held.state else { return };
+        let (allocation, terms, doom, is_lapsed) = (allocation.clone(), *terms, *doom, *is_lapsed);
         let warning = terms.warning(at, self.life_end).filter(|_| doom.is_none());
         let limit = terms.time_limit.filter(|_| doom.is_none());
         let clocks = Clocks { limit: limit.is_some(), warning: warning.is_some(), warned: None };
@@ -334,7 +335,11 @@ impl Agent {
             out.report.started.push(Started { attempt, at, variant: held.variant });
         }
         if doom.is_some() {
-            return Self::ask_to_end(attempt, &terms, out);
+            Self::ask_to_end(attempt, &terms, out);
+            if is_lapsed {
+                self.kill_now(attempt, out);
+            }
+            return;
         }
         if let Some((_, after)) = warning {
             out.effects.push(AgentEffect::ArmTimer { after, timer: Timer::Warning(attempt) });

@@ -442,3 +442,18 @@ fn long_error_texts_are_cut() {
     agent.handle(NOW, AgentCommand::SpawnFailed { attempt: at(1, 0), text, cause: FailureCause::Start, at: NOW });
     assert_eq!(agent.holdings().1[0].error.len(), limits::ERROR_BYTES_MAX);
 }
+
+/// The server may have given it to somebody else: it must not have its grace, whatever that is and whoever asked first.
+#[test]
+fn what_starts_after_the_lease_is_killed_at_once() {
+    for asked_before in [false, true] {
+        let mut agent = agent(1);
+        agent.handle(NOW, assign(1, Some(desc(10_000, None, 0)), &[(0, 0)]));
+        if asked_before {
+            agent.handle(NOW, AgentCommand::Cancel(vec![at(1, 0)]));
+        }
+        assert_eq!(words(&agent.handle(NOW, AgentCommand::LeaseOver)), [""; 0]);
+        let started = words(&agent.handle(NOW, spawned(at(1, 0))));
+        assert_eq!(started, ["started 1@0", "ask 1@0", "arm grace", "kill 1@0"]);
+    }
+}

@@ -52,6 +52,8 @@ pub enum SpawnError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// The lease has ended since the start was ordered.
+    LeaseOver,
     /// As many children as this process may have are alive.
     TooMany {
         /// How many that is.
@@ -80,6 +82,7 @@ impl SpawnError {
             }
             SpawnError::Plumbing { doing, source } => format!("Cannot start the task: {doing} failed: {source}"),
             SpawnError::Execute { words, cwd, source } => describe_execute(words, cwd, source),
+            SpawnError::LeaseOver => "Not started: the server may have given the task to another worker".into(),
             SpawnError::TooMany { children_max } => {
                 format!("Cannot start the task: {children_max} processes run already")
             }
@@ -89,7 +92,7 @@ impl SpawnError {
     /// The number of the operating system's error, if there is one.
     pub fn os_error(&self) -> Option<i32> {
         match self {
-            SpawnError::NoCommand | SpawnError::TooMany { .. } => None,
+            SpawnError::NoCommand | SpawnError::LeaseOver | SpawnError::TooMany { .. } => None,
             SpawnError::WorkingDirectory { source, .. }
             | SpawnError::OutputDirectory { source, .. }
             | SpawnError::OutputFile { source, .. }

@@ -3,22 +3,33 @@
 //! A worker that is frozen cannot end its tasks when it has to. The guardian, a process of its own, can: it looks at a
 //! deadline in memory that both share, and leaves a mark when it has acted.
 //!
+//! Each end of the lease begins a new term. What was ordered in an old one is not started any more: a thread that was
+//! frozen between the order and the start would otherwise start a second copy when it thaws.
+//!
 //! Invariants: without a deadline nothing is ended; the deadline is by the clock since boot, which nobody can set.
 
 use std::ptr;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::platform::clock;
+
+/// What is over is judged within this many steps: by the worker, or else by the guardian.
+const JUDGED_STEPS: u32 = 100;
+const JUDGED_STEP: Duration = Duration::from_millis(10);
+
+/// The time between two ends of the lease.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Term(u64);
 
 /// What both processes see.
 #[derive(Default)]
 pub(super) struct Shared {
     /// Milliseconds since boot; 0: none.
     deadline_ms: AtomicU64,
-    /// Whether the guardian has ended the children because of the deadline.
-    ended: AtomicBool,
+    /// How often the lease has ended.
+    ends: AtomicU64,
 }
 
 /// The shared memory; without it there are no deadlines.
@@ -42,9 +53,25 @@ impl Shared {
         (deadline_ms != 0, deadline_ms != 0 && now_ms() > deadline_ms)
     }
 
-    /// Notes that the children were ended; they are not ended twice for the same deadline.
+    /// Begins a new term.
     pub(super) fn note_end(&self) {
-        self.ended.store(true, Ordering::Release);
+        self.ends.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn term(&self) -> Term {
+        Term(self.ends.load(Ordering::Acquire))
+    }
+
+    /// Whether what was ordered in this term may still be started. While the deadline is over and nobody has said yet
+    /// what that means, this waits for it.
+    fn permits(&self, term: Term) -> bool {
+        for _ in 0..JUDGED_STEPS {
+            if self.term() != term || !self.look().1 {
+                break;
+            }
+            std::thread::sleep(JUDGED_STEP);
+        }
+        self.term() == term
     }
 
     /// Forgets a deadline that was acted upon, unless it was set anew meanwhile.
@@ -68,9 +95,19 @@ pub fn set_lease(deadline: Option<Duration>) {
     }
 }
 
-/// Whether the guardian has ended the children since this was asked last.
-pub fn take_lease_end() -> bool {
-    shared().is_some_and(|shared| shared.ended.load(Ordering::Relaxed) && shared.ended.swap(false, Ordering::AcqRel))
+/// The lease has ended: nothing that was ordered before is started any more.
+pub fn end_lease() {
+    shared().into_iter().for_each(Shared::note_end);
+}
+
+/// The term that runs; another one than before when the worker or the guardian has ended the lease.
+pub fn lease_term() -> Term {
+    shared().map(Shared::term).unwrap_or_default()
+}
+
+/// Whether what was ordered in this term may still be started; may wait for a second.
+pub(super) fn permits(term: Term) -> bool {
+    shared().is_none_or(|shared| shared.permits(term))
 }
 
 #[cfg(test)]
@@ -89,7 +126,29 @@ mod tests {
         assert_eq!(shared.look(), (true, true));
         shared.forget_if_over();
         assert_eq!(shared.look(), (false, false));
+    }
+
+    #[test]
+    fn what_was_ordered_before_the_end_is_not_started_after_it() {
+        let shared = Shared::default();
+        let before = shared.term();
+        assert!(shared.permits(before));
         shared.note_end();
-        assert!(shared.ended.load(Ordering::Acquire));
+        assert!(!shared.permits(before) && shared.permits(shared.term()));
+        // Over, and not judged yet: whoever would start something waits for the verdict, whichever it is.
+        for is_end in [true, false] {
+            shared.deadline_ms.store(1, Ordering::Release);
+            let term = shared.term();
+            let is_permitted = std::thread::scope(|scope| {
+                let start = scope.spawn(|| shared.permits(term));
+                if is_end {
+                    shared.note_end();
+                } else {
+                    shared.deadline_ms.store(now_ms() + 60_000, Ordering::Release);
+                }
+                start.join().unwrap()
+            });
+            assert_eq!(is_permitted, !is_end);
+        }
     }
 }

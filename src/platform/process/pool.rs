@@ -15,12 +15,15 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use super::launch::spawn_announced;
-use super::{Exit, SpawnError, SpawnSpec, Spawned, hunt};
+use super::lease;
+use super::{Exit, SpawnError, SpawnSpec, Spawned, Term, hunt};
 
 /// A program to start, and whom to tell. Neither callback may block.
 pub struct SpawnJob {
     /// What to start.
     pub spec: SpawnSpec,
+    /// The term of the lease in which it was ordered; after that it is not started any more.
+    pub term: Term,
     /// Called on a thread of the pool with the result of the start.
     pub on_started: Box<dyn FnOnce(Result<Spawned, SpawnError>) + Send>,
     /// Called on the thread that learns of ends; never for a start that failed.
@@ -124,7 +127,10 @@ fn work(jobs: &Mutex<Receiver<Box<SpawnJob>>>, owner: Owner) {
 }
 
 fn run(job: SpawnJob, owner: Owner) {
-    let SpawnJob { spec, on_started, on_exit } = job;
+    let SpawnJob { spec, term, on_started, on_exit } = job;
+    if !lease::permits(term) {
+        return on_started(Err(SpawnError::LeaseOver));
+    }
     let mut on_started = Some(on_started);
     let result = spawn_announced(&spec, owner.0, on_exit, |spawned| {
         if let Some(on_started) = on_started.take() {

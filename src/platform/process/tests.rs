@@ -290,6 +290,7 @@ fn the_pool_tells_start_before_end_and_each_once() {
         let (started, ended) = (sender.clone(), sender.clone());
         let job = SpawnJob {
             spec: spec(Path::new("/"), words),
+            term: lease_term(),
             on_started: Box::new(move |result| started.send((number, false, result.is_ok())).unwrap()),
             on_exit: Box::new(move |exit| ended.send((number, true, exit.status == Status::Code(0))).unwrap()),
         };
@@ -315,6 +316,7 @@ fn a_full_queue_gives_the_job_back() {
     let (entered, inside) = channel();
     let job = |on_started: Box<dyn FnOnce(Result<Spawned, SpawnError>) + Send>| SpawnJob {
         spec: spec(Path::new("/"), &["true"]),
+        term: lease_term(),
         on_started,
         on_exit: Box::new(|_| {}),
     };

@@ -88,11 +88,20 @@ impl Beats {
 }
 
 /// How the reading from a worker ended.
+#[derive(Debug, PartialEq, Eq)]
 enum End {
-    /// The other side closed the connection, or said something that means nothing.
+    /// The other side closed the connection: it has ended, or it knows that it has to come back.
     Closed,
-    /// Nothing comes any more; the worker may be alive.
+    /// Nothing comes any more, or nothing that makes sense; the worker may be alive and know nothing of it.
     Silent,
+}
+
+impl End {
+    /// Only its own machine closes a connection. One over which nothing comes through is given up by the system; one that
+    /// was reset may have been so by anything in between, and the worker hears of that when it sends something again.
+    fn by(error: &wire::Error) -> Self {
+        if matches!(error, wire::Error::Cut) { End::Closed } else { End::Silent }
+    }
 }
 
 /// Reads until the connection ends. `heard` is when the last message came, by the clock since boot.
@@ -117,9 +126,8 @@ async fn read(
                 }
             }
             Ok(Err(wire::Error::Unknown { .. })) => {}
-            // The system gave up on a connection over which nothing comes through.
-            Ok(Err(wire::Error::Io { .. })) => return End::Silent,
-            Ok(_) => return End::Closed,
+            Ok(Ok(None)) => return End::Closed,
+            Ok(Err(error)) => return End::by(&error),
             Err(_) => {
                 log::warn!("Worker {worker} has sent nothing for {patience:?}");
                 return End::Silent;
@@ -169,4 +177,17 @@ async fn write(
         }
     }
     drop(tokio::time::timeout(WRITE_SPAN, sender.finish()).await);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_close_is_the_end_of_a_process() {
+        assert_eq!(End::by(&wire::Error::Cut), End::Closed);
+        for error in [wire::Error::Reset, wire::Error::Forged, wire::Error::Malformed { what: "report" }] {
+            assert_eq!(End::by(&error), End::Silent, "{error}");
+        }
+    }
 }

@@ -9,9 +9,11 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 use super::*;
+use crate::wire::stream::tcp_halves;
 
 #[derive(Serialize, Deserialize, Debug, PartialEq, Clone)]
 enum Note {
@@ -140,6 +142,24 @@ async fn an_end_that_was_not_said_is_a_cut() {
         assert!(matches!(server.recv::<Note>().await, Err(Error::Cut)));
     }
     assert!(matches!(server.send(&text("x")).await, Err(Error::Cut)));
+}
+
+/// A process that ends closes its connections; anybody on the way can reset them.
+#[tokio::test]
+async fn a_reset_is_told_from_a_close() {
+    for is_reset in [false, true] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (near, far) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (near, far) = (near.unwrap(), far.unwrap().0);
+        if is_reset {
+            near.set_zero_linger().unwrap();
+        }
+        drop(near);
+        let (reader, writer) = tcp_halves(far);
+        let error = respond(reader, writer, &identity(Role::Worker, 1, "abc123"), |_| ()).await.unwrap_err();
+        assert!(matches!((is_reset, &error), (false, Error::Cut) | (true, Error::Reset)), "{is_reset}: {error:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

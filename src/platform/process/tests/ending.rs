@@ -180,7 +180,7 @@ fn a_pool_ends_all_that_its_children_left() {
                 (env -i PIDS=$PIDS setsid sh -c 'trap \"\" TERM; echo $$ >> $PIDS; while :; do sleep 1000; done' &)";
     let (spec, file) = family(dir.path(), left);
     let on_exit = Box::new(move |exit| sender.send(exit).unwrap());
-    pool.submit(SpawnJob { spec, on_started: Box::new(|_| {}), on_exit }).unwrap();
+    pool.submit(SpawnJob { spec, term: lease_term(), on_started: Box::new(|_| {}), on_exit }).unwrap();
     receiver.recv_timeout(DEADLINE).unwrap();
     let pids = read_pids(&file, 2);
     let (other, other_ended) = start(&super::spec(dir.path(), &["sleep", "1000"]));
