@@ -54,6 +54,8 @@ pub const KIND_STREAM_INDEX: u16 = 0xFF13;
 pub const KIND_STREAM_FOOTER: u16 = 0xFF14;
 /// Last record of a closed stream file: where the footer is.
 pub const KIND_STREAM_TRAILER: u16 = 0xFF15;
+/// Which blocks of the index of a stream file a task is not in.
+pub const KIND_STREAM_FILTERS: u16 = 0xFF16;
 
 /// Flag: the record concerns several jobs, so it is shown in the history of each of them.
 pub const FLAG_SHARED: u16 = 0x0001;

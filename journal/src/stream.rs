@@ -13,6 +13,7 @@ mod compact_tests;
 #[cfg(test)]
 mod damage_tests;
 mod file;
+mod filter;
 mod follow;
 mod headers;
 mod index;

@@ -11,14 +11,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::filter::{FEW_BLOCKS, Filters};
 use super::headers::Headers;
 use super::index::{BlockRef, Builder, Entry, Key, parse_block, parse_footer};
 use super::pool::{Pool, Pooled};
 use super::{StreamError, StreamHead, tag_of};
 use crate::disk::{File, read_full};
 use crate::record::{
-    HEADER_BYTES, Header, KIND_STREAM_CHUNK, KIND_STREAM_FOOTER, KIND_STREAM_INDEX, KIND_STREAM_OPEN,
-    KIND_STREAM_TRAILER,
+    HEADER_BYTES, Header, KIND_STREAM_CHUNK, KIND_STREAM_FILTERS, KIND_STREAM_FOOTER, KIND_STREAM_INDEX,
+    KIND_STREAM_OPEN, KIND_STREAM_TRAILER,
 };
 use crate::scan::{Found, Scanner};
 
@@ -64,6 +65,8 @@ pub(super) struct StreamFile {
     /// Whether the file was closed: nothing will be added.
     pub(super) is_closed: bool,
     pub(super) blocks: Vec<BlockRef>,
+    /// Where the last record of filters of the blocks is; none in files without them.
+    filters_at: Option<u64>,
     /// Entries that are in no block.
     pub(super) loose: Vec<Entry>,
     damage: Arc<Damage>,
@@ -112,6 +115,7 @@ impl StreamFile {
             read_to: 0,
             is_closed: false,
             blocks: Vec::new(),
+            filters_at: None,
             loose: Vec::new(),
             damage: Arc::clone(damage),
             own_damage: Damage::default(),
@@ -135,7 +139,7 @@ impl StreamFile {
                 Found::Damaged { to, .. } => behind = to,
                 Found::TornTail { .. } => return Ok(false),
                 Found::Valid { record, from, .. } => {
-                    if behind == 0 || !(KIND_STREAM_CHUNK..=KIND_STREAM_TRAILER).contains(&record.header.kind) {
+                    if behind == 0 || !(KIND_STREAM_CHUNK..=KIND_STREAM_FILTERS).contains(&record.header.kind) {
                         return Ok(false);
                     }
                     self.tag = record.header.tag;
@@ -175,8 +179,9 @@ impl StreamFile {
     /// Finds the index: by the footer, or by scanning the headers.
     pub(super) fn load_index(&mut self) -> Result<(), StreamError> {
         let fail = |e| StreamError::io("read stream", &self.path, e);
-        if let Some(blocks) = self.footer().map_err(fail)? {
+        if let Some((blocks, end)) = self.footer().map_err(fail)? {
             (self.blocks, self.read_to, self.is_closed) = (blocks, self.bytes, true);
+            self.filters_at = (end + TRAILER_BYTES < self.bytes).then_some(end);
             return Ok(());
         }
         let scan = self.scan(self.behind_head.unwrap_or(0), self.bytes, true).map_err(fail)?;
@@ -184,7 +189,8 @@ impl StreamFile {
         Ok(())
     }
 
-    fn footer(&self) -> io::Result<Option<Vec<BlockRef>>> {
+    /// What the footer lists, and where it ends.
+    fn footer(&self) -> io::Result<Option<(Vec<BlockRef>, u64)>> {
         let Some(at) = self.bytes.checked_sub(TRAILER_BYTES) else {
             return Ok(None);
         };
@@ -195,7 +201,8 @@ impl StreamFile {
             return Ok(None);
         };
         let footer = record_at(&self.file, offset)?.filter(|(h, _)| h.kind == KIND_STREAM_FOOTER && h.tag == self.tag);
-        Ok(footer.and_then(|(_, body)| parse_footer(&body)))
+        let end = |header: &Header| offset.saturating_add(header.record_bytes());
+        Ok(footer.and_then(|(header, body)| Some((parse_footer(&body)?, end(&header)))))
     }
 
     /// Understands a part of the file by its headers; intact blocks on the way spare the entries that they cover.
@@ -292,16 +299,45 @@ impl StreamFile {
         Ok((self.scan(from, block.offset, false).map_err(fail)?.loose, false))
     }
 
+    /// Numbers of blocks that surely have nothing of a task, as far as there are filters that say so.
+    fn blocks_without(&self, job: u32, task: u32) -> Result<BTreeSet<usize>, StreamError> {
+        let fail = |e| StreamError::io("read stream", &self.path, e);
+        let mut numbers = BTreeSet::new();
+        let mut next = self.filters_at;
+        while let Some(at) = next {
+            let load = || self.load_filters(at);
+            let Some(filters) = self.file.filters(at, load).map_err(fail)? else {
+                self.note(&format!("the filters at byte {at} are damaged"));
+                break;
+            };
+            numbers.extend(filters.without(job, task));
+            // Those before come before.
+            next = Some(filters.before).filter(|before| (1..at).contains(before));
+        }
+        Ok(numbers)
+    }
+
+    fn load_filters(&self, offset: u64) -> io::Result<Option<Filters>> {
+        let record = record_at(&self.file, offset)?;
+        let body = record.filter(|(h, _)| h.kind == KIND_STREAM_FILTERS && h.tag == self.tag);
+        Ok(body.and_then(|(_, body)| Filters::parse(&body)))
+    }
+
     /// The entries of one task.
     pub(super) fn entries_of(&self, job: u32, task: u32) -> Result<Vec<Entry>, StreamError> {
         let of = |k: &Key| (k.job, k.task);
-        let spans = |b: &&BlockRef| of(&b.min) <= (job, task) && (job, task) <= of(&b.max);
+        let spans = |b: &BlockRef| of(&b.min) <= (job, task) && (job, task) <= of(&b.max);
         let mut out = Vec::new();
         let mut take = |entries: &[Entry]| {
             let from = entries.partition_point(|e| of(&e.key) < (job, task));
             out.extend(entries.iter().skip(from).take_while(|e| of(&e.key) == (job, task)).cloned());
         };
-        for block in self.blocks.iter().filter(spans) {
+        let mut likely: Vec<(usize, &BlockRef)> = self.blocks.iter().enumerate().filter(|(_, b)| spans(b)).collect();
+        if likely.len() > FEW_BLOCKS {
+            let without = self.blocks_without(job, task)?;
+            likely.retain(|(number, _)| !without.contains(number));
+        }
+        for (_, block) in likely {
             let entries = self.file.block(block.offset, || self.load_block(block).map(|(entries, _)| entries))?;
             take(&entries);
         }

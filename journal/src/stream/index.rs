@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 
 use crate::record::{Header, KIND_STREAM_CHUNK, KIND_STREAM_END};
-use crate::stream::{CHANNEL_ALL, Outcome};
+use crate::stream::{CHANNEL_ALL, Outcome, filter};
 
 const ENTRY_BYTES: usize = 56;
 const EXTENT_BYTES: usize = 16;
@@ -61,11 +61,11 @@ fn take<'a, const N: usize>(rest: &mut &'a [u8]) -> Option<&'a [u8; N]> {
     Some(head)
 }
 
-fn take_u32(rest: &mut &[u8]) -> Option<u32> {
+pub(super) fn take_u32(rest: &mut &[u8]) -> Option<u32> {
     take(rest).map(|b| u32::from_le_bytes(*b))
 }
 
-fn take_u64(rest: &mut &[u8]) -> Option<u64> {
+pub(super) fn take_u64(rest: &mut &[u8]) -> Option<u64> {
     take(rest).map(|b| u64::from_le_bytes(*b))
 }
 
@@ -275,6 +275,11 @@ impl Builder {
     /// The sorted entries.
     pub(super) fn into_entries(self) -> Vec<Entry> {
         self.entries.into_values().collect()
+    }
+
+    /// The filter that tells which tasks are not in the block.
+    pub(super) fn filter(&self) -> Vec<u8> {
+        filter::of_keys(self.entries.keys().map(|(key, _)| *key))
     }
 
     /// The body of a block, and what the footer says about it but for its offset.

@@ -2,13 +2,15 @@
 //!
 //! Years of workers leave thousands of files in one directory, more than a process may have open.
 //!
-//! **Invariant:** at most [`OPEN_MAX`] files are open and [`BLOCKS_MAX`] blocks in memory for one reader.
+//! **Invariant:** at most [`OPEN_MAX`] files are open, and [`BLOCKS_MAX`] blocks and [`FILTERS_MAX`] groups of filters in
+//! memory for one reader.
 
 use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::filter::Filters;
 use super::index::Entry;
 use crate::disk::{Access, Disk, File};
 
@@ -16,8 +18,10 @@ use crate::disk::{Access, Disk, File};
 const OPEN_MAX: usize = 64;
 /// Index blocks that are kept parsed at a time.
 const BLOCKS_MAX: usize = 8;
+/// Groups of filters that are kept at a time; 1 MiB each at most, a third of that with output of each task.
+const FILTERS_MAX: usize = 32;
 
-/// Which block: number of the file in the pool, offset.
+/// Which block or group of filters: number of the file in the pool, offset.
 type BlockName = (usize, u64);
 /// A short list, the latest used at the end.
 type Recent<K, V> = Mutex<VecDeque<(K, V)>>;
@@ -27,6 +31,7 @@ pub(super) struct Pool {
     disk: Arc<dyn Disk>,
     open: Recent<usize, Arc<dyn File>>,
     blocks: Recent<BlockName, Arc<Vec<Entry>>>,
+    filters: Recent<BlockName, Arc<Filters>>,
     next: Mutex<usize>,
 }
 
@@ -60,8 +65,8 @@ fn keep<K, V>(recent: &Recent<K, V>, key: K, value: V, max: usize) {
 
 impl Pool {
     pub(super) fn new(disk: Arc<dyn Disk>) -> Arc<Self> {
-        let (open, blocks) = (Mutex::default(), Mutex::default());
-        Arc::new(Self { disk, open, blocks, next: Mutex::new(0) })
+        let (open, blocks, filters) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Arc::new(Self { disk, open, blocks, filters, next: Mutex::new(0) })
     }
 
     /// A file of this pool.
@@ -106,6 +111,24 @@ impl Pooled {
         let entries = Arc::new(load()?);
         keep(&self.pool.blocks, name, Arc::clone(&entries), BLOCKS_MAX);
         Ok(entries)
+    }
+
+    /// The filters at `offset`, from memory or by `load`, which may not find them.
+    ///
+    /// # Errors
+    /// Those of `load`.
+    pub(super) fn filters<E>(
+        &self,
+        offset: u64,
+        load: impl FnOnce() -> Result<Option<Filters>, E>,
+    ) -> Result<Option<Arc<Filters>>, E> {
+        let name = (self.number, offset);
+        if let Some(filters) = find(&self.pool.filters, &name) {
+            return Ok(Some(filters));
+        }
+        let Some(filters) = load()?.map(Arc::new) else { return Ok(None) };
+        keep(&self.pool.filters, name, Arc::clone(&filters), FILTERS_MAX);
+        Ok(Some(filters))
     }
 }
 

@@ -18,7 +18,7 @@ use crate::record::{HEADER_BYTES, KIND_STREAM_CHUNK};
 use crate::scan::{Found, Scanner};
 
 /// Places of chunks that are held at a time; 48 bytes each.
-const PLACES_MAX: usize = 500_000;
+pub(super) const PLACES_MAX: usize = 500_000;
 
 /// Where a chunk is; in the order in which chunks are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,17 +5,19 @@
 //!
 //! **Invariant:** after a failed write nothing more goes into the file, since its length is in doubt, unless the same bytes
 //! are written again (`mend`).
-//! **Invariant:** memory is bounded: the buffer, one index block, and 48 bytes per block written before.
+//! **Invariant:** memory is bounded: the buffer, one index block, the filters of 64 blocks, and 48 bytes per
+//! block written before.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::filter::{FEW_BLOCKS, Filters, GROUP_BLOCKS_MAX};
 use super::index::{BlockRef, Builder, Key, encode_footer};
 use super::{CHANNEL_ALL, EXTENSION, Outcome, StreamError, StreamHead, tag_of};
 use crate::disk::{Access, Disk, File};
 use crate::record::{
-    HEADER_BYTES, Header, KIND_STREAM_CHUNK, KIND_STREAM_END, KIND_STREAM_FOOTER, KIND_STREAM_INDEX, KIND_STREAM_OPEN,
-    KIND_STREAM_TRAILER, encode_into,
+    HEADER_BYTES, Header, KIND_STREAM_CHUNK, KIND_STREAM_END, KIND_STREAM_FILTERS, KIND_STREAM_FOOTER,
+    KIND_STREAM_INDEX, KIND_STREAM_OPEN, KIND_STREAM_TRAILER, encode_into,
 };
 
 /// Bytes collected before they are handed to the system.
@@ -37,6 +39,8 @@ pub struct StreamWriter {
     origin: u32,
     builder: Builder,
     blocks: Vec<BlockRef>,
+    /// Of the blocks since the last record of filters.
+    filters: Filters,
     broken: bool,
 }
 
@@ -78,6 +82,7 @@ impl StreamWriter {
             origin: 0,
             builder: Builder::default(),
             blocks: Vec::new(),
+            filters: Filters::default(),
             broken: false,
         };
         writer.put(Header { kind: KIND_STREAM_OPEN, time_us, ..Header::default() }, &head.encode());
@@ -105,10 +110,22 @@ impl StreamWriter {
     }
 
     pub(super) fn put_index(&mut self) {
-        if let Some((body, block)) = std::mem::take(&mut self.builder).encode() {
+        let builder = std::mem::take(&mut self.builder);
+        if let Some((body, block)) = builder.encode() {
             let offset = self.put(Header { kind: KIND_STREAM_INDEX, ..Header::default() }, &body);
             self.blocks.push(BlockRef { offset, ..block });
+            self.filters.blocks.push(builder.filter());
+            if self.filters.blocks.len() >= GROUP_BLOCKS_MAX {
+                self.put_filters();
+            }
         }
+    }
+
+    fn put_filters(&mut self) {
+        let body = self.filters.encode();
+        let before = self.put(Header { kind: KIND_STREAM_FILTERS, ..Header::default() }, &body);
+        let first = u32::try_from(self.blocks.len()).unwrap_or(u32::MAX);
+        self.filters = Filters { before, first, blocks: Vec::new() };
     }
 
     fn after_put(&mut self) -> Result<(), StreamError> {
@@ -205,6 +222,10 @@ impl StreamWriter {
         self.put_index();
         let footer = encode_footer(&self.blocks);
         let offset = self.put(Header { kind: KIND_STREAM_FOOTER, ..Header::default() }, &footer);
+        if self.blocks.len() > FEW_BLOCKS {
+            // Behind the footer, where it is found; those before follow from it.
+            self.put_filters();
+        }
         self.put(Header { kind: KIND_STREAM_TRAILER, ..Header::default() }, &offset.to_le_bytes());
         self.flush()?;
         self.file.sync_data().map_err(|e| StreamError::io("sync stream", &self.path, e))
