@@ -26,6 +26,8 @@ use crate::scan::{Found, Scanner};
 const TRAILER_BYTES: u64 = HEADER_BYTES as u64 + 8;
 /// Behind a damaged head an intact record is looked for within so many bytes.
 const HEAD_SEARCH_BYTES: u64 = 4 * 1024 * 1024;
+/// Read at once of a record of which nothing is known.
+const SHORT_RECORD_BYTES: usize = 512;
 /// Sentences about damage that are kept; more are counted.
 const SENTENCES_MAX: usize = 1_000;
 
@@ -76,11 +78,17 @@ pub(super) struct StreamFile {
 
 /// The record at `offset` with its body, if it is intact.
 pub(super) fn record_at(file: &dyn File, offset: u64) -> io::Result<Option<(Header, Vec<u8>)>> {
-    let mut head = [0; HEADER_BYTES];
-    read_full(file, offset, &mut head)?;
-    let Ok(header) = Header::parse(&head) else {
+    // Most records are short: then this is all that is read.
+    let mut start = [0; SHORT_RECORD_BYTES];
+    let got = read_full(file, offset, &mut start)?;
+    let start = start.get(..got).unwrap_or_default();
+    let Ok(header) = Header::parse(start) else {
         return Ok(None);
     };
+    let whole = usize::try_from(header.record_bytes()).ok().and_then(|bytes| start.get(HEADER_BYTES..bytes));
+    if let Some(body) = whole {
+        return Ok(header.body_intact(body).then(|| (header, body.to_vec())));
+    }
     let behind = offset.saturating_add(header.record_bytes());
     if behind > file.bytes()? {
         return Ok(None);

@@ -19,7 +19,9 @@ pub struct Output {
     pub chunks: u64,
     /// The channel reached its end.
     pub ended: bool,
-    /// Time of its last record in microseconds since 1970: the end, once that is there.
+    /// Time of its first record in microseconds since 1970.
+    pub first_us: u64,
+    /// Time of its last record: the end, once that is there.
     pub last_us: u64,
     /// Where the chunks are.
     pub extents: Vec<Extent>,
@@ -77,12 +79,13 @@ pub(super) fn instances(mut entries: Vec<(usize, Entry)>) -> Vec<Instance> {
             continue;
         }
         if instance.outputs.last().is_none_or(|o| o.channel != channel) {
-            instance.outputs.push(Output { channel, ..Output::default() });
+            instance.outputs.push(Output { channel, first_us, ..Output::default() });
         }
         if let Some(output) = instance.outputs.last_mut() {
             output.bytes += bytes;
             output.chunks += u64::from(chunks);
             output.ended |= flags & FLAG_ENDED != 0;
+            output.first_us = output.first_us.min(first_us);
             output.last_us = output.last_us.max(last_us);
             output.extents.extend(extents);
         }

@@ -3,21 +3,20 @@
 //! The chunks of a million tasks do not fit into memory, nor do their places. So the earliest so many are looked for and
 //! handed out, then the earliest of those that are left, and so on; the index tells which tasks are not worth a look.
 //!
-//! **Invariant:** at most [`PLACES_MAX`] places are held; each intact chunk is handed out once.
+//! **Invariant:** at most twice [`PLACES_MAX`] places are held; each intact chunk is handed out once.
 
-use std::collections::BinaryHeap;
 use std::io;
 
 use super::file::record_at;
 use super::headers::Headers;
-use super::index::Key;
+use super::index::{Extent, Key};
 use super::instance::Instance;
 use super::read::StreamDir;
 use super::{CHANNEL_STDERR, CHANNEL_STDOUT, StreamError};
-use crate::record::{HEADER_BYTES, KIND_STREAM_CHUNK};
+use crate::record::{HEADER_BYTES, Header, KIND_STREAM_CHUNK};
 use crate::scan::{Found, Scanner};
 
-/// Places of chunks that are held at a time; 48 bytes each.
+/// Places of chunks that are looked for at a time; 48 bytes each.
 pub(super) const PLACES_MAX: usize = 500_000;
 
 /// Where a chunk is; in the order in which chunks are shown.
@@ -31,6 +30,50 @@ struct Place {
     number: u32,
     file: u32,
     offset: u64,
+}
+
+/// The earliest of many places.
+struct Earliest {
+    max: usize,
+    places: Vec<Place>,
+    /// The last of those that were the earliest when there were twice as many as wanted.
+    bound: Option<Place>,
+}
+
+impl Earliest {
+    fn new(max: usize) -> Self {
+        Self { max: max.max(1), places: Vec::new(), bound: None }
+    }
+
+    /// Whether nothing from this time on is wanted.
+    fn is_before(&self, time_us: u64) -> bool {
+        self.bound.is_some_and(|bound| time_us > bound.time_us)
+    }
+
+    fn add(&mut self, place: Place) {
+        if self.bound.is_some_and(|bound| place >= bound) {
+            return;
+        }
+        self.places.push(place);
+        if self.places.len() >= self.max.saturating_mul(2) {
+            self.cut();
+        }
+    }
+
+    /// Leaves the earliest, without an order.
+    fn cut(&mut self) {
+        if self.places.len() > self.max {
+            let (_, last, _) = self.places.select_nth_unstable(self.max - 1);
+            self.bound = Some(*last);
+            self.places.truncate(self.max);
+        }
+    }
+
+    fn into_sorted(mut self) -> Vec<Place> {
+        self.cut();
+        self.places.sort_unstable();
+        self.places
+    }
 }
 
 /// A chunk of output with whose it is.
@@ -85,14 +128,13 @@ impl StreamDir {
 
     /// The earliest places behind `after`, in order.
     fn earliest(&self, max: usize, after: Option<Place>, wanted: &mut Wanted<'_>) -> Result<Vec<Place>, StreamError> {
-        let mut heap: BinaryHeap<Place> = BinaryHeap::new();
+        let mut earliest = Earliest::new(max);
         let mut failure = None;
         self.for_each_task(None, &mut |all| {
             let Some(newest) = all.last() else { return true };
             let is_wanted = wanted(newest);
             let is_over = after.is_some_and(|after| newest.last_us < after.time_us);
-            let is_later = heap.len() >= max && heap.peek().is_some_and(|last| newest.first_us > last.time_us);
-            if is_over || is_later {
+            if is_over || earliest.is_before(newest.first_us) {
                 return true;
             }
             for channel in [CHANNEL_STDOUT, CHANNEL_STDERR] {
@@ -100,15 +142,8 @@ impl StreamDir {
                     continue;
                 }
                 let placed = self.places(newest, channel, &mut |place| {
-                    if after.is_some_and(|after| place <= after) {
-                        return;
-                    }
-                    if heap.len() < max {
-                        heap.push(place);
-                    } else if let Some(mut last) = heap.peek_mut()
-                        && place < *last
-                    {
-                        *last = place;
+                    if after.is_none_or(|after| place > after) {
+                        earliest.add(place);
                     }
                 });
                 failure = placed.err();
@@ -118,10 +153,10 @@ impl StreamDir {
             }
             true
         })?;
-        failure.map_or(Ok(heap.into_sorted_vec()), Err)
+        failure.map_or_else(|| Ok(earliest.into_sorted()), Err)
     }
 
-    /// The places of the chunks of a channel, by their headers alone.
+    /// The places of the chunks of a channel, by their headers alone; of a single one by the index.
     fn places(&self, instance: &Instance, channel: u8, f: &mut dyn FnMut(Place)) -> Result<(), StreamError> {
         let (Some(file), Some(output)) = (self.file(instance.file), instance.output(channel)) else {
             return Ok(());
@@ -129,6 +164,11 @@ impl StreamDir {
         let fail = |e| StreamError::io("read stream", &file.path, e);
         let Key { job, task, .. } = instance.key;
         let number_of_file = u32::try_from(instance.file).unwrap_or(u32::MAX);
+        if let (1, [Extent { offset, records: 1, .. }]) = (output.chunks, output.extents.as_slice()) {
+            let (time_us, offset) = (output.first_us, *offset);
+            f(Place { time_us, job, task, channel, number: 0, file: number_of_file, offset });
+            return Ok(());
+        }
         let mut number = 0;
         for extent in &output.extents {
             let (mut at, end) = (extent.offset, extent.offset.saturating_add(u64::from(extent.bytes)));
@@ -162,10 +202,15 @@ impl StreamDir {
             return Ok(());
         };
         let fail = |e| StreamError::io("read stream", &file.path, e);
-        let Some((header, bytes)) = record_at(&file.file, place.offset).map_err(fail)? else {
+        let is_it = |header: &Header| {
+            let of = (header.kind, header.tag, header.job, header.task, header.channel);
+            of == (KIND_STREAM_CHUNK, file.tag, place.job, place.task, place.channel)
+        };
+        let record = record_at(&file.file, place.offset).map_err(fail)?.filter(|(header, _)| is_it(header));
+        let Some((header, bytes)) = record else {
             let mut raw = [0; HEADER_BYTES];
             crate::disk::read_full(&file.file, place.offset, &mut raw).map_err(fail)?;
-            let length = crate::record::Header::parse(&raw).map_or(HEADER_BYTES as u64, |header| header.record_bytes());
+            let length = Header::parse(&raw).map_or(HEADER_BYTES as u64, |header| header.record_bytes());
             file.note_lost(place.offset, place.offset.saturating_add(length));
             return Ok(());
         };
