@@ -6,6 +6,7 @@
 
 use super::arguments::GlobalOptions;
 use super::error::Error;
+use super::task_pages::TaskPages;
 use crate::access::{self, PeerAccess};
 use crate::platform::host;
 use crate::wire::message::{
@@ -108,13 +109,7 @@ impl Link {
         states: &[TaskState],
         page: &mut dyn FnMut(TaskPage) -> Result<(), Error>,
     ) -> Result<bool, Error> {
-        let mut from = Some(TaskId(0));
-        while let Some(start) = from {
-            let Some(answer) = self.task_page(job, ids, states, start)? else { return Ok(false) };
-            from = answer.next;
-            page(answer)?;
-        }
-        Ok(true)
+        TaskPages::new(Vec::new(), ids, states).of(self, job, page)
     }
 
     /// As [`Link::tasks`], with all attempts of the tasks of each page.
@@ -129,7 +124,8 @@ impl Link {
     ) -> Result<bool, Error> {
         let mut from = Some(TaskId(0));
         while let Some(start) = from {
-            let Some(answer) = self.task_page(job, Some(ids), &[], start)? else { return Ok(false) };
+            let chosen = TaskPageRequest { job, ids: Some(ids.clone()), from: start, ..TaskPageRequest::default() };
+            let Some(answer) = self.task_page(chosen)? else { return Ok(false) };
             from = answer.next;
             // The others were never given to a worker.
             let tried =
@@ -147,15 +143,13 @@ impl Link {
         Ok(true)
     }
 
-    fn task_page(
-        &mut self,
-        job: JobId,
-        ids: Option<&IdSet>,
-        states: &[TaskState],
-        from: TaskId,
-    ) -> Result<Option<TaskPage>, Error> {
-        let request = TaskPageRequest { job, ids: ids.cloned(), states: states.to_vec(), from, limit: PAGE_TASKS };
-        match self.ask(&Request::Tasks(request))? {
+    /// One page of tasks, as large as can be.
+    ///
+    /// # Errors
+    /// As [`Link::ask`].
+    pub fn task_page(&mut self, chosen: TaskPageRequest) -> Result<Option<TaskPage>, Error> {
+        let from = chosen.from;
+        match self.ask(&Request::Tasks(TaskPageRequest { limit: PAGE_TASKS, ..chosen }))? {
             // A server that does not advance would keep us here for ever.
             Response::Tasks(Some(page)) if page.next.is_some_and(|next| next <= from) => Err(Error::Unexpected),
             Response::Tasks(answer) => Ok(answer),

@@ -114,6 +114,51 @@ fn tasks_come_page_by_page() {
 }
 
 #[test]
+fn tasks_of_many_jobs_come_with_few_questions() {
+    // A server that tells of further jobs, three at a time, and one that does not know how.
+    for told in [3, 0] {
+        let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        let server = Scripted::start(move |request| {
+            let Request::Tasks(wanted) = request else { return refused() };
+            count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let page = |job: JobId, from: TaskId| TaskPage {
+                job,
+                tasks: vec![TaskView { id: TaskId(from.0 + job.0), ..TaskView::default() }],
+                // Job 4 has two pages, and there is no job 6.
+                next: (job.0 == 4 && from.0 == 0).then_some(TaskId(10)),
+                ..TaskPage::default()
+            };
+            let first = page(wanted.job, wanted.from);
+            let mut more: Vec<TaskPage> = Vec::new();
+            for job in wanted.also.iter().take(told).map(JobId) {
+                if more.last().unwrap_or(&first).next.is_some() {
+                    break;
+                }
+                more.push(if job.0 == 6 { TaskPage { job, ..TaskPage::default() } } else { page(job, TaskId(0)) });
+            }
+            let is_there = wanted.job.0 != 6;
+            Some(vec![Response::Tasks(is_there.then_some(TaskPage { more, ..first }))])
+        });
+        let mut link = server.link();
+        let jobs: Vec<JobId> = [9, 1, 2, 3, 4, 5, 6, 7].map(JobId).into();
+        let mut pages = crate::client::task_pages::TaskPages::new(jobs.clone(), None, &[]);
+        let mut seen = Vec::new();
+        for job in &jobs {
+            let mut take = |page: TaskPage| {
+                assert_eq!(page.job, *job);
+                seen.extend(page.tasks.iter().map(|task| task.id.0));
+                Ok(())
+            };
+            pages.of(&mut link, *job, &mut take).unwrap();
+        }
+        assert_eq!(seen, [9, 1, 2, 3, 4, 14, 5, 7]);
+        let asked = asked.load(std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(asked, if told == 0 { 9 } else { 3 });
+    }
+}
+
+#[test]
 fn a_server_that_is_gone_is_unreachable() {
     let server = Scripted::start(|_| None);
     let global = server.global();

@@ -23,6 +23,7 @@ pub mod paths;
 pub mod render;
 pub mod report;
 pub mod submission;
+pub mod task_pages;
 
 pub use commands::{fail, run};
 pub use error::Error;

@@ -90,6 +90,8 @@ pub const WORKER_FACTS_MAX: usize = 256;
 pub const WORKER_TASKS_MAX: u32 = 65_536;
 /// Tasks looked at for one page, whether they are wanted or not: bounds the time of a turn.
 pub const PAGE_SCAN_TASKS_MAX: usize = 50_000;
+/// Jobs whose tasks one page tells of.
+pub const PAGE_JOBS_MAX: usize = 1_000;
 /// Tasks of one table: its columns are as wide as the widest cell, so all of it is in memory.
 pub const TABLE_TASKS_MAX: usize = 1_000_000;
 /// Ranges of a selection of more tasks than are looked at for one page.

@@ -201,9 +201,8 @@ fn job_details(state: &State, selector: &Selector) -> Response {
 }
 
 fn tasks(state: &State, request: &TaskPageRequest) -> Response {
-    let TaskPageRequest { job, ids, states, from, limit } = request;
     let many = |ids: &&IdSet| ids.len() > limits::PAGE_SCAN_TASKS_MAX as u64;
-    if let Some(ids) = ids.as_ref().filter(many) {
+    if let Some(ids) = request.ids.as_ref().filter(many) {
         let max = limits::PAGE_RANGES_MAX;
         if ids.ranges.len() > max {
             return Response::Refused(format!("a selection of many tasks may have {max} ranges; ask for parts of it"));
@@ -212,7 +211,7 @@ fn tasks(state: &State, request: &TaskPageRequest) -> Response {
             return Response::Refused(format!("the tasks {range} overlap with others of the selection"));
         }
     }
-    Response::Tasks(state.view_tasks(*job, ids.as_ref(), states, *from, *limit as usize))
+    Response::Tasks(state.view_task_pages(request))
 }
 
 fn cancel(state: &State, selector: &Selector, reason: Option<String>) -> Plan {

@@ -10,6 +10,7 @@ use hq_core::idset::IdSet;
 use hq_core::overview::HardwareUse;
 use hq_core::task::SubmitRequest;
 use hq_core::time::Span;
+pub use hq_core::view::TaskPageRequest;
 use hq_core::view::{
     AttemptView, FoundJobs, JobDetail, JobQuery, JobState, JobSummary, JournalCheck, JournalInfo, ProgressView,
     ServerView, TaskExplanation, TaskPage, TaskState, WhyView, WorkerView,
@@ -62,22 +63,6 @@ int_struct! {
         0 => pub selector: Selector,
         /// What runs for longer is interrupted and runs again elsewhere; none: it may end.
         1 => pub timeout: Option<Span>,
-    }
-}
-
-int_struct! {
-    /// Asks for one page of the tasks of one job.
-    pub struct TaskPageRequest {
-        /// The job.
-        0 => pub job: JobId,
-        /// Only these tasks; none: all.
-        1 => pub ids: Option<IdSet>,
-        /// Only tasks in these states; empty: all.
-        2 => pub states: Vec<TaskState>,
-        /// Where to start.
-        3 => pub from: TaskId,
-        /// At most so many; the server may give fewer.
-        4 => pub limit: u32,
     }
 }
 

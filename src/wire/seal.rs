@@ -230,12 +230,20 @@ pub(crate) mod tests {
     #[test]
     fn sessions_never_share_a_key() {
         // Equal plaintexts at equal counters under equal keys would give equal ciphertexts.
-        let sessions = if std::env::var_os("HQ_CAMPAIGN").is_some() { 1_000_000 } else { 500 };
-        let mut seen = std::collections::HashSet::new();
-        for _ in 0..sessions {
+        let sessions: usize = if std::env::var_os("HQ_CAMPAIGN").is_some() { 1_000_000 } else { 500 };
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let frames = || {
             let ((mut one, _), (mut two, _)) = session(10);
-            assert!(seen.insert(frame(&mut one, Mark::Last, b"same text")));
-            assert!(seen.insert(frame(&mut two, Mark::Last, b"same text")));
-        }
+            [frame(&mut one, Mark::Last, b"same text"), frame(&mut two, Mark::Last, b"same text")]
+        };
+        let many = || (0..sessions.div_ceil(threads)).flat_map(|_| frames()).collect::<Vec<_>>();
+        let found: Vec<Vec<u8>> = std::thread::scope(|scope| {
+            let running: Vec<_> = (0..threads).map(|_| scope.spawn(many)).collect();
+            running.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        });
+        let mut seen = std::collections::HashSet::new();
+        assert!(found.iter().all(|frame| seen.insert(frame)));
+        assert!(seen.len() >= 2 * sessions);
+        println!("{sessions} sessions, {} keys", seen.len());
     }
 }

@@ -167,7 +167,13 @@ fn one_job_asked_for_a_million_times() {
 }
 
 fn page(job: JobId, ids: IdSet, states: Vec<TaskState>, from: u32) -> Request {
-    Request::Tasks(TaskPageRequest { job, ids: Some(ids), states, from: TaskId(from), limit: u32::MAX })
+    let (limit, also) = (u32::MAX, IdSet::default());
+    Request::Tasks(TaskPageRequest { job, ids: Some(ids), states, from: TaskId(from), limit, also })
+}
+
+fn page_and_more(job: JobId, ids: Option<IdSet>, also: IdSet) -> Request {
+    let states = vec![TaskState::Failed];
+    Request::Tasks(TaskPageRequest { job, ids, states, limit: u32::MAX, also, ..TaskPageRequest::default() })
 }
 
 #[test]
@@ -189,6 +195,9 @@ fn pages_of_four_billion_tasks() {
         page(every_other, odd(), Vec::new(), 0),
         page(every_other, odd(), Vec::new(), u32::MAX),
         page(JobId(u32::MAX), all(), Vec::new(), 0),
+        page_and_more(id, Some(IdSet::range(0, 40_000)), all()),
+        page_and_more(id, None, IdSet { ranges: vec![IdRange::new(id.0, id.0); 100_000] }),
+        page_and_more(id, Some(all()), IdSet { ranges: vec![IdRange::stepped(0, u32::MAX, 2); 1_000] }),
     ];
     for request in requests {
         let answer = owner.try_ask(&request);

@@ -204,6 +204,7 @@ fn honest_request(random: &mut Random) -> Request {
             job: JobId(1),
             limit: 100,
             ids: Some(IdSet::range(0, 9)),
+            also: IdSet::range(1, 5),
             ..Default::default()
         }),
         3 => Request::Cancel(CancelRequest { selector: all(), reason: Some("why".to_owned()) }),

@@ -165,8 +165,8 @@ fn filters_spare_the_blocks_without_a_task_and_hide_none() {
     // So much is read of a block.
     let all_blocks = 2 * u64::from(tasks) * 512;
     let bytes = found(0, 1);
-    // Two blocks a task instead of 600, the filters once, and all blocks once for the task that is in each.
-    assert!(bytes < 4 * all_blocks, "{bytes}");
+    // Instead of 600 blocks a task: two, now and then another, the filters once, and all blocks for the task that is in each.
+    assert!(bytes < 10 * all_blocks, "{bytes}");
     let file = std::fs::read(&path).unwrap();
     let mut scanner = crate::scan::Scanner::new(&file, 0, u64::MAX).unwrap();
     let mut groups = Vec::new();

@@ -12,6 +12,8 @@ use crate::client::error::Error;
 use crate::client::link::{Link, selector};
 use crate::client::render::json::Tree;
 use crate::client::render::{OutputMode, job};
+use crate::client::task_pages::TaskPages;
+use std::cell::RefCell;
 
 /// Runs the command.
 ///
@@ -28,7 +30,9 @@ pub fn run(link: &mut Link, args: &JobSelectorArgs, console: &mut Console) -> Re
         }
         OutputMode::Json => {
             let feed = TaskFeed::new(link);
-            let trees = jobs.iter().map(|detail| job::info_json(detail, feed.tasks(detail, None, &[]), now()));
+            let ids = jobs.iter().map(|detail| detail.summary.id).collect();
+            let pages = RefCell::new(TaskPages::new(ids, None, &[]));
+            let trees = jobs.iter().map(|detail| job::info_json(detail, feed.tasks(detail, &pages), now()));
             let printed = console.json_tree(&Tree::List(trees.collect()));
             feed.finish(printed)?;
         }

@@ -14,12 +14,14 @@ use crate::client::render::OutputMode;
 use crate::client::render::explain;
 use crate::client::render::json::Tree;
 use crate::client::render::task::{self, Hostnames};
+use crate::client::task_pages::TaskPages;
 use crate::grammar::selector::{LastOrId, LastOrIds};
 use crate::wire::message::{ExplainRequest, Request, Response};
 use hq_core::id::TaskId;
 use hq_core::idset::IdSet;
 use hq_core::limits;
 use hq_core::view::{JobDetail, TaskState, TaskView};
+use std::cell::RefCell;
 
 /// What was said when errors were cut.
 const CUT_NOTICE: &str = "Error messages were shortened; use `-v` to see them in full";
@@ -35,12 +37,14 @@ pub fn list(link: &mut Link, args: &TaskListArgs, console: &mut Console) -> Resu
         log::warn!("Job {id} not found");
     }
     let states: Vec<TaskState> = args.task_status.iter().map(|word| word.state()).collect();
+    let ids = jobs.iter().map(|job| job.summary.id).collect();
+    let mut pages = TaskPages::new(ids, args.tasks.as_ref(), &states);
     match console.mode() {
         OutputMode::Cli => {
             let (mut hostnames, mut room) = (Hostnames::new(), limits::TABLE_TASKS_MAX);
             let mut found: Vec<(u32, Vec<TaskView>)> = Vec::new();
             for job in &jobs {
-                let tasks = rows(link, job, args.tasks.as_ref(), &states, &mut hostnames, &mut room)?;
+                let tasks = rows(link, job, &mut pages, &mut hostnames, &mut room)?;
                 found.push((job.summary.id.0, tasks));
             }
             let shown = task::list(&found, &hostnames, args.verbose, now(), console.palette());
@@ -49,8 +53,8 @@ pub fn list(link: &mut Link, args: &TaskListArgs, console: &mut Console) -> Resu
         }
         OutputMode::Json => {
             let feed = TaskFeed::new(link);
-            let tasks = |job| feed.tasks(job, args.tasks.as_ref(), &states);
-            let trees = jobs.iter().map(|job| (job.summary.id.to_string(), tasks(job)));
+            let pages = RefCell::new(pages);
+            let trees = jobs.iter().map(|job| (job.summary.id.to_string(), feed.tasks(job, &pages)));
             let printed = console.json_tree(&Tree::Object(trees.collect()));
             feed.finish(printed).map(drop)
         }
@@ -125,13 +129,12 @@ pub fn explain(link: &mut Link, args: &TaskExplainArgs, console: &mut Console) -
 fn rows(
     link: &mut Link,
     job: &JobDetail,
-    ids: Option<&IdSet>,
-    states: &[TaskState],
+    pages: &mut TaskPages<'_>,
     hostnames: &mut Hostnames,
     room: &mut usize,
 ) -> Result<Vec<TaskView>, Error> {
     let mut tasks = Vec::new();
-    link.tasks(job.summary.id, ids, states, &mut |page| {
+    pages.of(link, job.summary.id, &mut |page| {
         *room = room.checked_sub(page.tasks.len()).ok_or_else(|| {
             let max = limits::TABLE_TASKS_MAX;
             Error::Invalid(format!(

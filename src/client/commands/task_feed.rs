@@ -6,9 +6,10 @@ use crate::client::error::Error;
 use crate::client::link::Link;
 use crate::client::render::json::Tree;
 use crate::client::render::task;
+use crate::client::task_pages::TaskPages;
 use hq_core::id::TaskId;
 use hq_core::idset::IdSet;
-use hq_core::view::{JobDetail, TaskState};
+use hq_core::view::JobDetail;
 use std::cell::RefCell;
 
 /// Fetches pages of tasks when they are wanted.
@@ -24,11 +25,12 @@ impl<'l> TaskFeed<'l> {
         Self { link: RefCell::new(link), missing: RefCell::default(), failure: RefCell::default() }
     }
 
-    /// The list of the objects of the chosen tasks.
-    pub(super) fn tasks<'a>(&'a self, job: &'a JobDetail, ids: Option<&'a IdSet>, states: &'a [TaskState]) -> Tree<'a> {
+    /// The list of the objects of the chosen tasks of a job.
+    pub(super) fn tasks<'a>(&'a self, job: &'a JobDetail, pages: &'a RefCell<TaskPages<'a>>) -> Tree<'a> {
         Tree::Told(Box::new(move |take| {
             let mut is_refused = false;
-            let told = self.link.borrow_mut().tasks(job.summary.id, ids, states, &mut |page| {
+            let (mut pages, mut link) = (pages.borrow_mut(), self.link.borrow_mut());
+            let told = pages.of(&mut link, job.summary.id, &mut |page| {
                 self.missing.borrow_mut().extend(page.missing);
                 is_refused = !page.tasks.iter().all(|view| take(&task::to_json(job, view)));
                 // Who does not take the tasks knows why.

@@ -13,6 +13,7 @@ mod modifies;
 mod notices;
 mod open_jobs;
 mod overviews;
+mod pages;
 mod placing;
 mod recalls;
 mod reference;

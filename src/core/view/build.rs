@@ -3,13 +3,12 @@
 //! The only way from the state to what is shown, so that tables, JSON and pages cannot disagree. Lists come in pages:
 //! the work for one answer is bounded.
 
-use super::{GangRole, JobDetail, JobSummary, ProgressView, TaskPage, TaskState, TaskView, WorkerName, WorkerView};
+use super::{GangRole, JobDetail, JobSummary, ProgressView, TaskState, TaskView, WorkerName, WorkerView};
 use crate::id::{AttemptId, JobId, TaskId, WorkerId};
-use crate::idset::IdSet;
 use crate::limits;
 use crate::state::State;
 use crate::state::jobs::{Job, Submit};
-use crate::state::tasks::{Place, TaskStatus, TaskTable};
+use crate::state::tasks::{Place, TaskStatus};
 use crate::state::workers::{Link, PastWorker, Worker};
 use crate::task::{SubmitDesc, TaskDesc};
 use crate::view::TaskCounts;
@@ -18,10 +17,6 @@ use std::sync::Arc;
 
 /// Failed tasks that a job's detail names.
 const FAILED_SHOWN: usize = 5;
-/// Tasks of one page at most.
-const PAGE_TASKS_MAX: usize = 10_000;
-/// Bytes of error texts after which a page ends.
-const PAGE_ERROR_BYTES: usize = 4 * 1024 * 1024;
 
 impl State {
     /// All jobs, ascending.
@@ -46,48 +41,7 @@ impl State {
         })
     }
 
-    /// A page of the tasks of one job.
-    pub fn view_tasks(
-        &self,
-        id: JobId,
-        ids: Option<&IdSet>,
-        states: &[TaskState],
-        from: TaskId,
-        limit: usize,
-    ) -> Option<TaskPage> {
-        let job = self.jobs.get(&id)?;
-        let limit = limit.clamp(1, PAGE_TASKS_MAX);
-        let mut page = TaskPage { job: id, details_gone: job.details_gone, ..TaskPage::default() };
-        let mut workers = BTreeSet::new();
-        let few = ids.is_some_and(|set| set.len() <= limits::PAGE_SCAN_TASKS_MAX as u64);
-        let wanted = candidates(job, ids, from);
-        let mut error_bytes = 0;
-        for (scanned, task) in wanted.enumerate() {
-            let full = page.tasks.len() >= limit || error_bytes >= PAGE_ERROR_BYTES;
-            if full || scanned >= limits::PAGE_SCAN_TASKS_MAX {
-                page.next = Some(task);
-                break;
-            }
-            if !few && ids.is_some_and(|set| !set.contains(task.0)) {
-                continue;
-            }
-            match view_task(job, task) {
-                // Of a large selection only what is there is told.
-                None if few => page.missing.push(task),
-                None => {}
-                Some(view) if states.is_empty() || states.contains(&view.state) => {
-                    workers.extend(view.workers.iter().copied());
-                    error_bytes += [&view.error, &view.reason].into_iter().flatten().map(String::len).sum::<usize>();
-                    page.tasks.push(view);
-                }
-                Some(_) => {}
-            }
-        }
-        page.workers = self.names(workers);
-        Some(page)
-    }
-
-    fn names(&self, workers: impl IntoIterator<Item = WorkerId>) -> Vec<WorkerName> {
+    pub(super) fn names(&self, workers: impl IntoIterator<Item = WorkerId>) -> Vec<WorkerName> {
         let names = workers
             .into_iter()
             .filter_map(|id| self.hostname(id).map(|hostname| WorkerName { id, hostname: hostname.to_owned() }));
@@ -122,25 +76,6 @@ impl State {
     }
 }
 
-/// Tasks among which all wanted ones are, ascending: the shorter of the job's and the selected ones.
-fn candidates<'a>(job: &'a Job, ids: Option<&IdSet>, from: TaskId) -> Box<dyn Iterator<Item = TaskId> + 'a> {
-    match ids {
-        Some(set) if set.len() <= limits::PAGE_SCAN_TASKS_MAX as u64 => {
-            let sorted: BTreeSet<u32> = set.iter().filter(|task| *task >= from.0).collect();
-            Box::new(sorted.into_iter().map(TaskId))
-        }
-        Some(set) if set.len() < job.tasks.total() => {
-            let mut wanted = TaskTable::default();
-            wanted.add(set, 0);
-            let last = job.tasks.max_id().unwrap_or(0);
-            let ascending = wanted.ascending_from(from).take_while(|task| task.0 <= last);
-            // One more than is looked at, to know where the next page starts.
-            Box::new(ascending.take(limits::PAGE_SCAN_TASKS_MAX + 1).collect::<Vec<_>>().into_iter())
-        }
-        _ => Box::new(job.tasks.ascending_from(from)),
-    }
-}
-
 pub(super) fn summary(job: &Job) -> JobSummary {
     JobSummary {
         id: job.id,
@@ -152,7 +87,7 @@ pub(super) fn summary(job: &Job) -> JobSummary {
     }
 }
 
-fn view_task(job: &Job, id: TaskId) -> Option<TaskView> {
+pub(super) fn view_task(job: &Job, id: TaskId) -> Option<TaskView> {
     let ordinal = job.tasks.ordinal(id)?;
     let (submit, found) = job.submit_of(ordinal)?;
     let status = job.tasks.status(id)?;

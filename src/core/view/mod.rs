@@ -9,6 +9,7 @@ mod explain;
 mod find;
 mod ids;
 mod journal;
+mod pages;
 mod recall;
 
 pub use recall::{Earliest, Happening, Moment, Spot, Window, recalled_submit};
@@ -17,12 +18,13 @@ pub use find::{FoundJobs, JobCounts, JobOrder, JobQuery, TagWanted};
 
 pub use journal::{JournalCheck, JournalImage, JournalInfo, JournalSizes};
 
+pub use pages::{TaskPage, TaskPageRequest};
+
 pub use explain::{
     ExplainedItem, ExplainedNodes, ExplainedResource, ExplainedTime, ExplainedVariant, ExplainedWorker, TaskExplanation,
 };
 
 use crate::id::{AttemptId, JobId, TaskId, TaskRef, WorkerId};
-use crate::retention::DetailsGone;
 use crate::retry::{FailureCause, Usage};
 use crate::task::{After, SubmitDesc};
 use crate::time::{Span, Time};
@@ -235,24 +237,6 @@ int_struct! {
         0 => pub id: WorkerId,
         /// Its host name.
         1 => pub hostname: String,
-    }
-}
-
-int_struct! {
-    /// A page of the tasks of one job, ascending by id.
-    pub struct TaskPage {
-        /// The job.
-        0 => pub job: JobId,
-        /// The tasks.
-        1 => pub tasks: Vec<TaskView>,
-        /// Where the next page starts; none at the end.
-        2 => pub next: Option<TaskId>,
-        /// Host names of the workers named in `tasks`.
-        3 => pub workers: Vec<WorkerName>,
-        /// Asked-for ids that the job does not have, when ids were asked for.
-        4 => pub missing: Vec<TaskId>,
-        /// When and why the journal was allowed to forget the details of the job.
-        31 => pub details_gone: Option<DetailsGone>,
     }
 }
 
