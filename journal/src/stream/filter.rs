@@ -135,7 +135,7 @@ mod tests {
         for cut in 0..bytes.len() {
             assert_eq!(Filters::parse(bytes.get(..cut).unwrap()), None, "{cut}");
         }
-        let mut huge = bytes.clone();
+        let mut huge = bytes;
         huge[12..16].copy_from_slice(&u32::MAX.to_le_bytes());
         assert_eq!(Filters::parse(&huge), None);
     }
