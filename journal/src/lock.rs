@@ -2,6 +2,7 @@
 //!
 //! Two servers that append to one log would destroy it; the second must be refused and told who is in its way.
 //!
+//! **Invariant:** a link in the place of the file is refused.
 //! **Invariant:** the lock ends with the process that took it, however that dies; a left-over file refuses no one.
 
 use std::fmt;
@@ -111,6 +112,8 @@ impl Lock {
             .create(true)
             .truncate(false)
             .mode(0o600)
+            // Whoever may write the directory must not choose which file becomes the lock.
+            .custom_flags(nix::fcntl::OFlag::O_NOFOLLOW.bits())
             .open(path)
             .map_err(LockError::Io)?;
         let mut looks = 0;

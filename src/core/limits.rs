@@ -173,6 +173,8 @@ pub const JOURNAL_FAULTS_MAX: usize = 1_000;
 pub const HISTORY_PAGE_SCANNED_MAX: usize = 100_000;
 /// Jobs, workers and tasks that the turn looks at in one go for who asks for the past of a server without a journal.
 pub const RECALL_SLICE_THINGS: usize = 10_000;
+/// Time that `server info` waits for the turn.
+pub const FORGOTTEN_PATIENCE_SPAN: Span = Span::from_ms(1_000);
 /// Moments of the past that are put in order for such a reader at once.
 pub const RECALL_SORTED_MOMENTS: usize = 256 * 1024;
 /// Moments whose events the turn puts together for it in one go.

@@ -5,8 +5,9 @@
 use super::{event, image_part};
 use hq_core::cbor::DecodeError;
 use hq_core::event::Event;
-use hq_core::id::JobId;
+use hq_core::id::{JobId, TaskId};
 use hq_core::state::State;
+use hq_core::task::Dependency;
 use hq_core::time::Time;
 use hq_journal::{Checkpoint, Point, Reader, ReplayError};
 use std::fmt;
@@ -75,6 +76,24 @@ pub fn image(checkpoint: Option<&Checkpoint>) -> Result<State, Error> {
 pub fn orphan(state: &State, event: &Event) -> Option<JobId> {
     let forgets = matches!(event, Event::JobForgotten(_));
     event.job().filter(|job| !forgets && !state.jobs.contains_key(job))
+}
+
+/// The job that an event makes, or adds to.
+pub fn made(event: &Event) -> Option<JobId> {
+    matches!(event, Event::JobSubmitted(_) | Event::JobOpened(_)).then(|| event.job()).flatten()
+}
+
+/// What cannot be in an event that was applied: a dependency on a task of the same job that is not there.
+pub fn impossible(state: &State, event: &Event) -> Option<String> {
+    let Event::JobSubmitted(submitted) = event else { return None };
+    let tasks = &state.job(submitted.job)?.tasks;
+    submitted.submit.deps.iter().find_map(|dependency| {
+        let Dependency { task, on, .. } = dependency;
+        let is_own = on.job == submitted.job || on.job == JobId(0);
+        let is_there = |task: TaskId| tasks.ordinal(task).is_some();
+        let is_possible = is_there(*task) && (!is_own || is_there(on.task));
+        (!is_possible).then(|| format!("its task {task} waits for task {}, and one of them is not there", on.task))
+    })
 }
 
 /// What was folded.

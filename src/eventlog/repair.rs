@@ -2,7 +2,8 @@
 //!
 //! Every intact record that this version understands is saved. A job of which the rest may tell a wrong story is
 //! quarantined: one that is not completed is held, so that nothing of it starts until its owner has looked; one whose
-//! beginning is lost is put in as a canceled job without tasks, so that its number is not given again.
+//! beginning is lost is put in as a canceled job without tasks, so that its number is not given again. Where the last jobs may
+//! be among what was lost, such a job stands for the last number that may have been given.
 //!
 //! What holds: what happened before an intact checkpoint touches no job, since the checkpoint has its outcome.
 
@@ -21,6 +22,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Why the job of a lost beginning is canceled.
 const LOST_REASON: &str = "its beginning was lost with damaged records of the journal";
+/// Why there is a job that nobody made.
+const RESERVED_REASON: &str = "up to its number jobs may have been lost with damaged records of the journal";
+/// Numbers that are passed over at most.
+const RESERVED_MAX: u64 = 10_000_000;
 
 /// A record that is intact and cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +49,8 @@ pub enum Fate {
     Lost,
     /// It goes on; something of it may have been in what was lost.
     GoesOn,
+    /// No job is known: up to this number jobs may have been made in what was lost behind the last one that is known.
+    Reserved,
 }
 
 /// A job that the damage touches, or may touch.
@@ -78,7 +85,12 @@ impl Survey {
     /// Whether nothing is wrong.
     pub fn is_sound(&self) -> bool {
         let Report { lost, damaged, .. } = &self.report;
-        lost.is_empty() && damaged.is_empty() && self.poison.is_empty() && self.images.is_empty()
+        let is_lost = |touched: &Touched| touched.fate == Fate::Lost;
+        lost.is_empty()
+            && damaged.is_empty()
+            && self.poison.is_empty()
+            && self.images.is_empty()
+            && !self.jobs.iter().any(is_lost)
     }
 }
 
@@ -97,7 +109,8 @@ pub fn survey(salvage: &Salvage, now: Time, holds_all: bool) -> Result<Survey, E
         let told_until = newest.map_or(0, |image| image.at.seq);
         let told_jobs = state.last_job;
         let (names, orphans, again) = (BTreeMap::new(), BTreeSet::new(), false);
-        let mut look = Look { state, told_until, told_jobs, poison, names, orphans, again };
+        let last_made = (told_jobs, told_until);
+        let mut look = Look { state, told_until, told_jobs, last_made, poison, names, orphans, again };
         let report = salvage.scan(&mut |record| {
             look.record(&record);
             Ok(())
@@ -131,6 +144,8 @@ struct Look {
     told_until: u64,
     /// The last job that the checkpoint knows.
     told_jobs: JobId,
+    /// The last job that is known to have been made, and the first record that knows it.
+    last_made: (JobId, u64),
     poison: BTreeMap<u64, Poison>,
     names: BTreeMap<JobId, String>,
     /// Jobs of which there are events although nothing made them.
@@ -143,7 +158,7 @@ impl Look {
     fn record(&mut self, record: &RecordRef<'_>) {
         let header = record.header;
         let seq = header.seq;
-        if header.kind >= KIND_OWN_MIN || self.again || self.poison.contains_key(&seq) {
+        if header.kind >= KIND_OWN_MIN || self.again {
             return;
         }
         let job = (header.job != 0).then_some(JobId(header.job));
@@ -151,16 +166,21 @@ impl Look {
             Ok(stamped) => stamped,
             Err(error) => {
                 let why = format!("it is no event that this version understands ({error})");
-                self.poison.insert(seq, Poison { seq, job, why });
+                self.poison.entry(seq).or_insert(Poison { seq, job, why });
                 return;
             }
         };
+        // Not what is added to the last one: before that the next may have been made.
+        if let Some(made) = fold::made(&stamped.event).filter(|made| *made > self.last_made.0) {
+            self.last_made = (made, seq);
+        }
         match &stamped.event {
             Event::JobSubmitted(event) => drop(self.names.entry(event.job).or_insert_with(|| event.name.clone())),
             Event::JobOpened(event) => drop(self.names.insert(event.job, event.name.clone())),
             _ => {}
         }
-        if seq <= self.told_until {
+        // Of a poisoned one no more than the name is of use.
+        if seq <= self.told_until || self.poison.contains_key(&seq) {
             return;
         }
         let state = &mut self.state;
@@ -169,7 +189,25 @@ impl Look {
             self.again = true;
             return;
         }
+        if let Some(why) = fold::impossible(&self.state, &stamped.event) {
+            self.poison.insert(seq, Poison { seq, job, why });
+            self.again = true;
+            return;
+        }
+        // What an earlier repair has put in for a lost beginning comes later.
+        fold::made(&stamped.event).map(|job| self.orphans.remove(&job));
         self.orphans.extend(fold::orphan(&self.state, &stamped.event));
+    }
+
+    /// The number up to which jobs may have been made in what was lost behind the last one that is known: each lost record may
+    /// have made one.
+    fn reserved(&self, report: &Report) -> Option<JobId> {
+        let (last, seq) = self.last_made;
+        let from = seq.max(self.told_until);
+        let lost = report.lost.iter().map(|lost| (lost.to_seq + 1).saturating_sub(lost.from_seq.max(from + 1))).sum();
+        let margin = u32::try_from(RESERVED_MAX.min(lost)).ok().filter(|margin| *margin > 0)?;
+        let last = last.max(self.state.last_job);
+        last.0.checked_add(margin).map(JobId)
     }
 
     /// What becomes of which jobs, and the events that say so.
@@ -185,11 +223,13 @@ impl Look {
             touched.extend(missing.take(limits::JOURNAL_FAULTS_MAX));
         }
         let others = self.state.jobs.values().filter(|job| is_unsure && job.completed.is_none()).map(|job| job.id);
-        let all: BTreeSet<JobId> = touched.iter().copied().chain(others).collect();
+        let reserved = self.reserved(report);
+        let all: BTreeSet<JobId> = touched.iter().copied().chain(others).chain(reserved).collect();
         let (mut jobs, mut drafts) = (Vec::new(), Vec::new());
         for job in all {
             let known = self.state.job(job);
             let fate = match known {
+                None if reserved == Some(job) && !touched.contains(&job) => Fate::Reserved,
                 _ if !touched.contains(&job) && !holds_all => Fate::GoesOn,
                 None => Fate::Lost,
                 Some(known) if known.completed.is_some() => Fate::Completed,
@@ -208,11 +248,13 @@ impl Look {
 fn events(job: JobId, name: &str, fate: Fate) -> Vec<Event> {
     match fate {
         Fate::Held => vec![Event::JobHeld(JobChanged { job })],
-        Fate::Lost => {
-            let name = if name.is_empty() { "lost".to_owned() } else { name.to_owned() };
+        Fate::Lost | Fate::Reserved => {
+            let (otherwise, reason) =
+                if fate == Fate::Lost { ("lost", LOST_REASON) } else { ("reserved", RESERVED_REASON) };
+            let name = if name.is_empty() { otherwise.to_owned() } else { name.to_owned() };
             vec![
                 Event::JobOpened(JobOpened { job, name, ..JobOpened::default() }),
-                Event::JobCanceled(JobCanceled { job, reason: Some(LOST_REASON.to_owned()) }),
+                Event::JobCanceled(JobCanceled { job, reason: Some(reason.to_owned()) }),
                 Event::JobClosed(JobChanged { job }),
                 Event::JobCompleted(JobChanged { job }),
             ]

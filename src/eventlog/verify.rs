@@ -122,6 +122,11 @@ impl Check<'_> {
             self.fault(format!("record {} of job {} cannot be applied", header.seq, header.job));
             return Err(Broken);
         }
+        if let Some(why) = fold::impossible(&self.state, &stamped.event) {
+            self.fault(format!("record {} of job {} cannot be used: {why}", header.seq, header.job));
+        }
+        // What a repair has put in for a lost beginning comes later.
+        fold::made(&stamped.event).map(|job| self.orphans.remove(&job));
         if self.orphans.len() < limits::JOURNAL_FAULTS_MAX {
             self.orphans.extend(fold::orphan(&self.state, &stamped.event));
         }

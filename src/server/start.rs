@@ -24,7 +24,7 @@ use hq_core::limits;
 use hq_core::machine::Machine;
 use hq_core::retention::Keep;
 use hq_core::time::{Span, Time};
-use hq_core::view::ServerView;
+use hq_core::view::{ForgottenDetails, ServerView};
 use hq_journal::Reader;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -217,6 +217,7 @@ fn describe(running: &Running, access: &AccessFile) -> ServerView {
         journal_path: running.journal_path.clone(),
         now: Time::default(),
         trouble: None,
+        forgotten: ForgottenDetails::default(),
     }
 }
 

@@ -114,7 +114,7 @@ pub enum Input {
         /// What.
         response: Response,
     },
-    /// A session asks for what happened; only where no journal is kept.
+    /// A session asks for what happened.
     Recall {
         /// What.
         question: Recall,

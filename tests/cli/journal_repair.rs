@@ -118,6 +118,52 @@ fn a_lost_submit_is_named_and_its_number_not_given_again() {
 }
 
 #[test]
+fn a_lost_submit_of_a_job_that_ran() {
+    let mut cluster = Cluster::start_with(&["--journal=journal"]);
+    cluster.start_worker(1);
+    cluster.hq(&["submit", "--wait", "--", "echo", "marker-one"]).ok();
+    cluster.hq(&["submit", "--cpus=9", "--", "true"]).ok();
+    cluster.kill_server();
+    cluster.kill_worker(0);
+    let journal = cluster.work().join("journal");
+    spoil(&journal, "marker-one");
+    // Its other events are of a job that nothing made; what is put in for it says so.
+    let done = cluster.json(&["journal", "repair", "journal"]);
+    assert_eq!((&done["jobs"][0]["id"], &done["jobs"][0]["fate"]), (&1.into(), &"lost".into()), "{done}");
+    cluster.hq(&["journal", "verify", "journal"]).ok();
+    cluster.hq(&["journal", "repair", "journal"]).ok().prints("nothing is wrong with it");
+    cluster.start_server();
+    assert_eq!(cluster.job_state(2).as_deref(), Some("WAITING"));
+    assert_eq!(cluster.submit(&["true"]), 3);
+}
+
+#[test]
+fn the_number_of_a_last_submit_that_is_lost_is_not_given_again() {
+    let mut cluster = killed();
+    let journal = cluster.work().join("journal");
+    cluster.start_server();
+    cluster.hq(&["job", "cancel", "1"]).ok();
+    cluster.kill_server();
+    spoil(&journal, "marker-three");
+    let done = cluster.json(&["journal", "repair", "journal"]);
+    let fates: Vec<(u64, &str)> = done["jobs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|job| (job["id"].as_u64().unwrap(), job["fate"].as_str().unwrap()))
+        .collect();
+    // One record is lost, so one number may have been given.
+    assert_eq!(fates, [(2, "goes on"), (3, "reserved")], "{done}");
+    cluster.hq(&["journal", "verify", "journal"]).ok();
+    cluster.start_server();
+    cluster.start_worker(1);
+    cluster.wait_job(2, "FINISHED");
+    assert_eq!(cluster.submit(&["true"]), 4);
+    let info = cluster.json(&["job", "info", "3"]);
+    assert!(info[0]["info"]["cancel_reason"].as_str().unwrap().contains("jobs may have been lost"), "{info}");
+}
+
+#[test]
 fn what_is_sound_is_not_touched() {
     let cluster = killed();
     let same = cluster.hq(&["journal", "repair", "journal"]).ok();

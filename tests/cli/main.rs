@@ -11,6 +11,7 @@ mod access;
 mod acts;
 mod after;
 mod directives;
+mod event_order;
 mod find_jobs;
 mod hardware;
 mod job;

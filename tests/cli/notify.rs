@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 
 const QUIET: [&str; 2] = ["--stdout=none", "--stderr=none"];
 
-/// The events of the journal, as `journal export` prints them.
+/// All events of the journal, as `journal export` prints them.
 fn events(cluster: &Cluster) -> Vec<Value> {
     let journal = cluster.server_dir().join("journal");
-    let done = cluster.hq(&["journal", "export", journal.to_str().unwrap()]).ok();
+    let done = cluster.hq(&["journal", "export", "--all", journal.to_str().unwrap()]).ok();
     done.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["event"].clone()).collect()
 }
 

@@ -40,6 +40,17 @@ fn bytes_of(dir: &Path) -> u64 {
     bytes.sum()
 }
 
+fn tells_of_two_forgotten_jobs(cluster: &Cluster) {
+    for info in [&["journal", "info", "journal"][..], &["server", "info"]] {
+        let told = cluster.json(info);
+        let forgotten = &told["forgotten_details"];
+        assert_eq!((&forgotten["jobs"], &forgotten["last_job"]), (&2.into(), &2.into()), "{told}");
+        assert_eq!((&forgotten["cause"], forgotten["time"].is_string()), (&"pruned".into(), true), "{told}");
+        let table = cluster.hq(info).ok();
+        assert!(table.cell("Forgotten details").starts_with("2 jobs, up to job 2, since 20"), "{table}");
+    }
+}
+
 #[test]
 fn completed_jobs_go_and_live_ones_keep_everything() {
     let mut cluster = Cluster::start_with(&["--journal=journal"]);
@@ -59,6 +70,8 @@ fn completed_jobs_go_and_live_ones_keep_everything() {
     cluster.hq(&["worker", "wait", "1"]).ok();
     let before = events(&cluster);
     let jobs = cluster.json(&["job", "list", "--all"]);
+    assert!(cluster.json(&["server", "info"]).get("forgotten_details").is_none());
+    assert_eq!(cluster.json(&["journal", "info", "journal"])["forgotten_details"]["jobs"], 0);
     let failed = cluster.json(&["task", "info", "2", "1"]);
 
     let pruned = cluster.hq(&["journal", "prune"]).ok();
@@ -77,6 +90,8 @@ fn completed_jobs_go_and_live_ones_keep_everything() {
     assert_eq!(ids("worker-connected"), [1, 2]);
     assert_eq!(ids("worker-lost"), [1]);
     assert_eq!(of_type(&after, "details-forgotten").len(), 1);
+
+    tells_of_two_forgotten_jobs(&cluster);
 
     // Everything that the state knows is there as before.
     assert_eq!(cluster.json(&["job", "list", "--all"]), jobs);

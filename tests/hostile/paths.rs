@@ -74,3 +74,22 @@ fn a_stream_directory_that_is_a_link_to_nowhere_fails_the_task_with_the_reason()
     assert!(shown.contains("Cannot create stream directory"), "{shown}");
     assert!(!cluster.work().join("not").exists());
 }
+
+#[test]
+fn a_planted_link_does_not_become_the_lock_of_a_directory() {
+    let mut cluster = Cluster::start();
+    cluster.start_worker(1);
+    let (dir, theirs) = (cluster.work().join("stream"), cluster.work().join("theirs"));
+    let stream = format!("--stream={}", dir.display());
+    cluster.hq(&["submit", "--wait", &stream, "--", "sh", "-c", "echo mine"]).ok();
+    std::fs::write(&theirs, "of somebody else").unwrap();
+    let lock = dir.join(".compact.lock");
+    symlink(&theirs, &lock).unwrap();
+    let shown = dir.display().to_string();
+    cluster.hq(&["output-log", &shown, "compact"]).code(1).says(".compact.lock");
+    assert_eq!(std::fs::read_to_string(&theirs).unwrap(), "of somebody else");
+    symlink(cluster.work().join("nowhere"), dir.join("other")).unwrap();
+    std::fs::rename(dir.join("other"), &lock).unwrap();
+    cluster.hq(&["output-log", &shown, "compact"]).code(1).says(".compact.lock");
+    assert!(!cluster.work().join("nowhere").exists());
+}

@@ -89,7 +89,7 @@ pub struct EventArgs {
     /// `tasks-assigned`, `tasks-described` (the tasks of graphs, and entries), `tasks-due`, `tasks-held`,
     /// `tasks-modified`, `tasks-released`, `tasks-rerun`, `tasks-returned`, `task-adopted`, `task-retried`,
     /// `worker-away`, `worker-draining`, `worker-returned`, `worker-stopping` and `worker-unblocked`, and of past events
-    /// `job-idle`; and in `job-created` the standard input. --type prints them too.
+    /// `job-idle` and `task-notify`; and in `job-created` the standard input. --type prints them too.
     #[arg(long)]
     pub all: bool,
 }

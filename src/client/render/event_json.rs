@@ -12,7 +12,7 @@ use crate::grammar::utilization;
 use hq_core::act::TaskChange;
 use hq_core::attempt::TaskVariant;
 use hq_core::event::{
-    Event, JobSubmitted, TaskFailed, TaskRetried, TasksEnded, TasksFinished, TasksModified, TasksStarted,
+    Event, JobSubmitted, TaskFailed, TaskNotified, TaskRetried, TasksEnded, TasksFinished, TasksModified, TasksStarted,
 };
 use hq_core::id::JobId;
 use hq_core::idset::IdSet;
@@ -28,6 +28,8 @@ use std::collections::BTreeMap;
 
 /// Task references in one line of a batch.
 const BATCH_TASKS_MAX: usize = 10_000;
+/// What is told later than this after it happened is told with the time of that.
+const LATE_SPAN: Span = Span::from_secs(1);
 
 /// Which types are wanted.
 #[derive(Debug, Clone, Copy, Default)]
@@ -80,18 +82,41 @@ pub const TYPES: [&str; 38] = [
     "worker-unblocked",
 ];
 
+/// A line.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Line {
+    /// When it happened.
+    pub at: Time,
+    /// The object, with that time.
+    pub value: Value,
+}
+
+impl Line {
+    /// The object as it is told after something of the time `clock`, which moves on: times never decrease in what is told.
+    /// Starts and ends of tasks have their own times, which may be before those of events that were told earlier; if that is
+    /// so by more than [`LATE_SPAN`], their own time stands beside, as `happened`.
+    pub fn in_order(self, clock: &mut Time) -> Value {
+        let Self { at, mut value } = self;
+        if at >= *clock {
+            *clock = at;
+            return value;
+        }
+        if let Some(map) = value.as_object_mut() {
+            let own = map.insert("time".to_owned(), json!(to_the_millisecond(*clock)));
+            let event = map.get_mut("event").and_then(Value::as_object_mut).filter(|_| clock.since(at) > LATE_SPAN);
+            event.into_iter().for_each(|event| event.extend(own.clone().map(|own| ("happened".to_owned(), own))));
+        }
+        value
+    }
+}
+
 /// Passes the lines of one event to `emit`, in order.
 ///
 /// `at` is the time of the event's record.
 ///
 /// # Errors
 /// The first one that `emit` gives.
-pub fn lines<E>(
-    at: Time,
-    event: &Event,
-    wanted: Wanted,
-    emit: &mut dyn FnMut(Value) -> Result<(), E>,
-) -> Result<(), E> {
+pub fn lines<E>(at: Time, event: &Event, wanted: Wanted, emit: &mut dyn FnMut(Line) -> Result<(), E>) -> Result<(), E> {
     let Wanted { is_live, all } = wanted;
     match event {
         Event::TasksStarted(started) => tasks_started(at, started, emit),
@@ -105,6 +130,7 @@ pub fn lines<E>(
             let more = described::of_tasks(created).take(if all { usize::MAX } else { 0 });
             more.into_iter().try_for_each(|body| emit(envelope(at, "tasks-described", body)))
         }
+        Event::TaskNotified(notified) if all || is_live => emit(envelope(at, "task-notify", notice(notified))),
         Event::JobIdle(idle) if all || is_live => emit(envelope(at, "job-idle", json!({"job_id": idle.job}))),
         other => match known(other).or_else(|| if all { internal(other) } else { None }) {
             Some((kind, body)) => emit(envelope(at, kind, body)),
@@ -131,13 +157,6 @@ fn known(event: &Event) -> Option<(&'static str, Value)> {
             ("job-cancel", json!({"job_id": e.job, "reason": e.reason.as_deref().unwrap_or_default()}))
         }
         Event::JobCompleted(e) => ("job-completed", json!({"job": e.job})),
-        Event::TaskNotified(e) => (
-            "task-notify",
-            json!({
-                "task_id": task_ref(e.job, e.task.0), "worker_id": e.worker,
-                "message": e.message.as_slice(), "text": String::from_utf8_lossy(&e.message)
-            }),
-        ),
         _ => return None,
     })
 }
@@ -186,14 +205,26 @@ fn internal(event: &Event) -> Option<(&'static str, Value)> {
         Event::TasksDue(e) => ("tasks-due", json!({"job": e.job, "tasks": id_set(&e.tasks)})),
         Event::JobRestored(e) => ("job-restored", json!({"job": e.job})),
         Event::DetailsForgotten(e) => {
-            let cause = match e.cause {
-                ForgetCause::Pruned => "pruned",
-                ForgetCause::Size => "size",
-                ForgetCause::Age => "age",
-            };
-            ("details-forgotten", json!({"jobs": id_set(&e.jobs), "cause": cause}))
+            ("details-forgotten", json!({"jobs": id_set(&e.jobs), "cause": forget_cause(e.cause)}))
         }
         _ => return None,
+    })
+}
+
+/// Why details were forgotten, in a word.
+pub fn forget_cause(cause: ForgetCause) -> &'static str {
+    match cause {
+        ForgetCause::Pruned => "pruned",
+        ForgetCause::Size => "size",
+        ForgetCause::Age => "age",
+    }
+}
+
+/// A message of a task.
+fn notice(event: &TaskNotified) -> Value {
+    json!({
+        "task_id": task_ref(event.job, event.task.0), "worker_id": event.worker,
+        "message": event.message.as_slice(), "text": String::from_utf8_lossy(&event.message)
     })
 }
 
@@ -209,20 +240,24 @@ fn tasks_modified(event: &TasksModified) -> Value {
     json!({"job": event.job, "tasks": id_set(&event.tasks), "change": change})
 }
 
-fn envelope(at: Time, kind: &'static str, body: Value) -> Value {
+fn to_the_millisecond(at: Time) -> String {
+    time::rfc3339(Time(at.0 / 1_000 * 1_000))
+}
+
+fn envelope(at: Time, kind: &'static str, body: Value) -> Line {
     let mut event = match body {
         Value::Object(map) => map,
         _ => Map::new(),
     };
     event.insert("type".to_owned(), json!(kind));
-    json!({"time": time::rfc3339(Time(at.0 / 1_000 * 1_000)), "event": event})
+    Line { at, value: json!({"time": to_the_millisecond(at), "event": event}) }
 }
 
 fn before(at: Time, ago_us: Option<&u64>) -> Time {
     Time(at.0.saturating_sub(ago_us.copied().unwrap_or(0)))
 }
 
-fn tasks_started<E>(at: Time, started: &TasksStarted, emit: &mut dyn FnMut(Value) -> Result<(), E>) -> Result<(), E> {
+fn tasks_started<E>(at: Time, started: &TasksStarted, emit: &mut dyn FnMut(Line) -> Result<(), E>) -> Result<(), E> {
     for (position, task) in started.tasks.iter().enumerate() {
         let instance = started.attempts.get(position).copied().unwrap_or_default();
         let mut body = json!({"job": started.job, "task": task, "instance": instance});
@@ -240,11 +275,7 @@ fn tasks_started<E>(at: Time, started: &TasksStarted, emit: &mut dyn FnMut(Value
     Ok(())
 }
 
-fn tasks_finished<E>(
-    at: Time,
-    finished: &TasksFinished,
-    emit: &mut dyn FnMut(Value) -> Result<(), E>,
-) -> Result<(), E> {
+fn tasks_finished<E>(at: Time, finished: &TasksFinished, emit: &mut dyn FnMut(Line) -> Result<(), E>) -> Result<(), E> {
     for (position, task) in finished.tasks.iter().enumerate() {
         let mut body = json!({"job": finished.job, "task": task});
         let used = (finished.cpu_ms.get(position), finished.memory_kib.get(position));
@@ -256,7 +287,7 @@ fn tasks_finished<E>(
     Ok(())
 }
 
-fn task_failed(at: Time, failed: &TaskFailed) -> Value {
+fn task_failed(at: Time, failed: &TaskFailed) -> Line {
     envelope(before(at, Some(&failed.ago_us)), "task-failed", failure(failed))
 }
 
@@ -271,7 +302,7 @@ fn failure(failed: &TaskFailed) -> Value {
 }
 
 /// A failure after which the task is tried again.
-fn task_retried(at: Time, retried: &TaskRetried) -> Value {
+fn task_retried(at: Time, retried: &TaskRetried) -> Line {
     let mut body = failure(&retried.failed);
     if let Some(map) = body.as_object_mut() {
         map.insert("instance".to_owned(), json!(retried.failed.attempt));
@@ -284,7 +315,7 @@ fn tasks_ended<E>(
     at: Time,
     kind: &'static str,
     ended: &TasksEnded,
-    emit: &mut dyn FnMut(Value) -> Result<(), E>,
+    emit: &mut dyn FnMut(Line) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut ids = ended.tasks.iter().peekable();
     while ids.peek().is_some() {

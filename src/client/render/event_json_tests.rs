@@ -14,7 +14,7 @@ const AT: Time = Time(1_767_323_045_678_901);
 fn printed(event: &Event, all: bool) -> Vec<String> {
     let mut out = Vec::new();
     let done: Result<(), ()> = lines(AT, event, Wanted { is_live: false, all }, &mut |line| {
-        out.push(line.to_string());
+        out.push(line.value.to_string());
         Ok(())
     });
     assert_eq!(done, Ok(()));
@@ -222,14 +222,34 @@ fn every_type_is_listed() {
 }
 
 #[test]
-fn an_idle_job_is_news_only() {
+fn what_is_told_to_listeners_is_news_only() {
     let idle = Event::JobIdle(JobChanged { job: JobId(3) });
-    assert!(printed(&idle, false).is_empty());
-    let mut seen = Vec::new();
-    let wanted = Wanted { is_live: true, all: false };
-    let done: Result<(), ()> = lines(AT, &idle, wanted, &mut |line| {
-        seen.push(line["event"].clone());
-        Ok(())
-    });
-    assert_eq!((done, seen), (Ok(()), vec![json!({"job_id": 3, "type": "job-idle"})]));
+    let notice =
+        Event::TaskNotified(TaskNotified { job: JobId(3), message: b"x".to_vec().into(), ..Default::default() });
+    for (event, kind) in [(idle, "job-idle"), (notice, "task-notify")] {
+        assert!(printed(&event, false).is_empty());
+        assert_eq!(printed(&event, true).len(), 1);
+        let mut seen = Vec::new();
+        let wanted = Wanted { is_live: true, all: false };
+        let done: Result<(), ()> = lines(AT, &event, wanted, &mut |line| {
+            seen.push(line.value["event"]["type"].clone());
+            Ok(())
+        });
+        assert_eq!((done, seen), (Ok(()), vec![json!(kind)]));
+    }
+}
+
+#[test]
+fn times_never_decrease() {
+    let line = |at| envelope(at, "task-finished", json!({"job": 1, "task": 2}));
+    let mut clock = Time(0);
+    let mut told = |at| line(at).in_order(&mut clock);
+    assert_eq!(told(AT), line(AT).value);
+    let own = told(Time(AT.0 - 900_000));
+    assert_eq!(own, line(AT).value, "a little late");
+    let late = Time(AT.0 - 60_000_000);
+    let own = told(late);
+    assert_eq!((&own["time"], &own["event"]["happened"]), (&line(AT).value["time"], &line(late).value["time"]));
+    let after = Time(AT.0 + 5_000);
+    assert_eq!(told(after), line(after).value);
 }

@@ -4,9 +4,9 @@
 
 use super::color::Palette;
 use super::table::Table;
-use super::{escape, size, time};
+use super::{escape, event_json, size, time};
 use crate::grammar::duration;
-use hq_core::view::{JournalCheck, JournalImage, JournalInfo};
+use hq_core::view::{ForgottenDetails, JournalCheck, JournalImage, JournalInfo};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -33,10 +33,33 @@ pub fn info_table(path: &Path, info: &JournalInfo, user: Option<&str>, palette: 
     }
     let took = duration::full(info.restart_took.to_duration());
     table.line("Restart", format!("{took} ({} events since the newest checkpoint)", info.restart_events));
+    table.line("Forgotten details", forgotten(&info.forgotten));
     for note in &info.notes {
         table.line("Note", note.as_str());
     }
     table.render(palette)
+}
+
+/// Of how many jobs details were forgotten, up to which, since when.
+pub fn forgotten(details: &ForgottenDetails) -> String {
+    let ForgottenDetails { jobs, last_job, latest } = details;
+    if *jobs == 0 {
+        return "none".to_owned();
+    }
+    let plural = if *jobs == 1 { "" } else { "s" };
+    let up_to = last_job.map(|job| format!(", up to job {job}")).unwrap_or_default();
+    let since = latest.map(|gone| format!(", since {}: {}", time::utc_seconds(gone.at), gone.cause.words()));
+    format!("{jobs} job{plural}{up_to}{}", since.unwrap_or_default())
+}
+
+/// The object of that.
+pub fn forgotten_json(details: &ForgottenDetails) -> Value {
+    json!({
+        "jobs": details.jobs,
+        "last_job": details.last_job,
+        "time": details.latest.map(|gone| time::rfc3339(gone.at)),
+        "cause": details.latest.map(|gone| event_json::forget_cause(gone.cause)),
+    })
 }
 
 fn range(first: u64, last: u64) -> String {
@@ -71,6 +94,7 @@ pub fn info_json(path: &Path, info: &JournalInfo, user: Option<&str>) -> Value {
         "checkpoints": info.images.iter().map(image_json).collect::<Vec<_>>(),
         "restart": {"events": info.restart_events, "seconds": time::seconds(info.restart_took)},
         "notes": info.notes,
+        "forgotten_details": forgotten_json(&info.forgotten),
     })
 }
 

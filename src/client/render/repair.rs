@@ -19,6 +19,7 @@ fn fate_word(fate: Fate) -> &'static str {
         Fate::Completed => "completed",
         Fate::Lost => "lost",
         Fate::GoesOn => "goes on",
+        Fate::Reserved => "reserved",
     }
 }
 
@@ -28,6 +29,7 @@ fn fate_text(fate: Fate) -> &'static str {
         Fate::Completed => "completed, stays as it is",
         Fate::Lost => "lost; canceled, so that its number is not given again",
         Fate::GoesOn => "goes on; something of it may be lost",
+        Fate::Reserved => "reserved: up to this number jobs may be lost, so that none of these is given again",
     }
 }
 

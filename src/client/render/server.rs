@@ -3,11 +3,11 @@
 //! Scripts take ports and the uid from it.
 //!
 //! Holds: nine rows for `server info`, ten with the directory at the start; JSON has ten keys. While the journal cannot be
-//! written there is one more of each.
+//! written there is one more of each, and one once details of jobs were forgotten.
 
 use super::color::Palette;
 use super::table::Table;
-use super::time;
+use super::{journal, time};
 use hq_core::view::ServerView;
 use serde_json::{Value, json};
 
@@ -29,6 +29,9 @@ pub fn table(server: &ServerView, server_dir: Option<&str>, palette: Palette) ->
     if let Some(trouble) = &server.trouble {
         table.line("Journal trouble", trouble.as_str());
     }
+    if server.forgotten.jobs > 0 {
+        table.line("Forgotten details", journal::forgotten(&server.forgotten));
+    }
     table.render(palette)
 }
 
@@ -49,13 +52,19 @@ pub fn to_json(server: &ServerView, server_dir: Option<&str>) -> Value {
     if let (Some(trouble), Some(map)) = (&server.trouble, value.as_object_mut()) {
         map.insert("journal_trouble".to_owned(), json!(trouble));
     }
+    if let Some(map) = value.as_object_mut().filter(|_| server.forgotten.jobs > 0) {
+        map.insert("forgotten_details".to_owned(), journal::forgotten_json(&server.forgotten));
+    }
     value
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hq_core::id::JobId;
+    use hq_core::retention::{DetailsGone, ForgetCause};
     use hq_core::time::Time;
+    use hq_core::view::ForgottenDetails;
 
     #[test]
     fn the_record() {
@@ -71,6 +80,7 @@ mod tests {
             journal_path: None,
             now: Time::default(),
             trouble: None,
+            forgotten: ForgottenDetails::default(),
         };
         let expected = "\
 +--------------+-------------------------+
@@ -94,5 +104,12 @@ mod tests {
         let sick = ServerView { trouble: Some("the disk is full".into()), ..server };
         assert!(table(&sick, None, Palette::OFF).contains("| Journal trouble | the disk is full "));
         assert_eq!(to_json(&sick, None)["journal_trouble"], "the disk is full");
+        let latest = Some(DetailsGone { at: Time(1_893_553_445_000_000), cause: ForgetCause::Size });
+        let forgotten = ForgottenDetails { jobs: 3, last_job: Some(JobId(7)), latest };
+        let full = ServerView { forgotten, ..sick };
+        let text = "| Forgotten details | 3 jobs, up to job 7, since 2030-01-02 03:04:05 UTC: the journal had grown";
+        assert!(table(&full, None, Palette::OFF).contains(text), "{}", table(&full, None, Palette::OFF));
+        let value = &to_json(&full, None)["forgotten_details"];
+        assert_eq!((&value["jobs"], &value["last_job"], &value["cause"]), (&json!(3), &json!(7), &json!("size")));
     }
 }

@@ -1,6 +1,8 @@
 //! What can be told of a journal: what is in it, and whether it holds what it should.
 
 use crate::id::{Epoch, JobId};
+use crate::retention::DetailsGone;
+use crate::state::State;
 use crate::time::{Span, Time};
 
 int_struct! {
@@ -65,6 +67,32 @@ int_struct! {
         12 => pub restart_took: Span,
         /// Remarks, one sentence each.
         13 => pub notes: Vec<String>,
+        /// What of completed jobs it was allowed to forget.
+        14 => pub forgotten: ForgottenDetails,
+    }
+}
+
+int_struct! {
+    /// Completed jobs whose details are not kept any longer.
+    #[derive(Copy, Eq)]
+    pub struct ForgottenDetails {
+        /// How many there were since the journal began.
+        0 => pub jobs: u64,
+        /// The last one of those that are still listed.
+        1 => pub last_job: Option<JobId>,
+        /// When and why the latest of them lost their details.
+        2 => pub latest: Option<DetailsGone>,
+    }
+}
+
+impl State {
+    /// What of completed jobs the journal was allowed to forget.
+    pub fn view_forgotten(&self) -> ForgottenDetails {
+        let last_job = match self.forgotten.jobs {
+            0 => None,
+            _ => self.jobs.values().rev().find(|job| job.details_gone.is_some()).map(|job| job.id),
+        };
+        ForgottenDetails { jobs: self.forgotten.jobs, last_job, latest: self.forgotten.last }
     }
 }
 

@@ -16,7 +16,7 @@ pub use recall::{Earliest, Happening, Moment, Spot, Window, recalled_submit};
 
 pub use find::{FoundJobs, JobCounts, JobOrder, JobQuery, TagWanted};
 
-pub use journal::{JournalCheck, JournalImage, JournalInfo, JournalSizes};
+pub use journal::{ForgottenDetails, JournalCheck, JournalImage, JournalInfo, JournalSizes};
 
 pub use pages::{TaskPage, TaskPageRequest};
 
@@ -338,6 +338,8 @@ int_struct! {
         9 => pub now: Time,
         /// Why the journal cannot be written at present, if so.
         10 => pub trouble: Option<String>,
+        /// What of completed jobs the journal was allowed to forget.
+        11 => pub forgotten: ForgottenDetails,
     }
 }
 

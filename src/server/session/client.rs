@@ -3,7 +3,7 @@
 //! The server's record and the history of the journal are answered here, since neither needs the machine.
 
 use super::inspect::{self, JournalFiles};
-use super::{attempts, history, retry};
+use super::{attempts, history, recall, retry};
 use crate::platform::clock;
 use crate::server::commit::CommitWatch;
 use crate::server::turn::{ClientSender, Input};
@@ -14,7 +14,7 @@ use hq_core::id::JobId;
 use hq_core::idset::IdSet;
 use hq_core::limits;
 use hq_core::time::Time;
-use hq_core::view::ServerView;
+use hq_core::view::{ForgottenDetails, ServerView};
 use hq_journal::Reader;
 use serde_bytes::ByteBuf;
 use std::fs::OpenOptions;
@@ -50,7 +50,9 @@ pub async fn serve(connection: Connection, context: ClientContext) {
             Request::ServerInfo(_) => {
                 let now = Time(clock::wall_us());
                 let trouble = context.commit.health.borrow().trouble.clone();
-                let record = ServerView { now, trouble, ..(*context.record).clone() };
+                let keeps = context.reader.is_some() && trouble.is_none();
+                let forgotten = if keeps { recall::forgotten(&context).await } else { ForgottenDetails::default() };
+                let record = ServerView { now, trouble, forgotten, ..(*context.record).clone() };
                 sender.send(&Response::Server(record)).await.map_err(|_| Ended)
             }
             Request::History(request) => history::tell((&mut receiver, &mut sender), &context, request, false).await,

@@ -19,7 +19,7 @@ use hq_core::id::WorkerId;
 use hq_core::idset::IdSet;
 use hq_core::limits;
 use hq_core::time::Time;
-use hq_core::view::{Earliest, Moment, Spot, Window, recalled_submit};
+use hq_core::view::{Earliest, ForgottenDetails, Moment, Spot, Window, recalled_submit};
 use news::News;
 use serde_bytes::ByteBuf;
 use std::collections::VecDeque;
@@ -43,6 +43,15 @@ pub(super) async fn tell(
     reading.tell_past(sender).await?;
     say(sender, &Response::Events(Vec::new())).await?;
     if follows { reading.tell_news(receiver, sender).await } else { Ok(()) }
+}
+
+/// What the journal was allowed to forget; nothing where that cannot be told soon, as while the disk refuses.
+pub(super) async fn forgotten(context: &ClientContext) -> ForgottenDetails {
+    let asked = tokio::time::timeout(limits::FORGOTTEN_PATIENCE_SPAN.to_duration(), ask(context, Recall::Forgotten));
+    match asked.await {
+        Ok(Ok(Recalled::Forgotten(details))) => details,
+        _ => ForgottenDetails::default(),
+    }
 }
 
 async fn ask(context: &ClientContext, question: Recall) -> Result<Recalled, Ended> {

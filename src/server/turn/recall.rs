@@ -1,5 +1,5 @@
-//! What the turn tells those who ask for history on a server that keeps no journal: the past piece by piece, and events
-//! as they happen.
+//! What the turn tells sessions of the past: on a server that keeps no journal all of it, piece by piece, and events as they
+//! happen; on another what the journal was allowed to forget.
 //!
 //! What holds: what a session is told of the past knows of exactly the events that it was told of before; the work for one
 //! question is bounded, so that a reader holds up nobody.
@@ -13,7 +13,7 @@ use hq_core::event::{Event, ServerStopped, Stamped};
 use hq_core::id::{Epoch, JobId, WorkerId};
 use hq_core::limits;
 use hq_core::time::Time;
-use hq_core::view::{Moment, Spot, Window};
+use hq_core::view::{ForgottenDetails, Moment, Spot, Window};
 use serde_bytes::ByteBuf;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -25,6 +25,8 @@ pub enum Recall {
     Listen(ListenerSender),
     /// For moments, from a spot on.
     Moments(Spot, Window),
+    /// For what the journal was allowed to forget.
+    Forgotten,
     /// For the events of moments, [`limits::RECALL_EVENTS`] at most.
     Events(Vec<Moment>),
 }
@@ -36,6 +38,8 @@ pub enum Recalled {
     Listening(Beginning),
     /// Moments, and where to go on.
     Moments(Vec<Moment>, Option<Spot>),
+    /// What the journal was allowed to forget.
+    Forgotten(ForgottenDetails),
     /// Events.
     Events(Vec<Stamped>),
 }
@@ -66,6 +70,7 @@ impl Turn {
                 let (moments, next) = state.recall(spot, &window, limits::RECALL_SLICE_THINGS);
                 Recalled::Moments(moments, next)
             }
+            Recall::Forgotten => Recalled::Forgotten(state.view_forgotten()),
             Recall::Events(moments) => {
                 Recalled::Events(state.recall_events(moments.get(..limits::RECALL_EVENTS).unwrap_or(&moments)))
             }

@@ -7,14 +7,16 @@
 
 use hq_core::act::TaskChange;
 use hq_core::event::*;
-use hq_core::id::{AttemptId, Epoch, JobId, TaskId, WorkerId};
+use hq_core::id::{AttemptId, Epoch, JobId, TaskId, TaskRef, WorkerId};
 use hq_core::idset::IdSet;
 use hq_core::resource::{Amount, Pool, PoolKind, ResourceRequest, WorkerResources};
 use hq_core::retention::{DetailsForgotten, ForgetCause};
 use hq_core::retry::FailureCause;
-use hq_core::task::{Entries, SubmitDesc, TaskDesc};
+use hq_core::task::{Condition, Dependency, Entries, SubmitDesc, TaskDesc};
 use hq_core::time::{Span, Time};
 use hq_core::worker::{Drain, LostReason, WorkerConfig};
+use hq_journal::RecordDraft;
+use hyperqueue::eventlog;
 use std::sync::Arc;
 
 /// Time between two events, in microseconds.
@@ -132,6 +134,28 @@ fn open(job: JobId) -> Vec<Event> {
         started(job, &[3], 0),
         Event::TasksAborted(TasksEnded { job, tasks: IdSet::single(4), reason: "a dependency failed".into() }),
     ]
+}
+
+/// A record that is intact and cannot be used, or not as it says, for the journals of these names.
+pub fn poison(name: &str) -> Option<RecordDraft> {
+    let at = Time(BEGIN.0 + 100 * STEP_US);
+    let event = |event| eventlog::draft(&Stamped { at, event });
+    let spoiled = |body: &[u8]| RecordDraft { body: body.to_vec(), ..event(finished(JobId(2), &[3])) };
+    Some(match name {
+        "poisoned-noise" => spoiled(&[0xFF, 0xFF]),
+        "poisoned-type" => spoiled(&[0x83, 1, 2, 3]),
+        "poisoned-orphan" => event(finished(JobId(77), &[0])),
+        "poisoned-dependency" => {
+            let deps = vec![Dependency {
+                task: TaskId(1),
+                on: TaskRef { job: JobId(6), task: TaskId(9) },
+                condition: Condition::Ok,
+            }];
+            let whole = SubmitDesc { deps, ..(*submit(2, &[])).clone() };
+            event(submitted(JobId(6), "circular", Arc::new(whole), false))
+        }
+        _ => return None,
+    })
 }
 
 /// The whole history.

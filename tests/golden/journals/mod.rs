@@ -90,6 +90,9 @@ fn make(name: &str, dir: &Path) -> &'static str {
     if name == "newer" {
         append(&mut journal, &[RecordDraft { kind: 9_999, time_us: 5, body: vec![0xA0], ..RecordDraft::default() }]);
     }
+    if let Some(poison) = history::poison(name) {
+        append(&mut journal, &[poison]);
+    }
     match name {
         "torn" => drop(journal),
         _ => journal.close().expect("closing"),
@@ -130,15 +133,28 @@ fn spoil(name: &str, dir: &Path) -> &'static str {
             change(&tail, &|bytes| bytes[100] ^= 1);
             "refused"
         }
-        "newer" => "refused",
+        "newer" | "poisoned-noise" | "poisoned-type" => "refused",
         _ => "valid",
     }
 }
 
-const STATES: [&str; 8] = ["plain", "paged", "pruned", "torn", "image", "images", "flipped", "newer"];
+const STATES: [&str; 12] = [
+    "plain",
+    "paged",
+    "pruned",
+    "torn",
+    "image",
+    "images",
+    "flipped",
+    "newer",
+    "poisoned-noise",
+    "poisoned-type",
+    "poisoned-orphan",
+    "poisoned-dependency",
+];
 
 /// What a journal says: its events, then the server that starts with it.
-fn told(packed: &[u8]) -> (String, &'static str) {
+fn told(name: &str, packed: &[u8]) -> (String, &'static str) {
     let mut cluster = Cluster::offline();
     // Some are damaged on purpose.
     cluster.has_damage = true;
@@ -157,13 +173,23 @@ fn told(packed: &[u8]) -> (String, &'static str) {
     };
     writeln!(text, "# journal export, exit code {:?}", exported.code).expect("a text");
     text.push_str(&plain(&exported.stderr));
-    text.push_str(&exported.stdout);
+    // Of what is poisoned the end is what matters.
+    let skipped = if name.contains("poisoned") { exported.stdout.lines().count().saturating_sub(3) } else { 0 };
+    exported.stdout.lines().skip(skipped).for_each(|line| text.push_str(&format!("{line}\n")));
     // A server that cannot listen ends after it has read its journal, and says what it found.
     let taken = TcpListener::bind("0.0.0.0:0").expect("a port");
     let port = taken.local_addr().expect("an address").port();
     let tried = cluster.hq(&["server", "start", "--journal=journal", &format!("--client-port={port}")]).code(1);
     drop(taken);
     writeln!(text, "# server start").expect("a text");
+    let is_refused = !tried.stderr.contains("Cannot create HQ server socket");
+    if name.contains("poisoned") {
+        if is_refused {
+            text.push_str(&plain(&tried.stderr));
+        }
+        poisoned(&mut cluster, &mut text, &plain);
+        return (text, if is_refused { "refused" } else { "valid" });
+    }
     if !tried.stderr.contains("Cannot create HQ server socket") {
         text.push_str(&plain(&tried.stderr));
         return (text, "refused");
@@ -176,6 +202,25 @@ fn told(packed: &[u8]) -> (String, &'static str) {
     let workers = cluster.hq(&["--output-mode=quiet", "worker", "list", "--all"]).ok();
     write!(text, "# job list\n{}# worker list\n{}", listed.stdout, workers.stdout).expect("a text");
     (text, if warnings.is_empty() { "valid" } else { "warn" })
+}
+
+/// What is said of a journal with a record that cannot be used: what is wrong, what a repair makes of it, and what then runs.
+fn poisoned(cluster: &mut Cluster, text: &mut String, plain: &dyn Fn(&str) -> String) {
+    let verified = cluster.hq(&["--output-mode=quiet", "journal", "verify", "journal"]);
+    writeln!(text, "# journal verify, exit code {:?}\n{}", verified.code, plain(&verified.stderr)).expect("a text");
+    let repaired = cluster.json(&["journal", "repair", "journal"]);
+    writeln!(text, "# journal repair\n{:#}\n{:#}", repaired["unusable"], repaired["jobs"]).expect("a text");
+    cluster.server_args = vec!["--journal=journal".to_owned()];
+    cluster.start_server();
+    let listed = cluster.hq(&["--output-mode=json", "job", "list", "--all"]).ok();
+    write!(text, "# job list\n{}", listed.stdout).expect("a text");
+    // The rest runs.
+    cluster.start_worker(1);
+    let job = cluster.submit(&["true"]);
+    cluster.wait_job(job, "FINISHED");
+    cluster.hq(&["job", "cancel", "6"]);
+    cluster.hq(&["server", "stop"]).ok();
+    cluster.server_ends();
 }
 
 /// The journals of the repository, or the streams: path below the directory, and bytes.
@@ -209,7 +254,7 @@ fn journals_of_earlier_versions_are_read_as_they_were() {
     let found = packed(false);
     assert!(found.len() >= STATES.len(), "{} journals", found.len());
     for (name, packed) in found {
-        let (text, class) = told(&packed);
+        let (text, class) = told(&name, &packed);
         let expected = name.rsplit_once('/').map_or(name.as_str(), |(_, file)| file);
         assert!(expected.starts_with(class), "{name} is {class}:\n{text}");
         blessed::check(&format!("{DIR}/{name}.txt"), &text);
@@ -228,7 +273,7 @@ fn journals_can_be_made_in_every_state() {
         assert!(packed.len() < 100_000, "{name} has {} bytes", packed.len());
         match version_dir() {
             Some(to) => std::fs::write(to.join(format!("{class}-{name}.pack")), &packed).expect("a file"),
-            None => assert_eq!(told(&packed).1, class, "{name}"),
+            None => assert_eq!(told(name, &packed).1, class, "{name}"),
         }
     }
 }

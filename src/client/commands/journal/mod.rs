@@ -1,7 +1,7 @@
 //! The commands of `hq journal`, one file each, and what they have in common: printing events as lines of JSON.
 //!
-//! Holds: the standard output has nothing but events, in every mode; a line is printed whole or not at all. Of `report` there is
-//! nothing on it.
+//! Holds: the standard output has nothing but events, in every mode, and their times never decrease; a line is printed whole or
+//! not at all. Of `report` there is nothing on it.
 
 mod export;
 mod flush;
@@ -36,6 +36,8 @@ struct Lines<'a> {
     console: &'a mut Console,
     /// Whether what comes has just happened.
     is_live: bool,
+    /// The latest time that was told.
+    clock: Time,
     printed: u64,
     unknown: u64,
 }
@@ -43,7 +45,7 @@ struct Lines<'a> {
 impl<'a> Lines<'a> {
     fn new(args: &'a EventArgs, console: &'a mut Console) -> Self {
         console.is_raw();
-        Self { args, console, is_live: false, printed: 0, unknown: 0 }
+        Self { args, console, is_live: false, clock: Time(0), printed: 0, unknown: 0 }
     }
 
     /// Prints the lines of a record.
@@ -54,8 +56,9 @@ impl<'a> Lines<'a> {
         };
         let types = &self.args.types;
         let wanted = Wanted { is_live: self.is_live, all: self.args.all || !types.is_empty() };
-        let (console, printed) = (&mut *self.console, &mut self.printed);
+        let (console, printed, clock) = (&mut *self.console, &mut self.printed, &mut self.clock);
         event_json::lines(Time(time_us), &event, wanted, &mut |line| {
+            let line = line.in_order(clock);
             let is_wanted = |line: &Value| {
                 let kind = line.pointer("/event/type").and_then(Value::as_str).unwrap_or_default();
                 types.is_empty() || types.iter().any(|name| name == kind)
