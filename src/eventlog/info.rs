@@ -18,8 +18,8 @@ const LOOKS_MAX: u32 = 5;
 ///
 /// # Errors
 /// [`Error`].
-pub fn gather(dir: &Path, reader: &Reader, notes: Vec<String>) -> Result<JournalInfo, Error> {
-    gather_with(dir, reader, &notes, &mut || {})
+pub fn gather(dir: &Path, reader: &Reader, notes: &[String]) -> Result<JournalInfo, Error> {
+    gather_with(dir, reader, notes, &mut || {})
 }
 
 /// As [`gather`]; `between` is called between the look at the images and that at the records.

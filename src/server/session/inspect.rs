@@ -29,8 +29,7 @@ impl JournalFiles {
 /// Answers [`crate::wire::message::Request::JournalInfo`].
 pub(super) async fn tell(sender: &mut Sender, context: &ClientContext) -> Result<(), Ended> {
     answer(sender, context, |dir, reader| {
-        info::gather(dir, reader, Vec::new())
-            .map_or_else(|error| Response::Refused(error.to_string()), Response::JournalInfo)
+        info::gather(dir, reader, &[]).map_or_else(|error| Response::Refused(error.to_string()), Response::JournalInfo)
     })
     .await
 }

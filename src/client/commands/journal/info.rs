@@ -16,7 +16,7 @@ pub fn info(global: &GlobalOptions, args: &JournalArgs, console: &mut Console) -
     let path = &args.journal;
     let (info, user) = match journal_events::find(global, path)? {
         Found::Resting { reader, opened } => {
-            let gathered = info::gather(path, &reader, opened.notes);
+            let gathered = info::gather(path, &reader, &opened.notes);
             (gathered.map_err(|error| journal_events::failed(path, &error.to_string()))?, None)
         }
         Found::InUse { mut link, holder } => match link.ask(&Request::JournalInfo(Empty {}))? {
