@@ -6,18 +6,21 @@
 //! afterwards.
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use hq_core::command::Command;
 use hq_core::event::{Event, JobChanged, JobSubmitted, ServerStarted, Stamped, TasksAssigned};
 use hq_core::event::{TasksFinished, TasksStarted, WorkerConnected};
 use hq_core::id::{Epoch, JobId, TaskId, WorkerId};
 use hq_core::idset::IdSet;
 use hq_core::limits;
 use hq_core::resource::{Amount, Pool, PoolKind, ResourceRequest, WorkerResources};
+use hq_core::retention::ForgetCause;
 use hq_core::task::{SubmitDesc, TaskDesc};
 use hq_core::time::Time;
 use hq_core::worker::WorkerConfig;
 use hq_journal::{Journal, Options};
 use hyperqueue::eventlog;
 use hyperqueue::server::restore;
+use hyperqueue::server::staying::Staying;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -102,6 +105,26 @@ fn write_checkpoint(dir: &Path) {
     journal.close().expect("closing");
 }
 
+/// Has the details of all jobs forgotten and the journal pruned, as `hq journal prune` does.
+fn prune(dir: &Path) {
+    let restored = restore::open(dir).expect("a state");
+    let (mut journal, mut machine) = (restored.journal, restored.machine);
+    journal.pruner().begin_tail();
+    let forget = Command::ForgetDetails { jobs: None, cause: ForgetCause::Pruned };
+    let events = machine.handle(Time(1_800_000_000_000_000), forget).events;
+    let drafts: Vec<_> = events.iter().map(eventlog::draft).collect();
+    journal.append(&drafts).expect("appending");
+    journal.commit().expect("committing");
+    while journal.migrate_step().expect("migrating") {}
+    let (at, state) = (journal.durable(), machine.state());
+    let parts = state.image().map(|part| eventlog::image_draft(&part, 1));
+    journal.checkpoint_writer().write_twice(at, 1, parts).expect("a checkpoint");
+    let staying = Staying::find(state, &journal.reader(), at).expect("what stays");
+    let pruned = journal.pruner().prune(at, 1, &mut |record| staying.keeps(record)).expect("pruning");
+    assert!(pruned.gone > pruned.kept);
+    journal.close().expect("closing");
+}
+
 fn restart(c: &mut Criterion) {
     let mut bench = c.benchmark_group("restart");
     bench.sample_size(10).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(3));
@@ -109,9 +132,11 @@ fn restart(c: &mut Criterion) {
     for (name, jobs, tasks, batch) in [("1M_tasks_batched", 10, 100_000, 64), ("1M_single_events", 10, 33_333, 1)] {
         let dir = tempfile::tempdir().expect("a directory");
         let events = write(dir.path(), &history(jobs, tasks, batch));
-        for step in ["replay", "with_checkpoint"] {
-            if step == "with_checkpoint" {
-                write_checkpoint(dir.path());
+        for step in ["replay", "with_checkpoint", "after_a_prune"] {
+            match step {
+                "with_checkpoint" => write_checkpoint(dir.path()),
+                "after_a_prune" => prune(dir.path()),
+                _ => {}
             }
             bench.bench_function(format!("{name}/{events}_events/{step}"), |b| {
                 b.iter_custom(|iterations| {

@@ -159,6 +159,39 @@ fn tasks_of_many_jobs_come_with_few_questions() {
 }
 
 #[test]
+fn a_list_of_small_jobs_is_one_question_in_every_mode() {
+    use crate::client::arguments::{Cli, Command, TaskCommand};
+    use crate::client::commands::task;
+    use crate::client::console::Console;
+    use clap::Parser;
+    let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let server = Scripted::start(move |request| match request {
+        Request::JobDetails(selector) => {
+            let detail = |id| {
+                let summary = hq_core::view::JobSummary { id: JobId(id), ..Default::default() };
+                JobDetail { summary, ..JobDetail::default() }
+            };
+            Some(vec![Response::JobDetails((selector.ids.iter().map(detail).collect(), Vec::new()))])
+        }
+        Request::Tasks(wanted) => {
+            count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let page = |job| TaskPage { job, ..TaskPage::default() };
+            let more = wanted.also.iter().map(|job| page(JobId(job))).collect();
+            Some(vec![Response::Tasks(Some(TaskPage { more, ..page(wanted.job) }))])
+        }
+        _ => None,
+    });
+    let line = Cli::try_parse_from(["hq", "task", "list", "1-112"]).unwrap();
+    let Command::Task(group) = line.command else { panic!("another command") };
+    let TaskCommand::List(args) = &group.command else { panic!("another command") };
+    for (questions, mode) in [OutputMode::Cli, OutputMode::Json].into_iter().enumerate() {
+        task::list(&mut server.link(), args, &mut Console::new(mode, ColorPolicy::Never)).unwrap();
+        assert_eq!(asked.load(std::sync::atomic::Ordering::Relaxed), questions + 1, "{mode:?}");
+    }
+}
+
+#[test]
 fn a_server_that_is_gone_is_unreachable() {
     let server = Scripted::start(|_| None);
     let global = server.global();

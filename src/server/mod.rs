@@ -32,7 +32,7 @@ pub mod retention;
 pub mod session;
 pub mod sign;
 pub mod start;
-mod staying;
+pub mod staying;
 pub mod turn;
 pub mod watch;
 pub mod workers;

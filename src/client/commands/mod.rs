@@ -29,7 +29,7 @@ mod progress;
 mod server;
 mod submit;
 mod submit_file;
-mod task;
+pub(super) mod task;
 mod task_feed;
 mod why;
 mod worker;

@@ -37,6 +37,10 @@ pub fn list(link: &mut Link, args: &TaskListArgs, console: &mut Console) -> Resu
         log::warn!("Job {id} not found");
     }
     let states: Vec<TaskState> = args.task_status.iter().map(|word| word.state()).collect();
+    if console.mode() == OutputMode::Json {
+        // The keys of an object are sorted as texts; tasks are fetched in the order in which they are printed.
+        jobs.sort_by_cached_key(|job| job.summary.id.to_string());
+    }
     let ids = jobs.iter().map(|job| job.summary.id).collect();
     let mut pages = TaskPages::new(ids, args.tasks.as_ref(), &states);
     match console.mode() {
