@@ -222,6 +222,9 @@ int_struct! {
         3 => pub held: Vec<HeldAttempt>,
         /// Outcomes not yet acknowledged.
         4 => pub outbox: Vec<Outcome>,
+        /// Which registration of this process it is, from 1 on: one that was overtaken on its way by a later one says
+        /// nothing any more. 0: not known.
+        5 => pub number: u64,
     }
 }
 

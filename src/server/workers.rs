@@ -29,6 +29,8 @@ struct Link {
 #[derive(Debug, Default)]
 pub struct Links {
     links: BTreeMap<WorkerId, Link>,
+    /// The last registration of each worker.
+    registrations: BTreeMap<WorkerId, u64>,
     /// Group that holds the last submit: assignments wait for it.
     pub last_submit: u64,
 }
@@ -37,6 +39,18 @@ impl Links {
     /// A worker has connected; an older connection of it is closed.
     pub fn connect(&mut self, worker: WorkerId, connection: u64, to: WorkerSender) {
         self.links.insert(worker, Link { connection, to, known: BTreeSet::new(), waits_for: 0 });
+    }
+
+    /// Notes which registration of a worker was accepted, and forgets those of workers that are gone.
+    pub fn accepted(&mut self, worker: WorkerId, number: u64, is_known: impl Fn(WorkerId) -> bool) {
+        self.registrations.retain(|worker, _| is_known(*worker));
+        self.registrations.insert(worker, number);
+    }
+
+    /// Whether a registration was overtaken by a later one of the same worker: what it says was true before that.
+    pub fn is_overtaken(&self, worker: Option<WorkerId>, number: u64) -> bool {
+        let last = worker.and_then(|worker| self.registrations.get(&worker));
+        number > 0 && last.is_some_and(|last| number <= *last)
     }
 
     /// Whether this is the present connection of the worker.
@@ -168,6 +182,21 @@ mod tests {
     use hq_core::attempt::AssignedTask;
     use hq_core::id::TaskId;
     use serde_bytes::ByteBuf;
+
+    /// A registration that was under way when its connection broke may come after the next one.
+    #[test]
+    fn a_registration_that_was_overtaken_says_nothing() {
+        let mut links = Links::default();
+        let (worker, other) = (WorkerId(1), WorkerId(2));
+        assert!(!links.is_overtaken(Some(worker), 1) && !links.is_overtaken(None, 1));
+        links.accepted(worker, 3, |_| true);
+        let overtaken = |number| links.is_overtaken(Some(worker), number);
+        assert_eq!([1, 2, 3, 4].map(overtaken), [true, true, true, false]);
+        // An older program does not count them.
+        assert!(!overtaken(0) && !links.is_overtaken(Some(other), 1));
+        links.accepted(other, 1, |worker| worker == other);
+        assert!(!links.is_overtaken(Some(worker), 1));
+    }
 
     #[test]
     fn large_entries_travel_in_several_messages() {

@@ -65,6 +65,8 @@ pub(super) struct Link<'a> {
     token: String,
     /// Uid of the server that knows this worker; empty before.
     server_uid: String,
+    /// Registrations that were sent.
+    registrations: u64,
     on_registered: &'a dyn Fn(&WorkerView),
 }
 
@@ -90,7 +92,7 @@ impl<'a> Link<'a> {
         let lease = Lease::start(Arc::clone(&inbox), options.server_dir.clone());
         let lease = lease.map_err(Error::system("starting a thread"))?;
         let (route, token, server_uid) = (Route::new(options)?, new_token()?, String::new());
-        Ok(Self { options, config, inbox, outbound, lease, route, token, server_uid, on_registered })
+        Ok(Self { options, config, inbox, outbound, lease, route, token, server_uid, registrations: 0, on_registered })
     }
 }
 
@@ -159,6 +161,7 @@ impl Link<'_> {
         }
         self.lease.calls(matches!(access::read_sign(&self.options.server_dir), Ok(Some(_))));
         let connection = self.route.connect(self.options, &self.token, &access).await?;
+        self.registrations += 1;
         self.register(connection).await
     }
 
@@ -171,7 +174,8 @@ impl Link<'_> {
         };
         fit_message(&mut outbox);
         let (token, server_uid) = (self.token.clone(), self.server_uid.clone());
-        let registration = Registration { token, config: Box::new(self.config.clone()), server_uid, held, outbox };
+        let (config, number) = (Box::new(self.config.clone()), self.registrations);
+        let registration = Registration { token, config, server_uid, held, outbox, number };
         if let Err(error) = connection.send(&ToServer::Register(registration)).await {
             return Ok((connection, Answer::Broken(error)));
         }

@@ -324,6 +324,10 @@ impl Turn {
                 if let Some(stream) = running.stream.take() {
                     self.streams.release(attempt, &stream);
                 }
+                // Nobody has said so yet; what is held is another's now.
+                if matches!(error, SpawnError::LeaseOver) && running.term == self.term {
+                    commands.push_back(AgentCommand::LeaseOver);
+                }
                 let cause = if error.concerns_output() { FailureCause::Output } else { FailureCause::Start };
                 self.failed(attempt, error.describe(), cause, at, commands);
             }

@@ -8,8 +8,10 @@
 mod ends;
 
 use crate::dice::spread;
+use hq_core::agent::ProcessStatus;
+use hq_core::attempt::Attempt;
 use hq_core::event::{Event, JobSubmitted, Stamped, TasksAssigned, WorkerLost};
-use hq_core::id::{JobId, TaskId, TaskRef, WorkerId};
+use hq_core::id::{AttemptId, Epoch, Fence, JobId, TaskId, TaskRef, WorkerId};
 use hq_core::idset::IdSet;
 use hq_core::state::State;
 use hq_core::task::{After, Condition, CrashLimit};
@@ -36,6 +38,8 @@ pub struct Entry {
     pub state: TaskState,
     pub on: Option<WorkerId>,
     attempt: u32,
+    /// In which it was given to its worker.
+    epoch: Epoch,
     pub crashes: u32,
     pub crash_limit: CrashLimit,
     held: bool,
@@ -77,6 +81,7 @@ pub struct Book {
     pub jobs: BTreeMap<JobId, Sheet>,
     last_job: JobId,
     last_worker: WorkerId,
+    epoch: Epoch,
     workers: BTreeSet<WorkerId>,
     started: BTreeSet<(TaskRef, u32)>,
     failed: BTreeSet<(TaskRef, u32)>,
@@ -91,6 +96,8 @@ pub struct Book {
     pub outcomes: u64,
     /// Attempts whose programs ended when nobody had asked for it, on workers that live.
     pub ended_alone: BTreeSet<(TaskRef, u32)>,
+    /// What became of the program of each attempt that has started: how it ended, or that it runs.
+    pub programs: BTreeMap<Attempt, Option<ProcessStatus>>,
 }
 
 /// What a record was, as one number.
@@ -134,6 +141,12 @@ impl Book {
                 let sheet = Sheet { is_open: true, max_fails: event.max_fails, ..Sheet::default() };
                 self.jobs.insert(event.job, sheet);
                 self.submitted.insert(event.job, (0, event.name.clone()));
+            }
+            Event::ServerStarted(event) => {
+                if event.epoch <= self.epoch {
+                    return Err("an epoch is given twice".to_owned());
+                }
+                self.epoch = event.epoch;
             }
             Event::JobClosed(event) => self.sheet(event.job)?.is_open = false,
             Event::JobCompleted(event) => return self.completed(event.job),
@@ -182,7 +195,7 @@ impl Book {
                 if entry.state != TaskState::Waiting || entry.on.is_some() {
                     return Err("adopted and not waiting".to_owned());
                 }
-                (entry.on, entry.due) = (Some(event.worker), None);
+                (entry.on, entry.due, entry.epoch) = (Some(event.worker), None, event.epoch);
             }
             Event::TasksReturned(event) => {
                 for id in event.tasks.iter() {
@@ -192,9 +205,13 @@ impl Book {
                     }
                     let was = std::mem::replace(&mut entry.state, TaskState::Waiting);
                     let attempt = entry.attempt;
+                    let fence = Fence { epoch: entry.epoch, attempt: AttemptId(attempt) };
                     let task = TaskRef { job: event.job, task: TaskId(id) };
                     if was == TaskState::Running && self.ended_alone.contains(&(task, attempt)) {
                         return Err(format!("attempt {attempt} of {task} had ended, and its outcome is lost"));
+                    }
+                    if was == TaskState::Running && self.programs.get(&Attempt { task, fence }) == Some(&None) {
+                        return Err(format!("attempt {attempt} of {task} comes back, and its program runs"));
                     }
                 }
             }
@@ -257,6 +274,7 @@ impl Book {
                 state: TaskState::Waiting,
                 on: None,
                 attempt: 0,
+                epoch: Epoch(0),
                 crashes: 0,
                 crash_limit,
                 held: sheet.hold,
@@ -321,7 +339,9 @@ impl Book {
         self.is_worker(event.worker)?;
         for id in event.tasks.iter() {
             self.may_run(at, event.job, id)?;
-            self.entry(event.job, id)?.on = Some(event.worker);
+            let epoch = self.epoch;
+            let entry = self.entry(event.job, id)?;
+            (entry.on, entry.epoch) = (Some(event.worker), epoch);
         }
         Ok(())
     }

@@ -22,7 +22,7 @@ use hyperqueue::wire::message::{
     ActRequest, CancelRequest, DrainRequest, Empty, ForgetRequest, JobCloseStatus, OpenRequest, Request, Response,
     Selector, SelectorKind, TaskPageRequest, WhyRequest, WorkerStopStatus,
 };
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tokio::sync::{mpsc, oneshot};
 
 /// One request under way.
@@ -39,6 +39,8 @@ pub struct Ask {
 pub struct Clients {
     pub asks: BTreeMap<u64, Ask>,
     last: u64,
+    /// Jobs of which somebody had tasks run again.
+    pub reruns: BTreeSet<JobId>,
     pub names: u64,
     /// What left the server, with the last durable record of that moment.
     pub claims: VecDeque<(u64, Claim)>,
@@ -60,12 +62,21 @@ impl World {
         self.at(after, Event::Client);
         let request = self.random_request();
         self.request(&request);
+        if let Request::Cancel(CancelRequest { selector, .. }) = &request
+            && self.dice.permille(500)
+        {
+            let action = Action::Retry(RetryAction { states: vec![TaskState::Canceled] });
+            self.request(&Request::Act(ActRequest { selector: selector.clone(), tasks: None, action }));
+        }
     }
 
     /// Sends a request, which may be lost.
     pub fn request(&mut self, request: &Request) {
         if self.dice.permille(self.settings.client_loss) {
             return;
+        }
+        if let Request::Act(ActRequest { selector, action: Action::Retry(_), .. }) = request {
+            self.clients.reruns.extend(selector.ids.iter().map(JobId));
         }
         self.clients.last += 1;
         let number = self.clients.last;

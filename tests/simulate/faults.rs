@@ -20,8 +20,8 @@ pub struct Reach {
 const CLOCK_JUMP_US: u64 = 86_400_000_000;
 
 /// What can go wrong.
-#[derive(Debug, Clone, Copy)]
-enum Fault {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
     KillServer,
     PowerLoss,
     FreezeServer,
@@ -39,7 +39,7 @@ enum Fault {
     Migrate,
 }
 
-const ALL: [Fault; KINDS] = [
+pub const ALL: [Fault; KINDS] = [
     Fault::KillServer,
     Fault::PowerLoss,
     Fault::FreezeServer,

@@ -1,7 +1,7 @@
 //! When a worker looks at the clock and at the files of the server, and what its guardian does when it is frozen.
 
 use crate::network::Side;
-use crate::worker::Phase;
+use crate::worker::{Phase, Worker};
 use crate::world::{Event, World};
 use hq_core::agent::AgentCommand;
 use hyperqueue::access::Sign;
@@ -14,6 +14,8 @@ const STEP_US: u64 = 250_000;
 const LOOK_US: u64 = 500_000;
 /// The guardian acts when the worker should have done so for this long.
 const GUARDIAN_US: u64 = 300_000;
+/// How often it looks.
+const GUARDIAN_LOOK_US: u64 = 100_000;
 
 impl World {
     pub fn lease_soon(&mut self, slot: u32, after: u64) {
@@ -39,13 +41,14 @@ impl World {
         match verdict {
             Verdict::Goes(None) => {}
             Verdict::Goes(Some(end)) => {
+                worker.is_closed &= end <= now;
                 let left = u64::try_from(end.saturating_sub(now).as_micros()).unwrap_or(u64::MAX);
                 let next = if looks { LOOK_US } else { LOOK_US * 2 };
                 // Long before the end nothing depends on a look.
                 let next = if left > 9_000_000 && looks { left - 8_500_000 } else { next };
                 let late = self.dice.below(STEP_US);
                 self.lease_soon(slot, next.min(left.max(1)) + late);
-                self.at(left + GUARDIAN_US, Event::Guardian { worker: slot });
+                self.guard_by(slot, left + GUARDIAN_US);
             }
             Verdict::Over => {
                 self.trace.say(self.now, || format!("worker {slot}: its lease is over"));
@@ -71,26 +74,38 @@ impl World {
 
     /// Whether a worker may start what was ordered in this term of its lease; none: that has to be judged first.
     pub fn permits(&self, slot: u32, term: u64) -> Option<bool> {
-        let Some(worker) = self.workers.get(&slot).filter(|worker| worker.term == term) else { return Some(false) };
+        let Some(worker) = self.workers.get(&slot).filter(|worker| worker.term == term && !worker.is_closed) else {
+            return Some(false);
+        };
         let is_over = |end: Duration| end + Duration::from_micros(GUARDIAN_US) < Duration::from_micros(self.now);
         (!worker.lease.end().is_some_and(is_over)).then_some(true)
+    }
+
+    /// Has the guardian look at the lease after so many microseconds, unless it will anyway.
+    fn guard_by(&mut self, slot: u32, after: u64) {
+        let worker = self.workers.get_mut(&slot).filter(|worker| !worker.is_watched);
+        if let Some(worker) = worker {
+            worker.is_watched = true;
+            self.at(after, Event::Guardian { worker: slot });
+        }
     }
 
     /// The guardian ends the programs of a worker that is frozen beyond its lease.
     pub fn guardian(&mut self, slot: u32) {
         let now = self.now;
         let Some(worker) = self.workers.get_mut(&slot) else { return };
-        let is_over = worker.frozen_until > now
-            && worker
-                .lease
-                .end()
-                .is_some_and(|end| end + Duration::from_micros(GUARDIAN_US) <= Duration::from_micros(now));
-        if is_over && !worker.was_guarded {
+        worker.is_watched = false;
+        let Some(end) = worker.lease.end().filter(|_| !worker.was_guarded) else { return };
+        let left = (end + Duration::from_micros(GUARDIAN_US)).saturating_sub(Duration::from_micros(now));
+        if left.is_zero() && worker.frozen_until > now {
             worker.was_guarded = true;
-            worker.term += 1;
+            worker.end_term();
             self.trace.say(now, || format!("the guardian of worker {slot} ends its tasks"));
-            self.kill_processes(slot);
+            return self.kill_processes(slot);
         }
+        // The end moves with each word that comes through.
+        let left = u64::try_from(left.as_micros()).unwrap_or(u64::MAX);
+        self.guard_by(slot, left.max(GUARDIAN_LOOK_US));
     }
 
     /// The process goes on after it was frozen.
@@ -104,7 +119,7 @@ impl World {
 
     /// The lease is over: what was ordered is not started any more, and what runs is killed.
     fn lapse(&mut self, slot: u32) {
-        self.workers.get_mut(&slot).into_iter().for_each(|worker| worker.term += 1);
+        self.workers.get_mut(&slot).into_iter().for_each(Worker::end_term);
         self.agent(slot, AgentCommand::LeaseOver);
     }
 }

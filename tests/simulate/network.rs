@@ -196,6 +196,12 @@ impl Connection {
         self.to_server.is_deaf && self.to_worker.is_deaf
     }
 
+    /// Whether nothing is under way or waits to be read, and both ends are open.
+    pub fn is_quiet(&self) -> bool {
+        let is_quiet = |pipe: &Pipe| pipe.packets.is_empty() && !pipe.is_deaf;
+        !self.is_broken && is_quiet(&self.to_server) && is_quiet(&self.to_worker)
+    }
+
     /// Whether all that the worker has sent has reached the server's machine.
     pub fn all_arrived(&self) -> bool {
         !self.is_broken && self.to_server.in_flight == 0

@@ -3,8 +3,11 @@
 //! Holds: each check looks at what is durable or at what runs, never at what the code under test says about itself.
 
 use crate::book::{Claim, mark};
+use crate::network::Connection;
+use crate::worker::Phase;
 use crate::world::World;
 use hq_core::act::{Action, ReleaseAction};
+use hq_core::attempt::{Attempt, WorkerReport};
 use hq_core::id::{TaskId, TaskRef};
 use hq_core::idset::{IdRange, IdSet};
 use hq_core::state::State;
@@ -13,7 +16,7 @@ use hq_core::view::TaskState;
 use hq_journal::Reader;
 use hyperqueue::eventlog;
 use hyperqueue::wire::message::{ActRequest, Request, Selector, SelectorKind};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 /// Virtual time in which everything has to end after the faults have.
 const PROGRESS_US: u64 = 4 * 3_600_000_000;
@@ -22,23 +25,26 @@ const PROGRESS_STEPS: u32 = 400_000;
 
 impl World {
     /// Reads what has become durable, and compares when all of it has.
-    pub fn check_book(&mut self) {
+    /// Whether nothing is left that waits for the disk.
+    pub fn check_book(&mut self) -> bool {
         if self.host.frozen_until > self.now {
-            return;
+            return false;
         }
-        let Some(mut process) = self.host.process.take() else { return };
+        let Some(mut process) = self.host.process.take() else { return false };
         // What had to wait for the disk comes first, then what came meanwhile.
         let all = process.commits.step() && process.commits.step();
         let (reader, state) = (process.reader.clone(), process.turn.machine().state().clone());
         self.host.process = Some(process);
         self.pump();
         self.read_book(&reader, &state, all);
+        all
     }
 
     /// Reads further; with `exact` the journal must have led to this very state. `false`: the disk cannot be read.
     pub fn read_book(&mut self, reader: &Reader, state: &State, exact: bool) -> bool {
         let book = &mut self.book;
         let claims = &mut self.clients.claims;
+        let (trace, now) = (&mut self.trace, self.now);
         let mut wrong = None;
         let read = reader.replay(book.seq + 1, &mut |record| {
             while let Some(claim) = due(claims, record.header.seq - 1) {
@@ -50,6 +56,7 @@ impl World {
             book.seq = record.header.seq;
             book.marks.insert(book.seq, mark(record.header.kind, record.header.time_us, record.body));
             let event = eventlog::event(&record).map_err(|error| wrong = Some(format!("{error:?}")))?;
+            trace.say(now, || format!("    record {} of {:?}: {:?}", book.seq, event.at, event.event));
             book.read(&event).map_err(|text| wrong = Some(text))
         });
         if let Some(text) = wrong {
@@ -117,6 +124,42 @@ impl World {
         if let Some(id) = state.jobs.keys().find(|id| !self.book.jobs.contains_key(id)) {
             self.fail(format!("job {id} is in the state and not in the journal"));
         }
+    }
+
+    /// What a worker holds is what the server gave it, and the other way round: with nothing on the way between them, and
+    /// nothing that one of them has not heard or told.
+    pub fn check_holdings(&mut self) {
+        let Some(process) = self.host.process.as_ref().filter(|process| process.inbox.is_empty()) else { return };
+        let state = process.turn.machine().state();
+        let mut wrong = None;
+        for (slot, worker) in &self.workers {
+            let Phase::Connected { link } = worker.phase else { continue };
+            let is_quiet = self.links.get(&link).is_some_and(Connection::is_quiet)
+                && worker.report.as_ref().is_some_and(|report| *report == WorkerReport::default())
+                && worker.frozen_until <= self.now;
+            let session = process.sessions.get(&link).filter(|session| is_quiet && session.is_told());
+            let Some(id) = session.and_then(|session| session.worker) else { continue };
+            let tasks = state.workers.get(&id).into_iter().flat_map(|worker| &worker.tasks);
+            let given = tasks.filter_map(|task| {
+                let live = state.job(task.job)?.tasks.live.get(&task.task)?;
+                let (_, fence) = live.on_worker().filter(|(on, _)| *on == id)?;
+                Some(Attempt { task: *task, fence })
+            });
+            let given: BTreeSet<Attempt> = given.collect();
+            let (held, outbox) = worker.agent.holdings();
+            let held: BTreeSet<Attempt> = held.iter().map(|held| held.attempt).collect();
+            // What was told to end is no task any more; it is only not gone yet.
+            let is_doomed = |attempt: &Attempt| worker.agent.early_end(*attempt).is_some();
+            let foreign = held.difference(&given).find(|attempt| !is_doomed(attempt));
+            let told: BTreeSet<Attempt> = outbox.iter().map(|outcome| outcome.attempt).collect();
+            let lost = given.iter().find(|attempt| !held.contains(attempt) && !told.contains(attempt));
+            if let Some(attempt) = foreign {
+                wrong = Some(format!("worker {slot} ({id}) holds {attempt:?}, and the server knows nothing of it"));
+            } else if let Some(attempt) = lost {
+                wrong = Some(format!("worker {slot} ({id}) was given {attempt:?} and knows nothing of it"));
+            }
+        }
+        wrong.into_iter().for_each(|text| self.fail(text));
     }
 
     /// Where too many tasks of a job have failed, the others do not go on.

@@ -60,7 +60,11 @@ impl World {
             None => return self.at(10_000, Event::Spawned { worker: slot, attempt }),
             Some(true) => {}
             Some(false) => {
+                let term = program.term;
                 self.programs.remove(&(slot, attempt));
+                if self.workers.get(&slot).is_some_and(|worker| worker.term == term) {
+                    self.agent(slot, AgentCommand::LeaseOver);
+                }
                 let (text, cause) = ("not started".into(), FailureCause::Start);
                 return self.agent(slot, AgentCommand::SpawnFailed { attempt, text, cause, at });
             }
@@ -73,6 +77,9 @@ impl World {
         let most = self.settings.task_ms;
         let length = self.dice.span(1, most) * 1_000;
         self.check_alone(slot, attempt);
+        if self.book.programs.insert(attempt, None).is_some() {
+            return self.fail(format!("{attempt:?} starts twice"));
+        }
         if let Some(program) = self.programs.get_mut(&(slot, attempt)) {
             program.is_running = true;
         }
@@ -106,6 +113,7 @@ impl World {
         };
         program.is_running = false;
         program.status = Some(status.unwrap_or(ProcessStatus::Code(program.code)));
+        self.book.programs.insert(attempt, program.status);
         let frozen = self.workers.get(&slot).map_or(0, |worker| worker.frozen_until);
         let after = if frozen > self.now { frozen - self.now + 1 } else { 0 };
         self.at(after, Event::Reaped { worker: slot, attempt });
@@ -129,7 +137,10 @@ impl World {
         let is_gone = !self.workers.contains_key(&slot);
         for attempt in running {
             if is_gone {
-                self.programs.remove(&(slot, attempt));
+                let was_running = self.programs.remove(&(slot, attempt)).is_some_and(|program| program.is_running);
+                if was_running {
+                    self.book.programs.insert(attempt, Some(ProcessStatus::Lost));
+                }
             } else {
                 self.exited(slot, attempt, Some(ProcessStatus::Signal(9, "SIGKILL")));
             }
@@ -138,6 +149,10 @@ impl World {
 
     /// No other copy of the task runs, anywhere, whoever may want it to end.
     fn check_alone(&mut self, slot: u32, attempt: Attempt) {
+        // Who cancels tasks and has them run again at once wants both.
+        if self.clients.reruns.contains(&attempt.task.job) {
+            return;
+        }
         let is_copy = |other: &Attempt, program: &Program| other.task == attempt.task && program.is_running;
         let copy = self.programs.iter().find(|((_, other), program)| is_copy(other, program));
         if let Some(((worker, other), _)) = copy {

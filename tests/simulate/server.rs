@@ -81,6 +81,13 @@ pub struct Session {
     has_ended: Option<bool>,
 }
 
+impl Session {
+    /// Whether nothing waits to be told to the worker.
+    pub fn is_told(&self) -> bool {
+        self.id.is_none() && self.has_ended.is_none() && self.messages.is_empty()
+    }
+}
+
 impl World {
     fn options(&self) -> Options {
         let mark_every = if self.settings.marks { Duration::ZERO } else { Duration::MAX };
@@ -427,7 +434,7 @@ impl World {
     /// The process stands still for a while, and its threads with it.
     pub fn freeze_server(&mut self, span: u64) {
         self.catch_up_signs();
-        let until = self.now + span;
+        let until = self.host.frozen_until.max(self.now + span);
         if let Some(process) = &mut self.host.process {
             self.host.frozen_until = until;
             process.next_sign_us = process.next_sign_us.max(until);

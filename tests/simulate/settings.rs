@@ -3,6 +3,7 @@
 //! Holds: everything follows from the seed.
 
 use crate::dice::Dice;
+use crate::faults::{self, Fault};
 
 /// Rates are in thousandths, times in microseconds.
 #[derive(Debug, Clone)]
@@ -64,7 +65,7 @@ impl Settings {
                 weights[kind] = 100;
             }
         }
-        Self {
+        let settings = Self {
             steps: 2_000,
             workers: dice.span(1, 20),
             heartbeat_ms: dice.pick(&[500, 1_000, 2_000, 8_000]).copied().unwrap_or(1_000),
@@ -85,6 +86,44 @@ impl Settings {
             rotate_bytes: dice.span(2_000, 200_000),
             idle_timeout_s: if dice.permille(200) { dice.within(1, 60) } else { 0 },
             marks: dice.permille(500),
+        };
+        if quiet || is_storm { settings } else { settings.in_mood(&mut Dice::new(seed ^ 0x004D_004F)) }
+    }
+
+    /// Some histories lead to where little else does: tasks that crash again and again, servers that die while what they
+    /// gave away is not durable, outcomes that are told twice, workers that are away and come back.
+    fn in_mood(mut self, dice: &mut Dice) -> Self {
+        let weigh = |pairs: &[(Fault, u64)]| {
+            let of = |kind: &Fault| pairs.iter().find(|(found, _)| found == kind).map_or(0, |(_, weight)| *weight);
+            faults::ALL.iter().map(of).collect()
+        };
+        match dice.below(8) {
+            0 => {
+                self.weights = weigh(&[(Fault::KillWorker, 100), (Fault::KillServer, 10)]);
+                (self.fault_us, self.batch_us) = (dice.span(200_000, 2_000_000), dice.span(200_000, 1_000_000));
+                (self.task_ms, self.workers, self.fail) = (dice.within(5_000, 60_000), dice.within(1, 4), 0);
+                (self.time_limited, self.break_rate) = (0, 0);
+            }
+            1 => {
+                self.weights = weigh(&[(Fault::KillServer, 100), (Fault::FreezeWorker, 15), (Fault::Partition, 15)]);
+                (self.fault_us, self.sync_us) = (dice.span(300_000, 3_000_000), dice.within(20_000, 100_000));
+                (self.latency_us, self.client_us) = (dice.within(50, 3_000), dice.span(50_000, 1_000_000));
+                (self.task_ms, self.workers) = (dice.within(2_000, 30_000), dice.within(5, 20));
+            }
+            2 => {
+                self.weights = weigh(&[(Fault::BreakLink, 100), (Fault::KillServer, 20)]);
+                (self.fault_us, self.break_rate) = (dice.span(100_000, 2_000_000), 300);
+                (self.fail, self.retries, self.task_ms) = (dice.within(200, 600), 1_000, dice.span(20, 2_000));
+            }
+            3 => {
+                let kinds =
+                    [Fault::FreezeWorker, Fault::Partition, Fault::FreezeServer, Fault::NoSigns, Fault::BreakLink];
+                self.weights = weigh(&kinds.map(|kind| (kind, dice.within(1, 100))));
+                (self.fault_us, self.task_ms) = (dice.span(500_000, 10_000_000), dice.within(5_000, 60_000));
+                self.heartbeat_ms = dice.pick(&[500, 1_000, 2_000]).copied().unwrap_or(1_000);
+            }
+            _ => {}
         }
+        self
     }
 }

@@ -55,10 +55,21 @@ pub struct Worker {
     pub is_straight: bool,
     /// Processes that were ended by the guardian while the worker was frozen.
     pub was_guarded: bool,
+    /// The guardian will look at the lease.
+    pub is_watched: bool,
     pub lease_checks: u64,
     /// Terms of its lease that are over.
     pub term: u64,
+    /// It has ended, and a new one has not begun.
+    pub is_closed: bool,
     pub clock_offset: i64,
+}
+
+impl Worker {
+    /// The lease is over.
+    pub fn end_term(&mut self) {
+        (self.term, self.is_closed) = (self.term + 1, true);
+    }
 }
 
 impl World {
@@ -93,8 +104,10 @@ impl World {
             is_blind,
             is_straight,
             was_guarded: false,
+            is_watched: false,
             lease_checks: 0,
             term: 0,
+            is_closed: false,
             clock_offset,
         };
         self.workers.insert(slot, worker);
@@ -247,6 +260,7 @@ impl World {
             server_uid: worker.server_uid.clone(),
             held,
             outbox,
+            number: worker.tries,
         };
         self.last_link += 1;
         let link = self.last_link;
@@ -320,6 +334,7 @@ impl World {
         worker.server_uid = registered.server_uid;
         let (span, heartbeat) = (worker.config.lease(), worker.config.heartbeat);
         worker.lease.begin(span.to_duration(), heartbeat.to_duration(), Duration::from_micros(sent));
+        worker.is_closed = false;
         worker.beats.clear();
         worker.last_beat = None;
         self.at(heartbeat.0, Event::Beat { worker: slot, link });

@@ -230,8 +230,11 @@ impl World {
     /// The dear checks, at some points.
     pub fn check(&mut self) {
         self.audit_server();
-        self.check_book();
+        let is_durable = self.check_book();
         self.check_workers();
+        if is_durable {
+            self.check_holdings();
+        }
     }
 
     fn check_workers(&mut self) {
@@ -263,5 +266,9 @@ pub fn play(seed: u64, steps: Option<u32>, is_wanted: bool) -> World {
     let mut world = World::new(seed, settings);
     world.trace.is_wanted = is_wanted;
     world.run();
+    if is_wanted && let Some(process) = world.host.process.take() {
+        // What was recorded last.
+        world.read_book(&process.reader, process.turn.machine().state(), false);
+    }
     world
 }

@@ -218,6 +218,7 @@ impl Scene {
                 .map(|(attempt, started)| HeldAttempt { attempt: *attempt, started: *started, variant: 0 })
                 .collect(),
             outbox: Vec::new(),
+            number: 0,
         })
     }
 

@@ -10,7 +10,7 @@
 
 use std::ptr;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::platform::clock;
@@ -30,6 +30,8 @@ pub(super) struct Shared {
     deadline_ms: AtomicU64,
     /// How often the lease has ended.
     ends: AtomicU64,
+    /// It has ended, and a new one has not begun.
+    is_closed: AtomicBool,
 }
 
 /// The shared memory; without it there are no deadlines.
@@ -53,9 +55,18 @@ impl Shared {
         (deadline_ms != 0, deadline_ms != 0 && now_ms() > deadline_ms)
     }
 
-    /// Begins a new term.
+    /// Begins a new term, in which nothing starts until there is a new deadline.
     pub(super) fn note_end(&self) {
+        self.is_closed.store(true, Ordering::Release);
         self.ends.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn set(&self, deadline: Option<Duration>) {
+        let deadline_ms = deadline.map_or(0, |deadline| u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX).max(1));
+        self.deadline_ms.store(deadline_ms, Ordering::Release);
+        if deadline_ms > now_ms() {
+            self.is_closed.store(false, Ordering::Release);
+        }
     }
 
     fn term(&self) -> Term {
@@ -65,13 +76,14 @@ impl Shared {
     /// Whether what was ordered in this term may still be started. While the deadline is over and nobody has said yet
     /// what that means, this waits for it.
     fn permits(&self, term: Term) -> bool {
+        let is_closed = || self.is_closed.load(Ordering::Acquire) || self.term() != term;
         for _ in 0..JUDGED_STEPS {
-            if self.term() != term || !self.look().1 {
+            if is_closed() || !self.look().1 {
                 break;
             }
             std::thread::sleep(JUDGED_STEP);
         }
-        self.term() == term
+        !is_closed()
     }
 
     /// Forgets a deadline that was acted upon, unless it was set anew meanwhile.
@@ -89,13 +101,10 @@ fn now_ms() -> u64 {
 
 /// Has the guardian end all children at this time since boot, unless another time is set before; `None`: never.
 pub fn set_lease(deadline: Option<Duration>) {
-    if let Some(shared) = shared() {
-        let deadline_ms = deadline.map_or(0, |deadline| u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX).max(1));
-        shared.deadline_ms.store(deadline_ms, Ordering::Release);
-    }
+    shared().into_iter().for_each(|shared| shared.set(deadline));
 }
 
-/// The lease has ended: nothing that was ordered before is started any more.
+/// The lease has ended: nothing is started before there is a new one, and nothing ever that was ordered before.
 pub fn end_lease() {
     shared().into_iter().for_each(Shared::note_end);
 }
@@ -134,9 +143,12 @@ mod tests {
         let before = shared.term();
         assert!(shared.permits(before));
         shared.note_end();
+        // What the server had sent before it gave the tasks away may still be read now.
+        assert!(!shared.permits(before) && !shared.permits(shared.term()));
+        shared.set(Some(clock::since_boot() + Duration::from_secs(60)));
         assert!(!shared.permits(before) && shared.permits(shared.term()));
         // Over, and not judged yet: whoever would start something waits for the verdict, whichever it is.
-        for is_end in [true, false] {
+        for is_end in [false, true] {
             shared.deadline_ms.store(1, Ordering::Release);
             let term = shared.term();
             let is_permitted = std::thread::scope(|scope| {
@@ -144,7 +156,7 @@ mod tests {
                 if is_end {
                     shared.note_end();
                 } else {
-                    shared.deadline_ms.store(now_ms() + 60_000, Ordering::Release);
+                    shared.set(Some(clock::since_boot() + Duration::from_secs(60)));
                 }
                 start.join().unwrap()
             });

@@ -19,13 +19,14 @@ impl Turn {
         to: WorkerSender,
         id: oneshot::Sender<Result<WorkerId, String>>,
     ) {
-        let is_known = || self.machine.state().worker_by_token(&registration.token).is_some();
-        if self.ending.is_some() && !is_known() {
+        let (known, number) = (self.machine.state().worker_by_token(&registration.token), registration.number);
+        let known = known.map(|worker| worker.id);
+        if self.ending.is_some() && known.is_none() {
             drop(id.send(Err("the server is ending".to_owned())));
             return;
         }
-        if self.cut_off {
-            // The worker tries again; what it holds is safe with it.
+        if self.cut_off || self.links.is_overtaken(known, number) {
+            // The worker tries again, or it has; what it holds is safe with it.
             return;
         }
         registration.config.idle_timeout = registration.config.idle_timeout.or(self.idle_timeout);
@@ -36,6 +37,7 @@ impl Turn {
                 let (worker, ticket) = (*worker, self.group.ticket);
                 self.links.connect(worker, connection, to);
                 let state = self.machine.state();
+                self.links.accepted(worker, number, |worker| state.workers.contains_key(&worker));
                 let message = ToWorker::Registered(Registered {
                     worker,
                     epoch: state.epoch,

@@ -1,8 +1,11 @@
 //! What the journal says about ends: each attempt has one, each task one that counts, and another only when it runs again.
 
 use super::Book;
+use hq_core::agent::ProcessStatus;
+use hq_core::attempt::Attempt;
 use hq_core::event::{Event, Stamped, TaskFailed};
-use hq_core::id::{JobId, TaskId, TaskRef};
+use hq_core::id::{AttemptId, Fence, JobId, TaskId, TaskRef};
+use hq_core::retry::FailureCause;
 use hq_core::view::TaskState;
 
 impl Book {
@@ -13,6 +16,9 @@ impl Book {
                     let entry = self.entry(event.job, id.0)?;
                     if entry.on != Some(event.worker) || entry.state != TaskState::Running {
                         return Err(format!("task {id} finishes where it does not run"));
+                    }
+                    if self.program(event.job, *id)? != Some(Some(ProcessStatus::Code(0))) {
+                        return Err(format!("task {id} is finished, and its program is not"));
                     }
                     self.end(event.job, id.0, TaskState::Finished)?;
                 }
@@ -57,9 +63,21 @@ impl Book {
         Ok(())
     }
 
-    /// An attempt fails once.
+    /// What became of the program that a running task has: none has started, it runs, or its end.
+    fn program(&mut self, job: JobId, task: TaskId) -> Result<Option<Option<ProcessStatus>>, String> {
+        let entry = self.entry(job, task.0)?;
+        let fence = Fence { epoch: entry.epoch, attempt: AttemptId(entry.attempt) };
+        let is_running = entry.state == TaskState::Running;
+        let attempt = Attempt { task: TaskRef { job, task }, fence };
+        Ok(self.programs.get(&attempt).filter(|_| is_running).copied())
+    }
+
+    /// An attempt fails once, and not while its program runs, unless its worker is gone.
     fn fails(&mut self, failed: &TaskFailed) -> Result<(), String> {
         let task = TaskRef { job: failed.job, task: failed.task };
+        if failed.cause != FailureCause::Node && self.program(failed.job, failed.task)? == Some(None) {
+            return Err(format!("{task} has failed, and its program runs"));
+        }
         let is_new = self.failed.insert((task, failed.attempt.0));
         if is_new { Ok(()) } else { Err(format!("attempt {} of {task} fails twice", failed.attempt)) }
     }
