@@ -17,7 +17,9 @@ use std::time::{Duration, Instant};
 const ROUNDS: u64 = 6;
 /// Largest space that is left, in bytes.
 const FREE_BYTES_MAX: u64 = 1024 * 1024;
-const DISK_KIB: u32 = 24 * 1024;
+/// Size of the disk, and how much more of it there is for what each round leaves in the journal.
+const DISK_KIB: u64 = 16 * 1024;
+const ROUND_KIB: u64 = 2 * 1024;
 
 /// What is found out about a full disk besides what is promised.
 #[derive(Default)]
@@ -73,7 +75,7 @@ fn a_full_disk_under_the_server_directory() {
 }
 
 fn campaign(mut cluster: Cluster, at: &std::path::Path, rounds: u64) {
-    let Some(disk) = SmallDisk::mount(at, DISK_KIB) else { return };
+    let Some(disk) = SmallDisk::mount(at, DISK_KIB + rounds * ROUND_KIB) else { return };
     cluster.wrapper = disk.wrapper(&cluster.work());
     cluster.is_hidden = at == cluster.server_dir();
     let mut seed = Seed::from_env();

@@ -6,7 +6,7 @@
 use crate::harness::{Cluster, wait_until_or};
 use crate::small_disk::SmallDisk;
 
-const DISK_KIB: u32 = 4 * 1024;
+const DISK_KIB: u64 = 4 * 1024;
 /// What the tasks write, in bytes.
 const OUTPUT_BYTES: usize = 3_000_000;
 

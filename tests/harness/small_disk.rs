@@ -20,7 +20,7 @@ pub struct SmallDisk {
 impl SmallDisk {
     /// A tmpfs of `kib` KiB, mounted at the existing directory `at` for who enters by [`SmallDisk::wrapper`]; none, with a
     /// message, where that is not allowed.
-    pub fn mount(at: &Path, kib: u32) -> Option<Self> {
+    pub fn mount(at: &Path, kib: u64) -> Option<Self> {
         let script = format!("mount -t tmpfs -o size={kib}k,mode=0700 none \"$1\" && echo mounted && read -r _");
         let mut command = Command::new("unshare");
         command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script, "sh"]).arg(at);
