@@ -1,7 +1,7 @@
 //! The tests of the simulator: defects that are planted one at a time, each of which it has to find.
 //!
-//! Holds: of some 30 defects at least 20 are found within [`SEEDS`] seeds; without one the same seeds pass. A few need rare
-//! histories: `HQ_DEFECT=SkipFence HQ_CAMPAIGN=5000` looks for one of them in so many.
+//! Holds: all but those of [`RARE`] are found within [`SEEDS`] seeds; without one the same seeds pass.
+//! `HQ_DEFECT=SettleNothing HQ_CAMPAIGN=5000` looks for one of them in so many.
 
 use crate::faults;
 use crate::settings::Settings;
@@ -11,8 +11,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Seeds in which each defect is looked for.
 const SEEDS: u64 = 150;
-/// Defects of each half that may need more.
-const MISSED_MAX: usize = 4;
+/// These show only when an assignment is lost with its server, within the milliseconds before it is durable, and the worker
+/// that has it is away when the next server starts: rarer than so few seeds are.
+const RARE: [Planted; 2] = [Planted::SettleNothing, Planted::KeepForeign];
 
 /// A defect of the core and its shells, or of what stands around them here.
 #[derive(Debug, Clone, Copy)]
@@ -64,7 +65,8 @@ fn find_all(part: usize) {
     }
     drop(std::panic::take_hook());
     println!("not found: {missed:?}");
-    assert!(missed.len() <= MISSED_MAX, "not found: {missed:?}");
+    missed.retain(|defect| !matches!(defect, Defect::Core(defect) if RARE.contains(defect)));
+    assert!(missed.is_empty(), "not found: {missed:?}");
 }
 
 #[test]

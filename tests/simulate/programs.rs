@@ -75,7 +75,8 @@ impl World {
             return self.agent(slot, AgentCommand::SpawnFailed { attempt, text: "no such program".into(), cause, at });
         }
         let most = self.settings.task_ms;
-        let length = self.dice.span(1, most) * 1_000;
+        let least = if self.settings.long_tasks { most / 2 } else { 1 };
+        let length = self.dice.span(least, most) * 1_000;
         self.check_alone(slot, attempt);
         if self.book.programs.insert(attempt, None).is_some() {
             return self.fail(format!("{attempt:?} starts twice"));

@@ -21,8 +21,9 @@ pub struct Settings {
     pub client_us: u64,
     pub fault_us: u64,
     pub batch_us: u64,
-    /// Longest task.
+    /// Longest task, and whether the others last nearly as long.
     pub task_ms: u64,
+    pub long_tasks: bool,
     /// Tasks that fail, and programs that cannot be started.
     pub fail: u64,
     pub spawn_fail: u64,
@@ -75,6 +76,7 @@ impl Settings {
             fault_us: if is_storm { dice.span(300_000, 3_000_000) } else { dice.span(300_000, 30_000_000) },
             batch_us: dice.span(200_000, 10_000_000),
             task_ms: dice.span(1, 30_000),
+            long_tasks: false,
             fail: rate(dice, 400),
             spawn_fail: rate(dice, 50),
             break_rate: if quiet { 0 } else { rate(dice, 300) },
@@ -102,7 +104,7 @@ impl Settings {
                 self.weights = weigh(&[(Fault::KillWorker, 100), (Fault::KillServer, 10)]);
                 (self.fault_us, self.batch_us) = (dice.span(200_000, 2_000_000), dice.span(200_000, 1_000_000));
                 (self.task_ms, self.workers, self.fail) = (dice.within(5_000, 60_000), dice.within(1, 4), 0);
-                (self.time_limited, self.break_rate) = (0, 0);
+                (self.time_limited, self.break_rate, self.long_tasks) = (0, 0, true);
             }
             1 => {
                 self.weights = weigh(&[(Fault::KillServer, 100), (Fault::FreezeWorker, 15), (Fault::Partition, 15)]);
@@ -120,6 +122,7 @@ impl Settings {
                     [Fault::FreezeWorker, Fault::Partition, Fault::FreezeServer, Fault::NoSigns, Fault::BreakLink];
                 self.weights = weigh(&kinds.map(|kind| (kind, dice.within(1, 100))));
                 (self.fault_us, self.task_ms) = (dice.span(500_000, 10_000_000), dice.within(5_000, 60_000));
+                self.long_tasks = true;
                 self.heartbeat_ms = dice.pick(&[500, 1_000, 2_000]).copied().unwrap_or(1_000);
             }
             _ => {}
