@@ -60,6 +60,10 @@ pub enum Planted {
     KeepUnknown,
     /// The end of the last task of a job is not noticed.
     CompleteNever,
+    /// A pruning takes jobs that are not completed.
+    PruneLive,
+    /// A pruning takes workers that events of the jobs name.
+    PruneWorkers,
 }
 
 /// All of them.
@@ -90,6 +94,8 @@ pub const ALL: &[Planted] = &[
     Planted::KeepForeign,
     Planted::KeepUnknown,
     Planted::CompleteNever,
+    Planted::PruneLive,
+    Planted::PruneWorkers,
 ];
 
 #[cfg(feature = "planted")]

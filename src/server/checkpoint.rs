@@ -12,7 +12,6 @@ use hq_core::audit::audit;
 use hq_core::limits;
 use hq_core::state::State;
 use hq_journal::{CheckpointWriter, Point, Reader, RecordDraft};
-use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
@@ -83,8 +82,8 @@ fn run(mut keeper: Keeper, inbox: &Receiver<Ask>) {
 ///
 /// # Errors
 /// What the journal or its disk says, or that the folded state is not consistent.
-pub fn fold(dir: &Path, reader: &Reader) -> Result<(State, Point), Error> {
-    let (state, at) = restore::durable(dir, reader)?;
+pub fn fold(reader: &Reader) -> Result<(State, Point), Error> {
+    let (state, at) = restore::durable(reader)?;
     audit(&state).map_err(Error::Inconsistent)?;
     Ok((state, at))
 }
@@ -93,8 +92,8 @@ pub fn fold(dir: &Path, reader: &Reader) -> Result<(State, Point), Error> {
 ///
 /// # Errors
 /// As [`fold`].
-pub fn write(dir: &Path, reader: &Reader, writer: &CheckpointWriter, time_us: u64) -> Result<(State, Point), Error> {
-    let (state, at) = fold(dir, reader)?;
+pub fn write(reader: &Reader, writer: &CheckpointWriter, time_us: u64) -> Result<(State, Point), Error> {
+    let (state, at) = fold(reader)?;
     writer.write(at, time_us, image(&state, time_us))?;
     Ok((state, at))
 }

@@ -18,7 +18,7 @@ use hq_core::retention::{Candidate, ForgetCause, Keep, older, oldest};
 use hq_core::state::State;
 use hq_core::time::{Span, Time};
 use hq_journal::disk::used_bytes;
-use hq_journal::{CheckpointWriter, Journal, Pruned, Pruner, Reader};
+use hq_journal::{CheckpointWriter, Journal, Point, Pruned, Pruner, Reader};
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -61,7 +61,7 @@ impl Keeper {
 
     /// Writes a checkpoint, and forgets what is to be forgotten.
     pub fn checkpoint(&mut self) {
-        match checkpoint::write(&self.dir, &self.reader, &self.writer, clock::wall_us()) {
+        match checkpoint::write(&self.reader, &self.writer, clock::wall_us()) {
             Ok((state, at)) => {
                 self.covered_seq = at.seq;
                 self.review(&state);
@@ -77,7 +77,7 @@ impl Keeper {
         }
         let is_due = self.keep.span.is_some() && self.due.is_some_and(|due| due <= Time(clock::wall_us()));
         if is_due {
-            match fold(&self.dir, &self.reader) {
+            match fold(&self.reader) {
                 Ok((state, _)) => self.review(&state),
                 Err(error) => log::warn!("The journal could not be looked at: {error}"),
             }
@@ -87,7 +87,7 @@ impl Keeper {
     /// The server ends: the next one is to start fast.
     pub fn end(&mut self) {
         if self.has_news()
-            && let Err(error) = checkpoint::write(&self.dir, &self.reader, &self.writer, clock::wall_us())
+            && let Err(error) = checkpoint::write(&self.reader, &self.writer, clock::wall_us())
         {
             log::warn!("No checkpoint was written: {error}");
         }
@@ -138,11 +138,7 @@ impl Keeper {
         if used <= max || used <= self.left_bytes.saturating_add(self.step_bytes()) {
             return Ok(());
         }
-        let (by_job, all) = self.bytes_by_job(candidates)?;
-        // What is used beside the records themselves is taken to shrink with them.
-        let goal = u128::from(max) * u128::from(LEFT_EIGHTHS) / 8;
-        let left = u64::try_from(u128::from(all) * goal / u128::from(used)).unwrap_or(all);
-        let chosen = oldest(candidates, all - left, |job| by_job.get(&job).copied().unwrap_or(0));
+        let chosen = surplus(&self.reader, candidates, used, max)?;
         log::info!(
             "The journal has {used} bytes, more than {max} (--journal-keep): details of the {} jobs that were completed \
              first are forgotten; they are listed as before",
@@ -155,26 +151,6 @@ impl Keeper {
         used_bytes(&self.dir).map_err(|cause| Error::Io { what: "look at the size of the journal", cause })
     }
 
-    /// Bytes of the records of each candidate, and of all records.
-    fn bytes_by_job(&self, candidates: &[Candidate]) -> Result<(BTreeMap<JobId, u64>, u64), Error> {
-        let wanted: BTreeSet<JobId> = candidates.iter().map(|candidate| candidate.job).collect();
-        let (mut by_job, mut all) = (BTreeMap::new(), 0u64);
-        let read = self.reader.replay::<Infallible>(0, &mut |record| {
-            let bytes = record.header.record_bytes();
-            all = all.saturating_add(bytes);
-            let job = JobId(record.header.job);
-            if wanted.contains(&job) {
-                *by_job.entry(job).or_default() += bytes;
-            }
-            Ok(())
-        });
-        match read {
-            Ok(_) => Ok((by_job, all)),
-            Err(hq_journal::ReplayError::Journal(error)) => Err(error.into()),
-            Err(hq_journal::ReplayError::Stopped(never)) => match never {},
-        }
-    }
-
     /// Forgets details, and takes the records of all jobs without details out of the journal.
     fn prune(&mut self, jobs: Option<IdSet>, cause: ForgetCause) -> Result<Pruned, Error> {
         self.pruner.begin_tail();
@@ -184,12 +160,9 @@ impl Keeper {
         if told.is_err() || durable.recv().is_err() {
             return Err(Error::Ending);
         }
-        let (state, at) = fold(&self.dir, &self.reader)?;
-        let time_us = clock::wall_us();
-        self.writer.write_twice(at, time_us, checkpoint::image(&state, time_us))?;
-        self.covered_seq = at.seq;
-        let staying = Staying::find(&state, &self.reader, at)?;
-        let pruned = self.pruner.prune(at, time_us, &mut |record| staying.keeps(record))?;
+        let footing = Footing::write(&self.reader, &self.writer, clock::wall_us())?;
+        self.covered_seq = footing.at.seq;
+        let pruned = footing.prune(&self.reader, &self.pruner, clock::wall_us())?;
         self.left_bytes = self.used_bytes()?;
         log::info!(
             "The journal was pruned: {} records are gone, {} are kept; it has {} bytes now",
@@ -201,8 +174,72 @@ impl Keeper {
     }
 }
 
+/// What a pruning stands on: the state after everything that may go, of which two images are written.
+pub struct Footing {
+    state: State,
+    at: Point,
+}
+
+impl Footing {
+    /// Folds what is durable and writes the images.
+    ///
+    /// # Errors
+    /// As [`fold`].
+    pub fn write(reader: &Reader, writer: &CheckpointWriter, time_us: u64) -> Result<Self, Error> {
+        let (state, at) = fold(reader)?;
+        writer.write_twice(at, time_us, checkpoint::image(&state, time_us))?;
+        Ok(Self { state, at })
+    }
+
+    /// Takes the records of all jobs without details out of the journal, as far as the images reach.
+    ///
+    /// # Errors
+    /// What the journal or its disk says. Nothing was pruned then.
+    pub fn prune(&self, reader: &Reader, pruner: &Pruner, time_us: u64) -> Result<Pruned, Error> {
+        let staying = Staying::find(&self.state, reader, self.at)?;
+        Ok(pruner.prune(self.at, time_us, &mut |record| staying.keeps(record))?)
+    }
+}
+
+/// The jobs that have to go from a journal of so many bytes, which may have at most `max`: those that were completed first.
+///
+/// # Errors
+/// When the journal cannot be read.
+pub fn surplus<'a>(
+    reader: &Reader,
+    candidates: &'a [Candidate],
+    used: u64,
+    max: u64,
+) -> Result<&'a [Candidate], Error> {
+    let (by_job, all) = bytes_by_job(reader, candidates)?;
+    // What is used beside the records themselves is taken to shrink with them.
+    let goal = u128::from(max) * u128::from(LEFT_EIGHTHS) / 8;
+    let left = u64::try_from(u128::from(all) * goal / u128::from(used.max(1))).unwrap_or(all);
+    Ok(oldest(candidates, all.saturating_sub(left), |job| by_job.get(&job).copied().unwrap_or(0)))
+}
+
+/// Bytes of the records of each candidate, and of all records.
+fn bytes_by_job(reader: &Reader, candidates: &[Candidate]) -> Result<(BTreeMap<JobId, u64>, u64), Error> {
+    let wanted: BTreeSet<JobId> = candidates.iter().map(|candidate| candidate.job).collect();
+    let (mut by_job, mut all) = (BTreeMap::new(), 0u64);
+    let read = reader.replay::<Infallible>(0, &mut |record| {
+        let bytes = record.header.record_bytes();
+        all = all.saturating_add(bytes);
+        let job = JobId(record.header.job);
+        if wanted.contains(&job) {
+            *by_job.entry(job).or_default() += bytes;
+        }
+        Ok(())
+    });
+    match read {
+        Ok(_) => Ok((by_job, all)),
+        Err(hq_journal::ReplayError::Journal(error)) => Err(error.into()),
+        Err(hq_journal::ReplayError::Stopped(never)) => match never {},
+    }
+}
+
 /// The completed jobs that have details, the oldest first.
-fn candidates(state: &State) -> Vec<Candidate> {
+pub fn candidates(state: &State) -> Vec<Candidate> {
     let has_details = state.jobs.values().filter(|job| job.details_gone.is_none());
     let mut found: Vec<Candidate> =
         has_details.filter_map(|job| Some(Candidate { completed: job.completed?, job: job.id })).collect();
@@ -210,7 +247,8 @@ fn candidates(state: &State) -> Vec<Candidate> {
     found
 }
 
-fn ids(chosen: &[Candidate]) -> IdSet {
+/// Their numbers.
+pub fn ids(chosen: &[Candidate]) -> IdSet {
     let sorted: BTreeSet<u32> = chosen.iter().map(|candidate| candidate.job.0).collect();
     IdSet::from_sorted(sorted)
 }

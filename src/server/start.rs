@@ -169,9 +169,9 @@ fn set_up(
         (restored.machine, restored.epoch, restored.latest, journal, Some(name))
     };
     let reader = journal.as_ref().map(|(journal, ..)| journal.reader());
-    let setback = journal.as_ref().map(|(journal, dir, _)| {
+    let setback = journal.as_ref().map(|(journal, ..)| {
         let version = options.version.clone();
-        Setback { dir: dir.clone(), reader: journal.reader(), version }
+        Setback { reader: journal.reader(), version }
     });
     let checkpoints = match &journal {
         Some((journal, dir, covered_seq)) => {

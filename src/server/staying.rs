@@ -9,6 +9,7 @@ use super::Error;
 use crate::eventlog::{self, fold};
 use hq_core::event::Event;
 use hq_core::id::{JobId, WorkerId};
+use hq_core::planted::{self, Planted};
 use hq_core::state::State;
 use hq_journal::{Point, Reader, RecordRef, ReplayError};
 use std::collections::BTreeSet;
@@ -55,7 +56,8 @@ impl<'a> Staying<'a> {
     }
 
     fn has_details(&self, job: JobId) -> bool {
-        self.state.job(job).is_some_and(|job| job.details_gone.is_none())
+        let is_lost = planted::is(Planted::PruneLive);
+        self.state.job(job).is_some_and(|job| job.details_gone.is_none() && !(is_lost && job.completed.is_none()))
     }
 
     fn note(&mut self, event: &Event) {
@@ -93,6 +95,6 @@ impl<'a> Staying<'a> {
             Event::WorkerUnblocked(e) => e.worker,
             _ => return true,
         };
-        self.workers.contains(&worker)
+        self.workers.contains(&worker) && !planted::is(Planted::PruneWorkers)
     }
 }

@@ -6,6 +6,7 @@
 //! Holds: records are read in order and once; what was read stays true over every crash.
 
 mod ends;
+mod kept;
 
 use crate::dice::spread;
 use hq_core::agent::ProcessStatus;
@@ -17,6 +18,8 @@ use hq_core::state::State;
 use hq_core::task::{After, Condition, CrashLimit};
 use hq_core::time::Time;
 use hq_core::view::{TaskCounts, TaskState};
+use kept::Kept;
+pub use kept::named;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Something that somebody was told and that has to be in the journal.
@@ -98,6 +101,8 @@ pub struct Book {
     pub ended_alone: BTreeSet<(TaskRef, u32)>,
     /// What became of the program of each attempt that has started: how it ended, or that it runs.
     pub programs: BTreeMap<Attempt, Option<ProcessStatus>>,
+    /// What may leave the journal.
+    pub kept: Kept,
 }
 
 /// What a record was, as one number.
@@ -130,6 +135,7 @@ impl Book {
         if let Some(job) = stamped.event.job() {
             self.done.insert((job, stamped.event.kind()));
         }
+        self.kept.note(self.seq, &stamped.event);
         self.judge(stamped).map_err(|why| format!("{why}; in {:?}", stamped.event))
     }
 
@@ -181,6 +187,7 @@ impl Book {
             Event::WorkerLost(event) => return self.lost(event),
             Event::WorkerStopping(event) => drop(self.told.insert(event.worker)),
             Event::WorkerDraining(event) => drop(self.told.insert(event.worker)),
+            Event::DetailsForgotten(event) => return self.details_forgotten(event),
             _ => return self.judge_tasks(stamped),
         }
         Ok(())

@@ -3,11 +3,8 @@
 //! Holds: after `heal` nothing of it is left but its consequences.
 
 use crate::world::{Event, World};
-use hq_core::planted::{self, Planted};
 use hq_journal::disk::Fault as DiskFault;
-use hq_journal::{CheckpointWriter, Reader};
-use hyperqueue::eventlog;
-use hyperqueue::server::{Error, restore};
+use hyperqueue::server::checkpoint;
 
 /// Until when nothing passes between a worker's machine and the server.
 #[derive(Debug, Default, Clone, Copy)]
@@ -37,6 +34,7 @@ pub enum Fault {
     NoSigns,
     Checkpoint,
     Migrate,
+    Prune,
 }
 
 pub const ALL: [Fault; KINDS] = [
@@ -55,10 +53,14 @@ pub const ALL: [Fault; KINDS] = [
     Fault::NoSigns,
     Fault::Checkpoint,
     Fault::Migrate,
+    Fault::Prune,
 ];
 
+/// Those that only some histories know, at the end of all.
+pub const SELDOM: [Fault; 1] = [Fault::Prune];
+
 /// How many kinds there are.
-pub const KINDS: usize = 15;
+pub const KINDS: usize = 16;
 
 impl World {
     pub fn fault(&mut self) {
@@ -103,7 +105,7 @@ impl World {
                 let link = self.dice.pick(&links).copied();
                 link.into_iter().for_each(|link| self.break_link(link));
             }
-            Fault::DiskError | Fault::DiskPower | Fault::DiskFull => self.disk_fault(fault),
+            Fault::DiskError | Fault::DiskPower | Fault::DiskFull => self.disk_fault(fault, 12),
             Fault::ClockJump => {
                 let span = self.dice.span(1_000_000, CLOCK_JUMP_US);
                 let span = i64::try_from(span).unwrap_or(0);
@@ -114,12 +116,14 @@ impl World {
                 self.host.no_signs_until = self.now + self.dice.span(500_000, 60_000_000);
             }
             Fault::Checkpoint | Fault::Migrate => self.housekeeping(fault),
+            Fault::Prune => self.begin_pruning(),
         }
     }
 
-    fn disk_fault(&mut self, fault: Fault) {
+    /// The disk fails within so many operations.
+    pub fn disk_fault(&mut self, fault: Fault, within: u64) {
         let disk = self.host.disk.clone();
-        let at = disk.operations() + self.dice.within(1, 12);
+        let at = disk.operations() + self.dice.within(1, within);
         match fault {
             Fault::DiskPower => disk.fault_at(at, DiskFault::PowerLoss),
             Fault::DiskError => disk.fault_at(at, DiskFault::Eio),
@@ -156,24 +160,13 @@ impl World {
             Fault::Migrate => journal.migrate_step().err().map(|error| error.to_string()),
             _ => {
                 let (reader, writer) = (journal.reader(), journal.checkpoint_writer());
-                self.write_checkpoint(&reader, &writer).err().map(|error| error.to_string())
+                let written = checkpoint::write(&reader, &writer, self.wall());
+                written.err().map(|error| error.to_string())
             }
         };
         if let Some(text) = failed {
             self.trace.say(self.now, || text);
         }
-    }
-
-    /// Folds the durable events from the last image on, as the server does, and writes a new one.
-    fn write_checkpoint(&self, reader: &Reader, writer: &CheckpointWriter) -> Result<(), Error> {
-        let time = crate::server::BASE_US + self.now;
-        let path = std::path::Path::new(crate::server::DIR);
-        let newest = hq_journal::checkpoint::newest(&self.host.disk, path, &mut Vec::new())?;
-        let mut state = restore::image(newest.as_ref())?;
-        let from = newest.as_ref().map_or(1, |checkpoint| checkpoint.at.seq + 1);
-        let from = from + u64::from(planted::is(Planted::CheckpointSkips));
-        let at = restore::extend(&mut state, reader, from)?;
-        Ok(writer.write(at, time, state.image().map(|part| eventlog::image_draft(&part, time)))?)
     }
 
     fn stop_server(&mut self) {

@@ -17,6 +17,7 @@ mod network;
 mod oracle;
 mod planted;
 mod programs;
+mod pruning;
 mod server;
 mod settings;
 mod submits;

@@ -172,26 +172,7 @@ impl World {
 
     /// After a start: what was read before is still there, and the state is what the records lead to.
     pub fn compare_restored(&mut self, reader: &Reader, state: &State) {
-        let base = reader.base_seq();
-        let mut missing =
-            self.book.marks.range(base..).map(|(seq, mark)| (*seq, *mark)).collect::<Vec<_>>().into_iter();
-        let mut wrong = None;
-        let read = reader.replay(base, &mut |record| {
-            let found = (record.header.seq, mark(record.header.kind, record.header.time_us, record.body));
-            match missing.next() {
-                Some(known) if known != found => {
-                    wrong = Some(format!("record {} is another one than before: {}", known.0, found.0));
-                    Err(())
-                }
-                _ => Ok(()),
-            }
-        });
-        if read.is_err() && wrong.is_none() {
-            return;
-        }
-        if let Some((seq, _)) = missing.next().filter(|_| wrong.is_none()) {
-            wrong = Some(format!("record {seq} was durable and is gone"));
-        }
+        let wrong = self.compare_records(reader);
         match wrong {
             Some(text) => self.fail(text),
             None => {

@@ -3,7 +3,6 @@
 //! Holds: all but those of [`RARE`] are found within [`SEEDS`] seeds; without one the same seeds pass.
 //! `HQ_DEFECT=SettleNothing HQ_CAMPAIGN=5000` looks for one of them in so many.
 
-use crate::faults;
 use crate::settings::Settings;
 use crate::world::World;
 use hq_core::planted::{self, Planted};
@@ -31,7 +30,7 @@ enum Defect {
 fn find(defect: Defect) -> Option<(u64, String)> {
     (0..crate::number("HQ_CAMPAIGN").unwrap_or(SEEDS)).find_map(|seed| {
         let played = catch_unwind(AssertUnwindSafe(|| {
-            let mut world = World::new(seed, Settings::new(seed, faults::KINDS));
+            let mut world = World::new(seed, Settings::new(seed));
             match defect {
                 Defect::Core(defect) => planted::choose(Some(defect)),
                 Defect::SyncLies => world.host.disk.let_syncs_lie(),

@@ -6,6 +6,7 @@
 //! Holds: nothing leaves the process but what the real code hands to a session.
 
 use crate::network::{Packet, Side};
+use crate::pruning::Pruning;
 use crate::world::{Event, World};
 use hq_core::audit::audit;
 use hq_core::command::Command;
@@ -67,6 +68,7 @@ pub struct Process {
     row: SignRow,
     next_sign_us: u64,
     signs: u64,
+    pub pruning: Option<Pruning>,
 }
 
 /// The server's end of a worker's connection.
@@ -146,6 +148,7 @@ impl World {
             row: SignRow::default(),
             next_sign_us: self.now,
             signs: 0,
+            pruning: None,
         });
         self.trace.say(self.now, || format!("server starts, epoch {}", restored.epoch));
         self.commit_soon();
@@ -287,6 +290,7 @@ impl World {
             process.listens = true;
             self.turn_soon();
         }
+        self.go_on_pruning();
         self.pump();
     }
 

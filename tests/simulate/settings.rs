@@ -52,17 +52,18 @@ fn rate(dice: &mut Dice, max: u64) -> u64 {
 }
 
 impl Settings {
-    pub fn new(seed: u64, kinds_of_faults: usize) -> Self {
+    pub fn new(seed: u64) -> Self {
         let mut dice = Dice::new(seed ^ 0x5E77_1465);
         let dice = &mut dice;
         let quiet = dice.permille(50);
-        let mut weights: Vec<u64> = (0..kinds_of_faults).map(|_| if quiet { 0 } else { rate(dice, 100) }).collect();
+        let kinds = faults::KINDS - faults::SELDOM.len();
+        let mut weights: Vec<u64> = (0..kinds).map(|_| if quiet { 0 } else { rate(dice, 100) }).collect();
         // Some know two kinds of faults only, and these often.
         let is_storm = !quiet && dice.permille(250);
         if is_storm {
             weights.fill(0);
             for _ in 0..2 {
-                let kind = dice.below(kinds_of_faults as u64) as usize;
+                let kind = dice.below(kinds as u64) as usize;
                 weights[kind] = 100;
             }
         }
@@ -89,7 +90,19 @@ impl Settings {
             idle_timeout_s: if dice.permille(200) { dice.within(1, 60) } else { 0 },
             marks: dice.permille(500),
         };
-        if quiet || is_storm { settings } else { settings.in_mood(&mut Dice::new(seed ^ 0x004D_004F)) }
+        let settings = if quiet || is_storm { settings } else { settings.in_mood(&mut Dice::new(seed ^ 0x004D_004F)) };
+        if quiet { settings } else { settings.with_seldom(&mut Dice::new(seed ^ 0x5E1D_0147)) }
+    }
+
+    /// What has dice of its own, so that histories without it are what they were before it was there: in every third one.
+    fn with_seldom(mut self, dice: &mut Dice) -> Self {
+        self.weights.truncate(faults::KINDS - faults::SELDOM.len());
+        let most = self.weights.iter().copied().max().unwrap_or(0).max(1);
+        for _ in faults::SELDOM {
+            let weight = if dice.permille(350) { dice.within(1, 2 * most) } else { 0 };
+            self.weights.push(weight);
+        }
+        self
     }
 
     /// Some histories lead to where little else does: tasks that crash again and again, servers that die while what they

@@ -9,7 +9,7 @@ use crate::batch::Batch;
 use crate::book::Book;
 use crate::clients::Clients;
 use crate::dice::Dice;
-use crate::faults::{self, Reach};
+use crate::faults::Reach;
 use crate::network::{Connection, Side};
 use crate::programs::Program;
 use crate::server::Host;
@@ -49,6 +49,7 @@ pub enum Event {
     Fault,
     HealDisk,
     Batch,
+    Prune { boot: u64 },
     Arrival { number: u64 },
     End { worker: u32 },
 }
@@ -194,6 +195,7 @@ impl World {
             Event::Fault => self.fault(),
             Event::HealDisk => self.heal_disk(),
             Event::Batch => self.batch(),
+            Event::Prune { boot } => self.prune(boot),
             Event::Arrival { number } => self.arrival(number),
             Event::End { worker } => self.kill_worker(worker, false),
         }
@@ -261,7 +263,7 @@ fn kind(event: &Event) -> u64 {
 
 /// Plays a seed.
 pub fn play(seed: u64, steps: Option<u32>, is_wanted: bool) -> World {
-    let mut settings = Settings::new(seed, faults::KINDS);
+    let mut settings = Settings::new(seed);
     settings.steps = steps.unwrap_or(settings.steps);
     let mut world = World::new(seed, settings);
     world.trace.is_wanted = is_wanted;

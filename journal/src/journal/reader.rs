@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::stores::store_name;
 use super::{Shared, View};
+use crate::checkpoint::{self, Checkpoint};
 use crate::error::{Error, ReplayError};
 use crate::log::Walk;
 use crate::record::{KIND_OWN_MIN, Point, RecordRef};
@@ -48,6 +49,14 @@ impl Reader {
     /// The last durable record.
     pub fn durable(&self) -> Point {
         self.shared.durable()
+    }
+
+    /// The newest intact image of the state, if there is any.
+    ///
+    /// # Errors
+    /// The system's error.
+    pub fn newest_image(&self) -> Result<Option<Checkpoint>, Error> {
+        checkpoint::newest(&*self.shared.disk, &self.shared.dir, &mut Vec::new())
     }
 
     /// First sequence from which the log is whole.

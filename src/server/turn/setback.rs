@@ -16,13 +16,10 @@ use hq_core::command::Command;
 use hq_core::id::Epoch;
 use hq_core::machine::Machine;
 use hq_journal::Reader;
-use std::path::PathBuf;
 
 /// What the turn needs to read its state back.
 pub struct Setback {
-    /// The journal's directory.
-    pub dir: PathBuf,
-    /// Its durable records.
+    /// The durable records of the journal.
     pub reader: Reader,
     /// Version of the program.
     pub version: String,
@@ -55,7 +52,7 @@ impl Turn {
         self.links = Links::default();
         self.machine = Machine::default();
         let Some(setback) = &self.setback else { return false };
-        match restore::durable(&setback.dir, &setback.reader) {
+        match restore::durable(&setback.reader) {
             Ok((state, _)) => {
                 self.machine = Machine::new(state);
                 true
