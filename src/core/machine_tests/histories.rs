@@ -3,6 +3,7 @@
 use super::after::{each, on_job, on_tasks};
 use super::modifies::modification;
 use super::open_jobs;
+use super::order;
 use super::recalls;
 use super::reference::Reference;
 use super::retries;
@@ -318,6 +319,7 @@ proptest! {
         let again = State::from_image(replayed.image());
         prop_assert!(again.canonical_bytes() == replayed.canonical_bytes());
         prop_assert_eq!(recalls::check(&replayed), Ok(()));
+        prop_assert_eq!(order::check(&scene.log), Ok(()));
     }
 
     /// Whatever happened before: with a worker that runs everything, every job ends.

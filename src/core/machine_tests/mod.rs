@@ -12,6 +12,7 @@ mod leases;
 mod modifies;
 mod notices;
 mod open_jobs;
+mod order;
 mod overviews;
 mod pages;
 mod placing;
