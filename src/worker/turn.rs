@@ -238,6 +238,9 @@ impl Turn {
 
     fn launch(&mut self, order: &SpawnOrder, now: Time, commands: &mut VecDeque<AgentCommand>) {
         let attempt = order.attempt;
+        if process::is_lease_over() {
+            return Self::refuse(attempt, now, commands);
+        }
         match self.launcher.launch(order) {
             Err(text) => {
                 let cause = FailureCause::Start;
@@ -263,6 +266,14 @@ impl Turn {
                 self.running.insert(attempt, running);
             }
         }
+    }
+
+    /// What a buffer still had from before the end of the lease is another's now. It is refused at once, not when a thread
+    /// comes to start it: the next registration may have been answered by then.
+    fn refuse(attempt: Attempt, at: Time, commands: &mut VecDeque<AgentCommand>) {
+        commands.push_back(AgentCommand::LeaseOver);
+        let (text, cause) = (SpawnError::LeaseOver.describe(), FailureCause::Start);
+        commands.push_back(AgentCommand::SpawnFailed { attempt, text, cause, at });
     }
 
     fn spawn(&self, attempt: Attempt, term: Term, spec: SpawnSpec, group: Option<Arc<Group>>) {

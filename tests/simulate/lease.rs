@@ -81,6 +81,13 @@ impl World {
         (!worker.lease.end().is_some_and(is_over)).then_some(true)
     }
 
+    /// Has the guardian look at the lease when it ends.
+    pub fn guard(&mut self, slot: u32) {
+        let Some(end) = self.workers.get(&slot).and_then(|worker| worker.lease.end()) else { return };
+        let left = (end + Duration::from_micros(GUARDIAN_US)).saturating_sub(Duration::from_micros(self.now));
+        self.guard_by(slot, u64::try_from(left.as_micros()).unwrap_or(u64::MAX));
+    }
+
     /// Has the guardian look at the lease after so many microseconds, unless it will anyway.
     fn guard_by(&mut self, slot: u32, after: u64) {
         let worker = self.workers.get_mut(&slot).filter(|worker| !worker.is_watched);

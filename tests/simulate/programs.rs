@@ -21,8 +21,8 @@ pub struct Program {
     /// Whether it goes on when it is asked to end.
     is_stubborn: bool,
     pub is_running: bool,
-    /// The term of the lease in which it was ordered.
-    term: u64,
+    /// The term of the lease in which it was ordered; none: after its end.
+    term: Option<u64>,
     /// Somebody wanted it to end.
     was_asked: bool,
 }
@@ -42,12 +42,13 @@ impl World {
             status: None,
             is_stubborn: fate.is_multiple_of(7),
             is_running: false,
-            term: self.workers.get(&slot).map_or(0, |worker| worker.term),
+            term: self.workers.get(&slot).filter(|worker| !worker.is_closed).map(|worker| worker.term),
             was_asked: false,
         };
         self.check_spawn(slot, attempt, &program);
+        // What is ordered after the end of the lease is refused at once.
+        let after = if program.term.is_some() { self.dice.within(20, 3_000) } else { 0 };
         self.programs.insert((slot, attempt), program);
-        let after = self.dice.within(20, 3_000);
         self.at(after, Event::Spawned { worker: slot, attempt });
     }
 
@@ -56,13 +57,13 @@ impl World {
         let Some(program) = self.programs.get(&(slot, attempt)).filter(|_| self.workers.contains_key(&slot)) else {
             return;
         };
-        match self.permits(slot, program.term) {
+        match program.term.map_or(Some(false), |term| self.permits(slot, term)) {
             None => return self.at(10_000, Event::Spawned { worker: slot, attempt }),
             Some(true) => {}
             Some(false) => {
                 let term = program.term;
                 self.programs.remove(&(slot, attempt));
-                if self.workers.get(&slot).is_some_and(|worker| worker.term == term) {
+                if self.workers.get(&slot).is_some_and(|worker| term.is_none_or(|term| worker.term == term)) {
                     self.agent(slot, AgentCommand::LeaseOver);
                 }
                 let (text, cause) = ("not started".into(), FailureCause::Start);

@@ -328,17 +328,21 @@ impl World {
     }
 
     fn registered(&mut self, slot: u32, link: u64, sent: u64, registered: Registered) {
+        let now = self.now;
         let Some(worker) = self.workers.get_mut(&slot) else { return };
         worker.pause_us = 50_000;
         worker.phase = Phase::Connected { link };
         worker.server_uid = registered.server_uid;
         let (span, heartbeat) = (worker.config.lease(), worker.config.heartbeat);
         worker.lease.begin(span.to_duration(), heartbeat.to_duration(), Duration::from_micros(sent));
-        worker.is_closed = false;
+        // The answer may have lain in a buffer.
+        worker.is_closed &= worker.lease.end().is_some_and(|end| end <= Duration::from_micros(now));
         worker.beats.clear();
         worker.last_beat = None;
         self.at(heartbeat.0, Event::Beat { worker: slot, link });
         self.lease_soon(slot, 1_000_000);
+        // From the first moment on: it may be frozen before its first look.
+        self.guard(slot);
         self.agent(slot, AgentCommand::Registered { drop: registered.drop });
         self.flush_soon(slot);
     }

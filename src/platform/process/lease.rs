@@ -109,6 +109,11 @@ pub fn end_lease() {
     shared().into_iter().for_each(Shared::note_end);
 }
 
+/// Whether the lease has ended and no new one has begun.
+pub fn is_lease_over() -> bool {
+    shared().is_some_and(|shared| shared.is_closed.load(Ordering::Acquire))
+}
+
 /// The term that runs; another one than before when the worker or the guardian has ended the lease.
 pub fn lease_term() -> Term {
     shared().map(Shared::term).unwrap_or_default()

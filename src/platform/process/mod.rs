@@ -35,7 +35,7 @@ use std::time::Duration;
 pub use error::SpawnError;
 pub use guard::start_guardian;
 pub use launch::spawn;
-pub use lease::{Term, end_lease, lease_term, set_lease};
+pub use lease::{Term, end_lease, is_lease_over, lease_term, set_lease};
 pub use pool::{Full, Owner, SpawnJob, Spawner};
 pub use spec::{Environment, Output, SpawnSpec, Spawned, Stdin};
 pub use usage::{are_own, children_of, memory_of};

@@ -3,6 +3,7 @@
 //! What holds: each test ends its worker, which must leave no process behind.
 
 use super::*;
+use crate::platform::process;
 use hq_core::resource::{Policy, RequestEntry};
 use hq_core::retry::FailureCause;
 use hq_core::task::PinMode;
@@ -239,5 +240,25 @@ async fn a_worker_without_processes_finishes_everything() {
     peer.assign(1, plain(server.temp.path(), &["no-such-program"]), &(0..1000).collect::<Vec<_>>()).await;
     peer.until("all ends", |seen| seen.ended.len() == 1000).await;
     assert!(peer.seen.ended.iter().all(|outcome| outcome.ending == Ending::Finished && outcome.started.is_some()));
+    peer.stop(worker).await;
+}
+
+#[tokio::test]
+async fn what_a_buffer_has_from_before_the_end_of_the_lease_is_not_started() {
+    let mut server = FakeServer::start("aaaaaa").await;
+    let (worker, _) = start(server.options());
+    let (mut peer, _) = server.accept("aaaaaa").await;
+    let mut refused = 0;
+    for task in 0..100 {
+        // It begins anew when the worker looks at its clock, which here has not been set aside.
+        process::end_lease();
+        peer.assign(1 + task, plain(server.temp.path(), &["touch", &server.path(&task.to_string())]), &[task]).await;
+        let outcome = peer.outcome(task).await;
+        let has_run = std::path::Path::new(&server.path(&task.to_string())).exists();
+        assert_eq!(outcome.started.is_some(), has_run, "{outcome:?}");
+        assert!(matches!(outcome.ending, Ending::Interrupted | Ending::Finished), "{outcome:?}");
+        refused += usize::from(!has_run);
+    }
+    assert!(refused > 0);
     peer.stop(worker).await;
 }
