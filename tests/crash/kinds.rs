@@ -55,6 +55,11 @@ impl Kind {
         if self == Self::Retry { ATTEMPTS } else { 1 }
     }
 
+    /// The first attempt of a task that may succeed.
+    pub fn first_success(self) -> u64 {
+        self.attempts() - 1
+    }
+
     /// Options of the submit; `after` is the job that it waits for.
     pub fn options(self, after: u64) -> Vec<String> {
         let outputs = || vec!["--stdout=none".to_owned(), "--stderr=none".to_owned()];
@@ -66,7 +71,7 @@ impl Kind {
         }
     }
 
-    /// The script of its tasks. `$0` is a time in seconds; `$1` and `$2` are what [`Kind::words`] gives.
+    /// The script of its tasks. `$0` is a time in seconds; `$1` to `$3` are what [`Kind::words`] gives.
     pub fn script(self) -> String {
         let rest = match self {
             Self::Plain => r#"test "$0" = 0 || exec sleep "$0""#,
@@ -75,7 +80,7 @@ impl Kind {
             }
             Self::Retry => r#"sleep "$0"; test "$HQ_INSTANCE_ID" -ge 2 || exit 7"#,
             Self::After => {
-                r#"test "$(wc -l < "runs/$1")" -ge "$2" || echo "$HQ_JOB_ID began before $1 had ended" >> broken"#
+                r#"n=0; while read -r _ instance; do test "$instance" -lt "$3" || n=$((n+1)); done < "runs/$1"; test "$n" -ge "$2" || echo "$HQ_JOB_ID began before $1 had ended" >> broken"#
             }
             Self::Notice => {
                 r#""$1" task notify "said $HQ_JOB_ID $HQ_TASK_ID" && echo "said $HQ_JOB_ID $HQ_TASK_ID" >> told; sleep "$0""#
@@ -84,12 +89,13 @@ impl Kind {
         format!(r#"echo "$HQ_TASK_ID $HQ_INSTANCE_ID" >> "runs/$HQ_JOB_ID"; {rest}"#)
     }
 
-    /// What the script finds in `$1` and `$2`, in a job of `count` tasks.
-    pub fn words(self, count: u64, program: &str, after: (u64, u64)) -> [String; 2] {
+    /// What the script finds in `$1` to `$3`, in a job of `count` tasks; `after` is the job that it waits for, how many tasks
+    /// that has, and from which attempt on they may succeed.
+    pub fn words(self, count: u64, program: &str, after: (u64, u64, u64)) -> Vec<String> {
         match self {
-            Self::Stream => [numbers(count).to_string(), String::new()],
-            Self::After => [after.0.to_string(), after.1.to_string()],
-            Self::Plain | Self::Retry | Self::Notice => [program.to_owned(), String::new()],
+            Self::Stream => vec![numbers(count).to_string()],
+            Self::After => vec![after.0.to_string(), after.1.to_string(), after.2.to_string()],
+            Self::Plain | Self::Retry | Self::Notice => vec![program.to_owned()],
         }
     }
 }

@@ -146,11 +146,11 @@ impl Load {
         done
     }
 
-    /// A kind of job, and where it is the one that waits: the job that it waits for and the lines which that writes.
-    fn kind(&self, seed: &mut Seed) -> (Kind, (u64, u64)) {
+    /// A kind of job, and where it is the one that waits: the job that it waits for, and what [`Kind::words`] wants of that.
+    fn kind(&self, seed: &mut Seed) -> (Kind, (u64, u64, u64)) {
         let kind = seed.choose(&kinds::KINDS);
         if kind != Kind::After {
-            return (kind, (0, 0));
+            return (kind, (0, 0, 0));
         }
         let ledger = self.ledger();
         let jobs: Vec<(u64, u64)> = ledger.submitted.iter().map(|(job, count)| (*job, *count)).collect();
@@ -158,10 +158,11 @@ impl Load {
         let last = jobs.iter().rev().take(8).filter(|(job, _)| !ledger.asked_to_forget.contains(job));
         let last: Vec<(u64, u64)> = last.copied().collect();
         if last.is_empty() {
-            return (Kind::Plain, (0, 0));
+            return (Kind::Plain, (0, 0, 0));
         }
         let (job, count) = seed.choose(&last);
-        (kind, (job, count * ledger.kinds[&job].attempts()))
+        // An attempt that a worker gave back before it began has a number and writes no line.
+        (kind, (job, count, ledger.kinds[&job].first_success()))
     }
 
     fn wait(&self, caller: &Caller, seed: &mut Seed) -> Done {
