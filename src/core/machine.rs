@@ -335,7 +335,8 @@ impl<'a> Turn<'a> {
         for failed in ends.failed {
             self.fail(failed);
         }
-        for event in ends.returned {
+        let interrupted = ends.interrupted.iter().map(|attempt| (attempt, false));
+        for event in report::back(self.state(), worker, interrupted) {
             self.emit(event);
         }
         for event in report::returns(self.state(), worker, report, &self.machine.asked_back) {

@@ -89,15 +89,14 @@ pub struct Ends {
     pub finished: Vec<Event>,
     /// Failures.
     pub failed: Vec<TaskFailed>,
-    /// Attempts that were ended without a result: the task runs again.
-    pub returned: Vec<Event>,
+    /// Attempts that were ended without a result: the task runs again, unless one of the failures has ended it.
+    pub interrupted: Vec<Attempt>,
 }
 
 /// Sorts the outcomes of a report.
 pub fn ends(state: &State, now: Time, worker: WorkerId, report: &WorkerReport) -> Ends {
     let mut seen = Seen::default();
     let mut finished: BTreeMap<JobId, TasksFinished> = BTreeMap::new();
-    let mut again: BTreeMap<JobId, BTreeSet<u32>> = BTreeMap::new();
     let mut ends = Ends::default();
     for outcome in &report.ended {
         let task = outcome.attempt.task;
@@ -124,14 +123,11 @@ pub fn ends(state: &State, now: Time, worker: WorkerId, report: &WorkerReport) -
                     let cause = FailureCause::Node;
                     ends.failed.push(TaskFailed { error, cause, ..failure(now, outcome) });
                 }
-                None => {
-                    again.entry(task.job).or_default().insert(task.task.0);
-                }
+                None => ends.interrupted.push(outcome.attempt),
             },
         }
     }
     ends.finished = finished.into_values().map(Event::TasksFinished).collect();
-    ends.returned = again.into_iter().map(|(job, tasks)| returned(job, worker, tasks, false)).collect();
     ends
 }
 
@@ -160,9 +156,13 @@ fn failure(now: Time, outcome: &Outcome) -> TaskFailed {
 
 /// Tasks that a worker gives back. Those it was not asked for shall not go there again at once.
 pub fn returns(state: &State, worker: WorkerId, report: &WorkerReport, asked: &BTreeSet<Attempt>) -> Vec<Event> {
-    let mut by_job: BTreeMap<(JobId, bool), BTreeSet<u32>> = BTreeMap::new();
     let given = report.returned.iter().map(|attempt| (attempt, !asked.contains(attempt)));
-    let all = given.chain(report.rejected.iter().map(|attempt| (attempt, true)));
+    back(state, worker, given.chain(report.rejected.iter().map(|attempt| (attempt, true))))
+}
+
+/// Puts the worker's own attempts back into their queues; beside each whether it was rejected.
+pub fn back<'a>(state: &State, worker: WorkerId, all: impl Iterator<Item = (&'a Attempt, bool)>) -> Vec<Event> {
+    let mut by_job: BTreeMap<(JobId, bool), BTreeSet<u32>> = BTreeMap::new();
     for (attempt, rejected) in all.filter(|(attempt, _)| holds(state, worker, attempt)) {
         by_job.entry((attempt.task.job, rejected)).or_default().insert(attempt.task.task.0);
     }

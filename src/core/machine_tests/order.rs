@@ -2,9 +2,13 @@
 //!
 //! Holds: one rule of the order is one error of the check.
 
+use super::scene::{Scene, array};
+use crate::attempt::{Ending, WorkerReport};
+use crate::command::Command;
 use crate::event::{Event, JobChanged, JobOpened, Stamped, TasksFinished};
 use crate::id::{AttemptId, JobId, TaskId, WorkerId};
 use crate::idset::IdSet;
+use crate::task::SubmitRequest;
 use crate::time::Time;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -67,7 +71,15 @@ impl Order {
                 }
             }
             // A worker that ends gives back what it runs before it is lost.
-            Event::TasksReturned(event) => self.each(event.job, &event.tasks, &mut |task| task.runs_on.clear()),
+            Event::TasksReturned(event) => {
+                for id in event.tasks.iter() {
+                    let task = self.tasks.entry((event.job, TaskId(id))).or_default();
+                    if task.is_final {
+                        return Err("it comes back, and has ended");
+                    }
+                    task.runs_on.clear();
+                }
+            }
             Event::TaskRetried(event) => {
                 self.tasks.entry((event.failed.job, event.failed.task)).or_default().runs_on.clear();
             }
@@ -146,4 +158,17 @@ fn what_is_out_of_order_is_an_error() {
         let said = check(&log).unwrap_err();
         assert!(said.starts_with(why), "{said}");
     }
+}
+
+/// A failure ends the job; in the same breath its worker gives back another task of it.
+#[test]
+fn what_a_failure_has_ended_does_not_come_back() {
+    let mut scene = Scene::new();
+    let worker = scene.connect(2);
+    let job = scene.submit(SubmitRequest { max_fails: Some(0), ..array(IdSet::range(0, 1), 1, 0) });
+    (0..2).for_each(|position| scene.begin(worker, position));
+    let ended = [Ending::Interrupted, Ending::Failed].map(|ending| scene.outcome(worker, 0, ending).unwrap());
+    scene.run(Command::Report { worker, report: WorkerReport { ended: ended.to_vec(), ..WorkerReport::default() } });
+    assert_eq!((scene.counts(job).failed, scene.counts(job).aborted), (1, 1));
+    assert_eq!(check(&scene.log), Ok(()));
 }
