@@ -64,6 +64,10 @@ pub enum Planted {
     PruneLive,
     /// A pruning takes workers that events of the jobs name.
     PruneWorkers,
+    /// What was refused stays in the journal.
+    KeepRefused,
+    /// The state stays ahead of what is recorded.
+    StayAhead,
 }
 
 /// All of them.
@@ -96,6 +100,8 @@ pub const ALL: &[Planted] = &[
     Planted::CompleteNever,
     Planted::PruneLive,
     Planted::PruneWorkers,
+    Planted::KeepRefused,
+    Planted::StayAhead,
 ];
 
 #[cfg(feature = "planted")]

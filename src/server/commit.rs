@@ -354,7 +354,7 @@ impl Commits {
         let Some(journal) = self.journal.as_mut() else { return };
         // What was appended before a group that found no space may still become durable.
         let kept = if journal.commit().is_ok() { self.appended } else { 0 };
-        let taken_back = journal.take_back();
+        let taken_back = if planted::is(Planted::KeepRefused) { Ok(()) } else { journal.take_back() };
         self.release(kept);
         self.refused_since = None;
         self.health.send_modify(|health| {

@@ -182,7 +182,7 @@ impl Turn {
     }
 
     /// After a disk that refused, the state is read back with this.
-    pub(super) fn fall_back_on(&mut self, setback: Setback) {
+    pub fn fall_back_on(&mut self, setback: Setback) {
         self.setback = Some(setback);
     }
 
@@ -273,11 +273,15 @@ impl Turn {
         &self.machine
     }
 
+    /// When the next turn has to be at the latest; none while nothing can be recorded.
+    pub fn deadline(&self) -> Option<Time> {
+        self.machine.next_deadline().filter(|_| !self.cut_off)
+    }
+
     fn wake_at(&self) -> Instant {
         // Signs may begin to be shown, or cease, without any input.
         let far = Span::from_secs(if self.machine.state().somebody_is_away() { 1 } else { 3_600 });
-        let due = self.machine.next_deadline().filter(|_| !self.cut_off);
-        let deadline = due.into_iter().chain(self.ending).min();
+        let deadline = self.deadline().into_iter().chain(self.ending).min();
         let wait = deadline.map_or(far, |at| at.since(self.now));
         Instant::now() + wait.to_duration()
     }

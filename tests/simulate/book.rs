@@ -92,6 +92,8 @@ pub struct Book {
     /// How often tasks of a job have ended in each state.
     tally: BTreeMap<(JobId, TaskState), u64>,
     submitted: BTreeMap<JobId, (u64, String)>,
+    /// Of all submits.
+    pub names: BTreeSet<String>,
     done: BTreeSet<(JobId, u16)>,
     completed: BTreeSet<JobId>,
     forgotten: BTreeSet<JobId>,
@@ -103,6 +105,8 @@ pub struct Book {
     pub programs: BTreeMap<Attempt, Option<ProcessStatus>>,
     /// What may leave the journal.
     pub kept: Kept,
+    /// Names of jobs that were refused.
+    pub refused: BTreeSet<String>,
 }
 
 /// What a record was, as one number.
@@ -140,6 +144,15 @@ impl Book {
     }
 
     fn judge(&mut self, stamped: &Stamped) -> Result<(), String> {
+        let name = match &stamped.event {
+            Event::JobSubmitted(event) => Some(&event.name),
+            Event::JobOpened(event) => Some(&event.name),
+            _ => None,
+        };
+        if name.is_some_and(|name| self.refused.contains(name)) {
+            return Err("that was refused".to_owned());
+        }
+        self.names.extend(name.cloned());
         match &stamped.event {
             Event::JobSubmitted(event) => return self.submitted(event),
             Event::JobOpened(event) => {

@@ -30,6 +30,8 @@ pub struct Ask {
     request: Request,
     answers: Option<mpsc::Receiver<Released<Response>>>,
     retryable: Option<oneshot::Receiver<Result<Retryable, String>>>,
+    /// The last answer has left the server.
+    is_told: bool,
     /// Jobs that are waited for.
     pub waits_for: Vec<JobId>,
 }
@@ -45,6 +47,19 @@ pub struct Clients {
     /// What left the server, with the last durable record of that moment.
     pub claims: VecDeque<(u64, Claim)>,
     pub waited: u64,
+}
+
+impl Clients {
+    pub fn request_of(&self, ask: u64) -> Option<&Request> {
+        self.asks.get(&ask).map(|ask| &ask.request)
+    }
+
+    /// Nothing more comes from there.
+    pub fn forget_answers(&mut self, ask: u64) {
+        if let Some(ask) = self.asks.get_mut(&ask) {
+            ask.answers = None;
+        }
+    }
 }
 
 fn ids(ids: impl IntoIterator<Item = u32>) -> Selector {
@@ -86,7 +101,7 @@ impl World {
             Ok(request) => request,
             Err(error) => return self.fail(format!("a request is not understood: {error:?}")),
         };
-        let ask = Ask { request, answers: None, retryable: None, waits_for: Vec::new() };
+        let ask = Ask { request, answers: None, retryable: None, is_told: false, waits_for: Vec::new() };
         self.clients.asks.insert(number, ask);
         let way = self.latency();
         self.at(way, Event::Ask { ask: number });
@@ -125,15 +140,25 @@ impl World {
     pub fn pump_clients(&mut self) {
         let Some(process) = &mut self.host.process else { return };
         let durable = process.reader.durable().seq;
-        let (mut told, mut retries) = (Vec::new(), Vec::new());
+        let (mut told, mut retries, mut dropped) = (Vec::new(), Vec::new(), Vec::new());
         for (number, ask) in &mut self.clients.asks {
             if let Some(Ok(found)) = ask.retryable.as_mut().map(oneshot::Receiver::try_recv) {
                 ask.retryable = None;
                 retries.extend(found.ok().map(|found| (*number, found)));
             }
             if let Some(answers) = &mut ask.answers {
-                while let Ok(answer) = answers.try_recv() {
-                    told.push((*number, answer.into_inner()));
+                let end = loop {
+                    match answers.try_recv() {
+                        Ok(answer) => {
+                            let answer = answer.into_inner();
+                            ask.is_told |= !matches!(answer, Response::Progress(_) | Response::Noticed(_));
+                            told.push((*number, answer));
+                        }
+                        Err(end) => break end,
+                    }
+                };
+                if end == mpsc::error::TryRecvError::Disconnected && !ask.is_told {
+                    dropped.push(*number);
                 }
             }
         }
@@ -142,6 +167,9 @@ impl World {
         }
         for (number, response) in told {
             self.told(number, durable, &response);
+        }
+        for number in dropped {
+            self.ask_again(number);
         }
     }
 
@@ -166,7 +194,8 @@ impl World {
         let Some(ask) = self.clients.asks.get(&number) else { return };
         let claims = claims(&ask.request, &ask.waits_for, response);
         self.clients.claims.extend(claims.into_iter().map(|claim| (durable, claim)));
-        let is_end = !matches!(response, Response::Progress(_) | Response::Noticed(_));
+        let is_end = ask.is_told;
+        self.note_refusal(number, response);
         if is_end {
             let after = self.latency();
             self.at(after, Event::Answer { ask: number });

@@ -35,6 +35,7 @@ pub enum Fault {
     Checkpoint,
     Migrate,
     Prune,
+    Refuse,
 }
 
 pub const ALL: [Fault; KINDS] = [
@@ -54,13 +55,14 @@ pub const ALL: [Fault; KINDS] = [
     Fault::Checkpoint,
     Fault::Migrate,
     Fault::Prune,
+    Fault::Refuse,
 ];
 
 /// Those that only some histories know, at the end of all.
-pub const SELDOM: [Fault; 1] = [Fault::Prune];
+pub const SELDOM: [Fault; 2] = [Fault::Prune, Fault::Refuse];
 
 /// How many kinds there are.
-pub const KINDS: usize = 16;
+pub const KINDS: usize = 17;
 
 impl World {
     pub fn fault(&mut self) {
@@ -117,6 +119,7 @@ impl World {
             }
             Fault::Checkpoint | Fault::Migrate => self.housekeeping(fault),
             Fault::Prune => self.begin_pruning(),
+            Fault::Refuse => self.refuse(),
         }
     }
 
@@ -222,7 +225,7 @@ impl World {
         self.hosts.clear();
         self.heal_disk();
         self.host.frozen_until = self.host.frozen_until.min(self.now);
-        self.host.no_signs_until = 0;
+        (self.host.no_signs_until, self.host.refuses_until) = (0, 0);
         self.settings.break_rate = 0;
         self.settings.spawn_fail = 0;
         self.settings.client_loss = 0;

@@ -19,6 +19,7 @@ mod planted;
 mod programs;
 mod pruning;
 mod server;
+mod setbacks;
 mod settings;
 mod submits;
 mod trace;

@@ -30,9 +30,15 @@ impl World {
         if self.host.frozen_until > self.now {
             return false;
         }
+        self.upset_disk();
         let Some(mut process) = self.host.process.take() else { return false };
         // What had to wait for the disk comes first, then what came meanwhile.
         let all = process.commits.step() && process.commits.step();
+        if all {
+            process.setbacks.refused_since = None;
+        }
+        // The turn may not have seen yet that what it decided was taken back.
+        let all = all && process.setbacks.is_followed();
         let (reader, state) = (process.reader.clone(), process.turn.machine().state().clone());
         self.host.process = Some(process);
         self.pump();

@@ -9,7 +9,9 @@ use hq_core::planted::{self, Planted};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Seeds in which each defect is looked for.
-const SEEDS: u64 = 150;
+const SEEDS: u64 = 250;
+/// And each of the rare ones, since it hardly ever is found.
+const RARE_SEEDS: u64 = 100;
 /// These show only when an assignment is lost with its server, within the milliseconds before it is durable, and the worker
 /// that has it is away when the next server starts: rarer than so few seeds are.
 const RARE: [Planted; 2] = [Planted::SettleNothing, Planted::KeepForeign];
@@ -28,7 +30,9 @@ enum Defect {
 
 /// The first seed that shows the defect, and how.
 fn find(defect: Defect) -> Option<(u64, String)> {
-    (0..crate::number("HQ_CAMPAIGN").unwrap_or(SEEDS)).find_map(|seed| {
+    let is_rare = matches!(defect, Defect::Core(defect) if RARE.contains(&defect));
+    let seeds = if is_rare { RARE_SEEDS } else { SEEDS };
+    (0..crate::number("HQ_CAMPAIGN").unwrap_or(seeds)).find_map(|seed| {
         let played = catch_unwind(AssertUnwindSafe(|| {
             let mut world = World::new(seed, Settings::new(seed));
             match defect {

@@ -7,6 +7,7 @@
 
 use crate::network::{Packet, Side};
 use crate::pruning::Pruning;
+use crate::setbacks::Setbacks;
 use crate::world::{Event, World};
 use hq_core::audit::audit;
 use hq_core::command::Command;
@@ -20,7 +21,7 @@ use hyperqueue::platform::clock::SteadyClock;
 use hyperqueue::server::commit::{Commits, Committer, Released, WorkerQueueState, worker_queue};
 use hyperqueue::server::restore;
 use hyperqueue::server::sign::SignRow;
-use hyperqueue::server::turn::{Input, Turn};
+use hyperqueue::server::turn::{Input, Setback, Turn};
 use hyperqueue::wire::message::{Empty, ToServer, ToWorker};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -49,6 +50,8 @@ pub struct Host {
     pub sign: Option<String>,
     /// Until when signs cannot be written.
     pub no_signs_until: u64,
+    /// Until when the disk refuses everything that it is asked.
+    pub refuses_until: u64,
     pub starts: u32,
 }
 
@@ -69,6 +72,7 @@ pub struct Process {
     next_sign_us: u64,
     signs: u64,
     pub pruning: Option<Pruning>,
+    pub setbacks: Setbacks,
 }
 
 /// The server's end of a worker's connection.
@@ -97,7 +101,7 @@ impl World {
             disk: Arc::new(self.host.disk.clone()),
             background: false,
             rotate_bytes: self.settings.rotate_bytes,
-            ballast_bytes: 0,
+            ballast_bytes: self.settings.ballast_bytes,
             mark_every,
             time_us: Some(self.wall()),
             ..Options::default()
@@ -124,9 +128,12 @@ impl World {
         let known = restored.machine.state().server_uid.clone();
         let server_uid = if known.is_empty() { format!("uid{:03}", self.host.starts) } else { known };
         let (committer, commits) = Committer::stepped(Some(restored.journal));
+        let setbacks = Setbacks::new(committer.health());
+        let setback = Setback { reader: reader.clone(), version: "sim".into() };
         let idle = self.settings.idle_timeout_s;
         let idle_timeout = (idle > 0).then(|| Span::from_secs(idle));
         let mut turn = Turn::new(restored.machine, committer, None, idle_timeout, restored.latest);
+        turn.fall_back_on(setback);
         // As `SteadyClock::not_before` does it with the real clocks.
         let mut clock = SteadyClock::starting(self.now, self.wall().max(restored.latest.0));
         let now = Time(clock.advance(self.now, self.wall()));
@@ -149,6 +156,7 @@ impl World {
             next_sign_us: self.now,
             signs: 0,
             pruning: None,
+            setbacks,
         });
         self.trace.say(self.now, || format!("server starts, epoch {}", restored.epoch));
         self.commit_soon();
@@ -235,8 +243,9 @@ impl World {
         if inputs.len() > limits::INBOX_COMMANDS_MAX {
             return self.fail(format!("{} commands wait", inputs.len()));
         }
+        process.setbacks.follow();
         let more = process.turn.step(now, Some(witnessed), inputs.into_iter());
-        let deadline = process.turn.machine().next_deadline().map(|at| at.since(now).0);
+        let deadline = process.turn.deadline().map(|at| at.since(now).0);
         let away = process.turn.machine().state().somebody_is_away().then_some(1_000_000);
         if more {
             self.turn_soon();
@@ -278,13 +287,16 @@ impl World {
         if self.host.frozen_until > self.now {
             return self.at(self.host.frozen_until - self.now, Event::Commit { boot });
         }
+        self.upset_disk();
         let Some(process) = &mut self.host.process else { return };
         process.commit_is_due = false;
         if !process.commits.step() {
             process.commit_is_due = true;
-            self.trace.say(self.now, || "the disk refuses".to_owned());
-            return self.at(limits::COMMIT_RETRY_SPAN.0, Event::Commit { boot });
+            return self.disk_refuses();
         }
+        process.setbacks.refused_since = None;
+        self.look_soon();
+        let Some(process) = &mut self.host.process else { return };
         if process.starting.as_ref().is_some_and(|starting| starting.try_recv().is_ok()) {
             process.starting = None;
             process.listens = true;

@@ -41,6 +41,8 @@ pub struct Settings {
     pub time_limited: u64,
     /// Bytes after which the journal begins a new file.
     pub rotate_bytes: u64,
+    /// The reserve of the journal.
+    pub ballast_bytes: usize,
     pub idle_timeout_s: u64,
     /// Whether marks are written at each commit.
     pub marks: bool,
@@ -87,6 +89,7 @@ impl Settings {
             blind: rate(dice, 300),
             time_limited: rate(dice, 400),
             rotate_bytes: dice.span(2_000, 200_000),
+            ballast_bytes: 0,
             idle_timeout_s: if dice.permille(200) { dice.within(1, 60) } else { 0 },
             marks: dice.permille(500),
         };
@@ -102,6 +105,7 @@ impl Settings {
             let weight = if dice.permille(350) { dice.within(1, 2 * most) } else { 0 };
             self.weights.push(weight);
         }
+        self.ballast_bytes = if dice.permille(250) { 64 * 1024 } else { 0 };
         self
     }
 

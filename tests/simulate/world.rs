@@ -50,6 +50,7 @@ pub enum Event {
     HealDisk,
     Batch,
     Prune { boot: u64 },
+    Look { boot: u64 },
     Arrival { number: u64 },
     End { worker: u32 },
 }
@@ -196,6 +197,7 @@ impl World {
             Event::HealDisk => self.heal_disk(),
             Event::Batch => self.batch(),
             Event::Prune { boot } => self.prune(boot),
+            Event::Look { boot } => self.look(boot),
             Event::Arrival { number } => self.arrival(number),
             Event::End { worker } => self.kill_worker(worker, false),
         }
