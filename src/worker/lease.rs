@@ -80,18 +80,25 @@ impl Lease {
             Verdict::Goes(end) => guard_until(end),
             Verdict::Over => {
                 drop(inner);
-                log::warn!("Nothing was heard of the server for too long: it may have given the tasks to others");
-                process::end_lease();
-                self.inbox.put(Input::LeaseOver);
-                self.over.notify_one();
+                self.end();
             }
         }
     }
 
-    /// A registration was accepted that was sent at `sent`.
+    fn end(&self) {
+        log::warn!("Nothing was heard of the server for too long: it may have given the tasks to others");
+        process::end_lease();
+        self.inbox.put(Input::LeaseOver);
+        self.over.notify_one();
+    }
+
+    /// A registration was accepted that was sent at `sent`. Where the lease before it is over its tasks end, and the worker
+    /// registers once more without them.
     pub(super) fn begin(&self, span: Duration, heartbeat: Duration, sent: Duration) {
         let mut inner = self.lock();
-        inner.begin(span, heartbeat, sent);
+        if inner.begin(span, heartbeat, sent, clock::since_boot()) {
+            self.end();
+        }
         guard_until(Some(sent + span));
     }
 

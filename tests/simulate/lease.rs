@@ -125,7 +125,7 @@ impl World {
     }
 
     /// The lease is over: what was ordered is not started any more, and what runs is killed.
-    fn lapse(&mut self, slot: u32) {
+    pub fn lapse(&mut self, slot: u32) {
         self.workers.get_mut(&slot).into_iter().for_each(Worker::end_term);
         self.agent(slot, AgentCommand::LeaseOver);
     }

@@ -328,15 +328,19 @@ impl World {
     }
 
     fn registered(&mut self, slot: u32, link: u64, sent: u64, registered: Registered) {
-        let now = self.now;
+        let now = Duration::from_micros(self.now);
         let Some(worker) = self.workers.get_mut(&slot) else { return };
         worker.pause_us = 50_000;
         worker.phase = Phase::Connected { link };
         worker.server_uid = registered.server_uid;
         let (span, heartbeat) = (worker.config.lease(), worker.config.heartbeat);
-        worker.lease.begin(span.to_duration(), heartbeat.to_duration(), Duration::from_micros(sent));
+        let is_over = worker.lease.begin(span.to_duration(), heartbeat.to_duration(), Duration::from_micros(sent), now);
+        if is_over {
+            self.lapse(slot);
+        }
+        let Some(worker) = self.workers.get_mut(&slot) else { return };
         // The answer may have lain in a buffer.
-        worker.is_closed &= worker.lease.end().is_some_and(|end| end <= Duration::from_micros(now));
+        worker.is_closed &= worker.lease.end().is_some_and(|end| end <= now);
         worker.beats.clear();
         worker.last_beat = None;
         self.at(heartbeat.0, Event::Beat { worker: slot, link });
@@ -345,6 +349,11 @@ impl World {
         self.guard(slot);
         self.agent(slot, AgentCommand::Registered { drop: registered.drop });
         self.flush_soon(slot);
+        if is_over {
+            // It registers once more, without what has ended.
+            self.close(link, Side::Worker);
+            self.worker_lost_link(slot, link);
+        }
     }
 
     fn refused(&mut self, slot: u32, link: u64, text: &str) {

@@ -133,14 +133,18 @@ impl Judgement {
         self.watch.saw(seen, now);
     }
 
-    /// A registration was accepted that was sent at `sent`.
-    pub fn begin(&mut self, span: Duration, heartbeat: Duration, sent: Duration) {
+    /// A registration was accepted that was sent at `sent`. Tells whether the lease before it was over by `now`, and nobody
+    /// had said so: what was ordered under that one must not be started under this one.
+    #[must_use]
+    pub fn begin(&mut self, span: Duration, heartbeat: Duration, sent: Duration, now: Duration) -> bool {
+        let is_over = self.judge(now) == Verdict::Over;
         self.span = Some(span);
         self.heartbeat = heartbeat;
         self.contact = self.contact.max(sent);
         self.connected = true;
         self.refused = None;
         self.watch.reset();
+        is_over
     }
 
     /// A word that was sent at `sent` has arrived; the end of the lease, if that has moved.

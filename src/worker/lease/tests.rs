@@ -136,3 +136,16 @@ fn answers_belong_to_heartbeats_in_order() {
     assert_eq!(beats.answered(), last);
     assert_eq!((beats.answered(), beats.last()), (None, last));
 }
+
+#[test]
+fn the_next_lease_does_not_revive_the_one_before() {
+    let heartbeat = Duration::from_secs(8);
+    let mut inner = Judgement::default();
+    assert!(!inner.begin(SPAN, heartbeat, at(100), at(101)), "the first one has none before it");
+    assert!(!inner.begin(SPAN, heartbeat, at(119), at(119)), "it goes on");
+    // Frozen before the answer to a registration is read, until long after that lease: nobody has judged it yet.
+    assert!(inner.begin(SPAN, heartbeat, at(150), at(151)));
+    assert_eq!(inner.judge(at(151)), Verdict::Goes(Some(at(170))));
+    assert_eq!(inner.judge(at(170)), Verdict::Over);
+    assert!(!inner.begin(SPAN, heartbeat, at(180), at(181)), "that was said");
+}
