@@ -80,7 +80,9 @@ impl Kind {
             }
             Self::Retry => r#"sleep "$0"; test "$HQ_INSTANCE_ID" -ge 2 || exit 7"#,
             Self::After => {
-                r#"n=0; while read -r _ instance; do test "$instance" -lt "$3" || n=$((n+1)); done < "runs/$1"; test "$n" -ge "$2" || echo "$HQ_JOB_ID began before $1 had ended" >> broken"#
+                r#"n=0
+while read -r _ instance; do test "$instance" -lt "$3" || n=$((n+1)); done < "runs/$1"
+test "$n" -ge "$2" || echo "$HQ_JOB_ID began before $1 had ended" >> broken"#
             }
             Self::Notice => {
                 r#""$1" task notify "said $HQ_JOB_ID $HQ_TASK_ID" && echo "said $HQ_JOB_ID $HQ_TASK_ID" >> told; sleep "$0""#

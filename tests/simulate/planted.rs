@@ -13,8 +13,8 @@ const SEEDS: u64 = 400;
 /// And each of the rare ones, since it hardly ever is found.
 const RARE_SEEDS: u64 = 100;
 /// These show only when an assignment is lost with its server, within the milliseconds before it is durable, and the worker
-/// that has it is away when the next server starts: rarer than so few seeds are. A lease that is too long has not shown in 400
-/// since the guardian watches from the registration on; tests of the rule itself hold it.
+/// that has it is away when the next server starts: rarer than so few seeds are. A lease that is too long was found when the
+/// histories were others, and is not in these; why is not known. Tests of the rule itself hold it.
 const RARE: [Planted; 3] = [Planted::SettleNothing, Planted::KeepForeign, Planted::LongLease];
 
 /// A defect of the core and its shells, or of what stands around them here.

@@ -5,7 +5,7 @@
 //! Holds: nothing here splits a character; a text within its limit is returned as it is.
 
 use std::borrow::Cow;
-use unicode_width::UnicodeWidthChar;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// Bytes of a job's name in a list.
 pub const NAME_BYTES_MAX: usize = 50;
@@ -31,21 +31,23 @@ pub fn end(text: &str, bytes: usize) -> (Cow<'_, str>, bool) {
     (Cow::Owned(format!("{}...", head(text, bytes))), true)
 }
 
-/// Breaks a text into lines of at most `columns`; a newline in it also breaks.
+/// Breaks a text into lines of at most `columns`; a newline in it also breaks. Some characters are wider together than one by
+/// one (a sign and the selector that makes a picture of it), others narrower; no line is too wide either way.
 pub fn wrap(text: &str, columns: usize) -> String {
     let mut out = String::with_capacity(text.len());
-    let mut used = 0;
+    let (mut used, mut begin) = (0, 0);
     for c in text.chars() {
         let width = c.width().unwrap_or(1);
+        let end = out.len();
+        out.push(c);
         if c == '\n' {
-            used = 0;
-        } else if used > 0 && used + width > columns {
-            out.push('\n');
-            used = width;
+            (used, begin) = (0, out.len());
+        } else if used > 0 && (used + width > columns || out.get(begin..).is_some_and(|line| line.width() > columns)) {
+            out.insert(end, '\n');
+            (used, begin) = (width, end + 1);
         } else {
             used += width;
         }
-        out.push(c);
     }
     out
 }
@@ -63,7 +65,6 @@ fn boundary_from(text: &str, start: usize) -> usize {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use unicode_width::UnicodeWidthStr;
 
     proptest! {
         #[test]
@@ -101,5 +102,6 @@ mod tests {
         assert_eq!(wrap("abcd", 4), "abcd");
         assert_eq!(wrap("ab\ncdef", 3), "ab\ncde\nf");
         assert_eq!(wrap("日本語", 4), "日本\n語");
+        assert_eq!(wrap("®\u{fe0f}a", 2), "®\u{fe0f}\na");
     }
 }
