@@ -12,7 +12,7 @@ use hq_core::cbor::DecodeError;
 use hq_core::event::{Event, Stamped, TaskRetried};
 use hq_core::state::image::ImagePart;
 use hq_core::time::Time;
-use hq_journal::record::FLAG_SHARED;
+use hq_journal::record::{FLAG_GOES_ON, FLAG_SHARED};
 use hq_journal::{RecordDraft, RecordRef};
 
 /// The record of an event.
@@ -35,6 +35,16 @@ pub fn draft(stamped: &Stamped) -> RecordDraft {
         body: stamped.event.encode_body(),
         ..RecordDraft::default()
     }
+}
+
+/// The records of what one command has led to: they count together or not at all.
+pub fn drafts(events: &[Stamped]) -> impl Iterator<Item = RecordDraft> {
+    let last = events.len().saturating_sub(1);
+    events.iter().enumerate().map(move |(at, stamped)| {
+        let mut draft = draft(stamped);
+        draft.flags |= if at < last { FLAG_GOES_ON } else { 0 };
+        draft
+    })
 }
 
 /// The event of a record.

@@ -59,6 +59,9 @@ pub const KIND_STREAM_FILTERS: u16 = 0xFF16;
 
 /// Flag: the record concerns several jobs, so it is shown in the history of each of them.
 pub const FLAG_SHARED: u16 = 0x0001;
+/// Flag: the record means nothing without the next one, with which it was committed. Where a crash has left only the first
+/// of several such records, none of them counts.
+pub const FLAG_GOES_ON: u16 = 0x0002;
 
 /// A place in the log: everything up to and including `seq`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, PartialOrd, Ord, Hash)]

@@ -8,13 +8,14 @@
 //! instead.
 //! **Invariant:** damage is taken for an unfinished write only if no record proves that the bytes were durable: each
 //! record tells by its group index up to which sequence everything was durable when it was written.
+//! **Invariant:** records that go on in the next one count only with the last of them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::disk::{Access, Disk, File};
 use crate::error::Error;
-use crate::record::{Header, KIND_TAIL_HEAD, Point, RecordRef, encode_into};
+use crate::record::{FLAG_GOES_ON, Header, KIND_TAIL_HEAD, Point, RecordRef, encode_into};
 use crate::scan::{Found, Scanner};
 
 /// Suffix of a tail file that is being made.
@@ -212,6 +213,8 @@ pub fn scan(disk: &dyn Disk, dir: &Path, generation: u64) -> Result<Scanned, Err
     let before = Point { seq: head.seq - 1, epoch: head.epoch, chain: head.prev };
     let mut end = before;
     let mut good = scanner.position();
+    // The last record after which nothing is open.
+    let mut whole = (end, good);
     let mut broken: Option<Break> = None;
     while let Some(found) = scanner.next().map_err(io)? {
         match (found, &mut broken) {
@@ -220,6 +223,9 @@ pub fn scan(disk: &dyn Disk, dir: &Path, generation: u64) -> Result<Scanned, Err
             {
                 end = Point { seq: record.header.seq, epoch: record.header.epoch, chain: record.header.chain };
                 good = to;
+                if record.header.flags & FLAG_GOES_ON == 0 {
+                    whole = (end, good);
+                }
             }
             (Found::Valid { record, from, to }, broken) => {
                 let b = broken.get_or_insert(Break { from, to, proven_seq: 0 });
@@ -232,6 +238,12 @@ pub fn scan(disk: &dyn Disk, dir: &Path, generation: u64) -> Result<Scanned, Err
                 broken.get_or_insert(Break { from, to, proven_seq: 0 });
             }
         }
+    }
+    let proven_seq = broken.map_or(0, |broken| broken.proven_seq);
+    if whole.0 != end && proven_seq <= whole.0.seq {
+        let to = broken.map_or(file_bytes, |broken| broken.to);
+        broken = Some(Break { from: whole.1, to, proven_seq });
+        (end, good) = whole;
     }
     let part =
         Part { generation, path: path.clone(), file: Arc::clone(&file), before, end, bytes: good, tag: head.tag };
@@ -282,6 +294,32 @@ mod tests {
         assert!(scan(&disk, dir, 1).unwrap().broken.is_none());
         disk.edit(&part.path, |b| b[3] ^= 1);
         assert!(scan(&disk, dir, 1).is_err_and(|e| e.is_damage()));
+    }
+
+    #[test]
+    fn what_goes_on_counts_with_its_end_only() {
+        let disk = ModelDisk::new();
+        let dir = Path::new("/j");
+        let (mut bytes, mut ends) = (Vec::new(), vec![64]);
+        let mut last = Point::default();
+        for seq in 1..=6u64 {
+            let flags = if [2, 4, 5].contains(&seq) { FLAG_GOES_ON } else { 0 };
+            let group_index = u32::try_from(seq - 1).unwrap();
+            let header =
+                Header { kind: 1, flags, seq, epoch: 1, prev: last.chain, tag: 9, group_index, ..Header::default() };
+            let chain = encode_into(&mut bytes, &header, &[seq as u8; 10]);
+            last = Point { seq, epoch: 1, chain };
+            ends.push(64 + bytes.len() as u64);
+        }
+        let part = create(&disk, dir, 1, 9, Point::default(), last, &bytes).unwrap();
+        for cut in (64..=usize::try_from(part.bytes).unwrap()).rev() {
+            disk.edit(&part.path, |b| b.truncate(cut));
+            let found = scan(&disk, dir, 1).unwrap();
+            let intact = ends.iter().filter(|end| **end <= cut as u64).count() - 1;
+            let counts = [0, 1, 1, 3, 3, 3, 6][intact];
+            assert_eq!((found.part.end.seq, found.part.bytes), (counts, ends[counts as usize]), "cut at {cut}");
+            assert_eq!(found.broken.is_some(), found.part.bytes < cut as u64);
+        }
     }
 
     #[test]

@@ -329,7 +329,7 @@ impl Turn {
     fn record(&mut self, events: &[Stamped]) {
         self.tell(events);
         let known = self.group.drafts.len();
-        self.group.drafts.extend(events.iter().map(eventlog::draft));
+        self.group.drafts.extend(eventlog::drafts(events));
         if let Some(checkpoints) = &mut self.checkpoints {
             checkpoints.count(self.group.drafts.get(known..).unwrap_or_default());
         }
