@@ -314,6 +314,8 @@ impl Turn {
         let Output { events, effects, reply } = output;
         self.record(&events);
         events.iter().for_each(log_event);
+        let lost = |event: &Event| if let Event::WorkerLost(lost) = event { Some(lost.worker) } else { None };
+        events.iter().filter_map(|stamped| lost(&stamped.event)).for_each(|worker| self.links.lost(worker));
         let ticket = self.group.ticket;
         let is_wanted = |event: &Event| matches!(event, Event::JobSubmitted(_) | Event::TasksRerun(_));
         if events.iter().any(|stamped| is_wanted(&stamped.event)) {

@@ -41,10 +41,14 @@ impl Links {
         self.links.insert(worker, Link { connection, to, known: BTreeSet::new(), waits_for: 0 });
     }
 
-    /// Notes which registration of a worker was accepted, and forgets those of workers that are gone.
-    pub fn accepted(&mut self, worker: WorkerId, number: u64, is_known: impl Fn(WorkerId) -> bool) {
-        self.registrations.retain(|worker, _| is_known(*worker));
+    /// Notes which registration of a worker was accepted.
+    pub fn accepted(&mut self, worker: WorkerId, number: u64) {
         self.registrations.insert(worker, number);
+    }
+
+    /// A worker is gone for good.
+    pub fn lost(&mut self, worker: WorkerId) {
+        self.registrations.remove(&worker);
     }
 
     /// Whether a registration was overtaken by a later one of the same worker: what it says was true before that.
@@ -189,13 +193,14 @@ mod tests {
         let mut links = Links::default();
         let (worker, other) = (WorkerId(1), WorkerId(2));
         assert!(!links.is_overtaken(Some(worker), 1) && !links.is_overtaken(None, 1));
-        links.accepted(worker, 3, |_| true);
+        links.accepted(worker, 3);
         let overtaken = |number| links.is_overtaken(Some(worker), number);
         assert_eq!([1, 2, 3, 4].map(overtaken), [true, true, true, false]);
         // An older program does not count them.
         assert!(!overtaken(0) && !links.is_overtaken(Some(other), 1));
-        links.accepted(other, 1, |worker| worker == other);
-        assert!(!links.is_overtaken(Some(worker), 1));
+        links.accepted(other, 1);
+        links.lost(worker);
+        assert!(!links.is_overtaken(Some(worker), 1) && links.is_overtaken(Some(other), 1));
     }
 
     #[test]

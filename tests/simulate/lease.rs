@@ -48,7 +48,7 @@ impl World {
                 let next = if left > 9_000_000 && looks { left - 8_500_000 } else { next };
                 let late = self.dice.below(STEP_US);
                 self.lease_soon(slot, next.min(left.max(1)) + late);
-                self.guard_by(slot, left + GUARDIAN_US);
+                self.guard(slot);
             }
             Verdict::Over => {
                 self.trace.say(self.now, || format!("worker {slot}: its lease is over"));

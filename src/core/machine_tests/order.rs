@@ -54,7 +54,9 @@ impl Order {
             Event::JobCompleted(event) => drop(self.completed.insert(event.job)),
             Event::TasksRerun(event) => {
                 self.completed.remove(&event.job);
-                self.each(event.job, &event.tasks, &mut |task| task.is_final = false);
+                for id in event.tasks.iter() {
+                    self.tasks.entry((event.job, TaskId(id))).or_default().is_final = false;
+                }
             }
             Event::TasksStarted(event) => {
                 for (position, id) in event.tasks.iter().enumerate() {
@@ -120,12 +122,6 @@ impl Order {
             return Err("it comes between a cancellation and what that cancels");
         }
         Ok(())
-    }
-
-    fn each(&mut self, job: JobId, tasks: &IdSet, change: &mut dyn FnMut(&mut Told)) {
-        for id in tasks.iter() {
-            change(self.tasks.entry((job, TaskId(id))).or_default());
-        }
     }
 
     fn end(&mut self, job: JobId, id: TaskId, may: impl Fn(&Told) -> bool) -> Result<(), &'static str> {

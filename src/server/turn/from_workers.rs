@@ -37,7 +37,7 @@ impl Turn {
                 let (worker, ticket) = (*worker, self.group.ticket);
                 self.links.connect(worker, connection, to);
                 let state = self.machine.state();
-                self.links.accepted(worker, number, |worker| state.workers.contains_key(&worker));
+                self.links.accepted(worker, number);
                 let message = ToWorker::Registered(Registered {
                     worker,
                     epoch: state.epoch,
