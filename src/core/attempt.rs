@@ -165,6 +165,15 @@ int_struct! {
     }
 }
 
+impl HeldAttempt {
+    /// Those whose processes are there.
+    pub fn started(held: &[Self]) -> Vec<Started> {
+        let as_started =
+            |held: &Self| Some(Started { attempt: held.attempt, at: held.started?, variant: held.variant });
+        held.iter().filter_map(as_started).collect()
+    }
+}
+
 int_struct! {
     /// One way in which a task can run.
     #[derive(Copy, Eq, PartialOrd, Ord)]

@@ -222,9 +222,6 @@ pub const WORKER_NOTICES_MAX: usize = 1_024;
 
 /// How long workers may take to come back after the server was started again.
 pub const WORKER_RETURN_SPAN: Span = Span::from_secs(30);
-/// After a restart nothing is placed for this long while workers of before are still missing: they may be
-/// running tasks whose assignment did not reach the disk.
-pub const SETTLE_SPAN: Span = Span::from_secs(3);
 /// How long a worker keeps its tasks running without a server.
 pub const SERVER_LOST_LEASE_SPAN: Span = Span::from_secs(40 * 60);
 /// How long a worker that was told to stop may take.

@@ -12,7 +12,7 @@ mod open;
 mod placing;
 mod retry;
 
-use crate::attempt::{AssignedTask, Assignment, Attempt, DescKey, Registration, SharedDesc, WorkerReport};
+use crate::attempt::{AssignedTask, Assignment, Attempt, DescKey, HeldAttempt, Registration, SharedDesc, WorkerReport};
 use crate::command::{Canceled, Command, Effect, Output, Reply};
 use crate::decide::{cancel, depend, gate, overview, register, report, time};
 use crate::event::{
@@ -21,7 +21,6 @@ use crate::event::{
 };
 use crate::id::{AttemptId, Epoch, JobId, TaskId, TaskRef, WorkerId};
 use crate::idset::IdRange;
-use crate::limits;
 use crate::place;
 use crate::planted::{self, Planted};
 use crate::state::State;
@@ -38,8 +37,8 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub struct Machine {
     state: State,
-    /// After a restart: until when nothing is placed unless all workers are back.
-    settle_until: Option<Time>,
+    /// Nothing is placed: workers of before a restart may still run what the state does not know of.
+    settles: bool,
     /// Attempts that were asked back and have not been heard of.
     asked_back: BTreeSet<Attempt>,
     witnessed: time::Witnessed,
@@ -137,14 +136,12 @@ impl Machine {
     /// When [`Command::Tick`] should come next, at the latest.
     pub fn next_deadline(&self) -> Option<Time> {
         let delayed = self.state.delayed.first().map(|(until, _)| *until);
-        [time::next_deadline(&self.state, self.witnessed), self.settle_until, delayed].into_iter().flatten().min()
+        [time::next_deadline(&self.state, self.witnessed), delayed].into_iter().flatten().min()
     }
 
-    fn is_settling(&mut self, now: Time) -> bool {
-        if self.settle_until.is_some_and(|until| now >= until || !self.state.somebody_is_away()) {
-            self.settle_until = None;
-        }
-        self.settle_until.is_some() && !planted::is(Planted::SettleNothing)
+    fn is_settling(&mut self) -> bool {
+        self.settles &= self.state.missing_since_restart().next().is_some();
+        self.settles && !planted::is(Planted::SettleNothing)
     }
 
     /// What a worker needs to know about the tasks of a description.
@@ -182,9 +179,7 @@ impl<'a> Turn<'a> {
         let server_uid = if known.is_empty() { server_uid } else { known };
         self.emit(Event::ServerStarted(ServerStarted { server_uid, epoch, version }));
         self.settle_leftovers();
-        if !self.state().workers.is_empty() {
-            self.machine.settle_until = Some(self.now.after(limits::SETTLE_SPAN));
-        }
+        self.machine.settles = true;
     }
 
     fn stop_server(&mut self) {
@@ -286,15 +281,30 @@ impl<'a> Turn<'a> {
         for event in register::unknown_to_worker(self.state(), worker, registration) {
             self.emit(event);
         }
-        let started = registration.held.iter().filter_map(|held| {
-            held.started.map(|at| crate::attempt::Started { attempt: held.attempt, at, variant: held.variant })
-        });
-        let (started, ended) = (started.collect(), registration.outbox.clone());
+        let (started, ended) = (HeldAttempt::started(&registration.held), registration.outbox.clone());
         let report = WorkerReport { started, ended, ..WorkerReport::default() };
         self.report(worker, &report);
+        let drop = self.adopt_late(worker, registration, &reunion.drop);
         self.forget_asked(worker);
         self.remind(worker);
-        self.output.reply = Reply::Registered { worker, drop: reunion.drop };
+        self.output.reply = Reply::Registered { worker, drop };
+    }
+
+    /// What the outcomes that a worker brought have made free may be what it holds: the next attempt of a task that failed
+    /// there, or a task that waited for one. Gives what it has to drop all the same.
+    fn adopt_late(&mut self, worker: WorkerId, registration: &Registration, drop: &[Attempt]) -> Vec<Attempt> {
+        if drop.is_empty() || registration.outbox.is_empty() {
+            return drop.to_vec();
+        }
+        let held = registration.held.iter().filter(|held| drop.contains(&held.attempt)).copied().collect();
+        let rest = Registration { held, ..Registration::default() };
+        let reunion = register::reunite(self.state(), worker, &rest);
+        for event in reunion.adopted {
+            self.emit(event);
+        }
+        let started = HeldAttempt::started(&reunion.kept);
+        self.report(worker, &WorkerReport { started, ..WorkerReport::default() });
+        reunion.drop
     }
 
     fn register_new(&mut self, registration: &Registration) {

@@ -100,7 +100,7 @@ pub struct Book {
     told: BTreeSet<WorkerId>,
     pub outcomes: u64,
     /// Attempts whose programs ended when nobody had asked for it, on workers that live.
-    pub ended_alone: BTreeSet<(TaskRef, u32)>,
+    pub ended_alone: BTreeSet<Attempt>,
     /// What became of the program of each attempt that has started: how it ended, or that it runs.
     pub programs: BTreeMap<Attempt, Option<ProcessStatus>>,
     /// What may leave the journal.
@@ -227,7 +227,14 @@ impl Book {
                     let attempt = entry.attempt;
                     let fence = Fence { epoch: entry.epoch, attempt: AttemptId(attempt) };
                     let task = TaskRef { job: event.job, task: TaskId(id) };
-                    if was == TaskState::Running && self.ended_alone.contains(&(task, attempt)) {
+                    // A server that is gone may have given the task away, and nobody knows of that but who runs it.
+                    let all = Attempt { task, fence: Fence::default() }..;
+                    let mut later = self.programs.range(all).take_while(|(other, _)| other.task == task);
+                    let is_superseded = later.any(|(other, _)| other.fence.attempt.0 > attempt);
+                    if was == TaskState::Running
+                        && self.ended_alone.contains(&Attempt { task, fence })
+                        && !is_superseded
+                    {
                         return Err(format!("attempt {attempt} of {task} had ended, and its outcome is lost"));
                     }
                     if was == TaskState::Running && self.programs.get(&Attempt { task, fence }) == Some(&None) {

@@ -126,7 +126,7 @@ impl World {
         let Some(program) = self.programs.remove(&(slot, attempt)) else { return };
         let Some(status) = program.status.filter(|_| self.workers.contains_key(&slot)) else { return };
         if !program.was_asked {
-            self.book.ended_alone.insert((attempt.task, attempt.fence.attempt.0));
+            self.book.ended_alone.insert(attempt);
         }
         let end = ProcessEnd { status, error: None, note: None, cause: None, cpu_us: 5, memory_kib: 7 };
         self.agent(slot, AgentCommand::Exited { attempt, end, at });

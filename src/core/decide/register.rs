@@ -2,13 +2,14 @@
 
 use crate::attempt::{Attempt, HeldAttempt, Outcome, Registration};
 use crate::event::{Event, TaskAdopted, TasksReturned};
-use crate::id::{Epoch, JobId, TaskRef, WorkerId};
+use crate::id::{Epoch, Fence, JobId, TaskRef, WorkerId};
 use crate::idset::IdSet;
 use crate::limits;
 use crate::planted::{self, Planted};
 use crate::resource::{CouplingWeight, PoolKind, WorkerResources};
 use crate::state::State;
 use crate::state::tasks::{Live, Place, TaskStatus};
+use crate::state::workers::Worker;
 use crate::worker::WorkerConfig;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -156,7 +157,8 @@ fn check_text(what: &str, text: &str) -> Result<(), String> {
 /// What becomes of the attempts that a returning worker holds, and of those it should hold.
 #[derive(Debug, Default)]
 pub struct Reunion {
-    /// Assignments that the state does not have, since they were lost with a server.
+    /// Assignments that the state does not have, since they were lost with a server; each after the end of the one that
+    /// the state has instead, if it has one.
     pub adopted: Vec<Event>,
     /// Held attempts that are the worker's own.
     pub kept: Vec<HeldAttempt>,
@@ -173,9 +175,11 @@ pub fn reunite(state: &State, worker: WorkerId, registration: &Registration) -> 
         let own = match judge(state, worker, &held) {
             Verdict::Keep => true,
             // Of several attempts of one task the first is the worker's, and of that one there may be an outcome too.
-            Verdict::Adopt => match adopted.entry(held.attempt.task) {
+            Verdict::Adopt { from } => match adopted.entry(held.attempt.task) {
                 Entry::Vacant(entry) => {
                     entry.insert(held.attempt);
+                    let TaskRef { job, task } = held.attempt.task;
+                    reunion.adopted.extend(from.map(|before| returned(job, before, [task.0], false)));
                     reunion.adopted.push(adoption(worker, &held));
                     true
                 }
@@ -198,7 +202,10 @@ fn outcome_as_held(outcome: &Outcome) -> (HeldAttempt, bool) {
 
 enum Verdict {
     Keep,
-    Adopt,
+    /// It is the worker's own from now on, and not that of the worker that has it as far as is known.
+    Adopt {
+        from: Option<WorkerId>,
+    },
     Drop,
 }
 
@@ -210,15 +217,30 @@ fn judge(state: &State, worker: WorkerId, held: &HeldAttempt) -> Verdict {
     match state.task_status(held.attempt.task) {
         Some(TaskStatus::Live(live)) => match live {
             Live { place: Place::Ready | Place::Delayed { .. }, next_attempt, .. } if waits_with(next_attempt.0) => {
-                Verdict::Adopt
+                Verdict::Adopt { from: None }
             }
             _ if live.on_worker() == Some((worker, fence)) => Verdict::Keep,
+            _ if is_outdated(state, live.place, fence) && was_given() => {
+                Verdict::Adopt { from: live.on_worker().map(|(before, _)| before) }
+            }
             _ if planted::is(Planted::KeepForeign) => Verdict::Keep,
             _ => Verdict::Drop,
         },
-        Some(TaskStatus::Untouched) if waits_with(0) => Verdict::Adopt,
+        Some(TaskStatus::Untouched) if waits_with(0) => Verdict::Adopt { from: None },
         _ => Verdict::Drop,
     }
+}
+
+/// Whether a server of before has taken the task from the worker that the state names and has given it away with this
+/// fence, and neither reached the disk. One that has come back since has said what it holds.
+fn is_outdated(state: &State, place: Place, fence: Fence) -> bool {
+    let (before, last, least) = match place {
+        Place::Assigned { worker, fence, .. } => (worker, fence, fence.attempt.0),
+        Place::Running { worker, fence, .. } => (worker, fence, fence.attempt.0.saturating_add(1)),
+        _ => return false,
+    };
+    let is_missing = state.workers.get(&before).is_some_and(Worker::is_missing);
+    is_missing && fence.epoch >= last.epoch && fence.attempt.0 >= least
 }
 
 /// Whether the worker has what the task needs, leaving its remaining lifetime aside.

@@ -47,7 +47,7 @@ struct Placing<'t, 'm> {
 impl Machine {
     /// Places what is ready. Also says whether a place after this one would find more to do.
     pub fn place(&mut self, now: Time) -> (Output, bool) {
-        if self.is_settling(now) || !self.stirred {
+        if self.is_settling() || !self.stirred {
             return (Output::default(), false);
         }
         if self.state.ready.is_empty() && self.state.lookahead.holders().is_empty() {

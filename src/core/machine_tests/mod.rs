@@ -18,6 +18,7 @@ mod pages;
 mod placing;
 mod recalls;
 mod reference;
+mod restarts;
 mod retries;
 mod scene;
 mod stories;

@@ -212,42 +212,6 @@ fn a_stopped_worker_is_no_crash_but_ends_what_must_not_restart() {
 }
 
 #[test]
-fn a_restart_adopts_what_runs() {
-    let mut scene = Scene::new();
-    let worker = scene.connect(2);
-    let job = scene.submit(array(IdSet::range(0, 5), 1, 0));
-    scene.begin(worker, 0);
-    scene.begin(worker, 1);
-    scene.restart();
-    assert_eq!(scene.counts(job).running, 2);
-    assert_eq!(scene.held[&worker].len(), 2, "nothing is placed while a worker may come back");
-    let reply = scene.come_back(worker);
-    assert_eq!(reply, Reply::Registered { worker, drop: vec![] });
-    scene.end(worker, 0, Ending::Finished);
-    scene.end(worker, 0, Ending::Finished);
-    assert_eq!(scene.counts(job).finished, 2);
-    assert_eq!(scene.held[&worker].len(), 4, "two have started, two lie ahead since tasks are short");
-}
-
-#[test]
-fn a_lost_assignment_is_adopted() {
-    let mut scene = Scene::new();
-    let worker = scene.connect(2);
-    let job = scene.submit(array(IdSet::range(0, 5), 1, 0));
-    let first = scene.log.iter().position(|e| matches!(e.event, Event::TasksAssigned(_))).unwrap();
-    scene.log.truncate(first);
-    let now = scene.now;
-    scene.held.get_mut(&worker).unwrap()[0].1 = Some(now);
-    scene.restart();
-    assert_eq!(scene.counts(job).waiting, 6);
-    assert_eq!(scene.come_back(worker), Reply::Registered { worker, drop: vec![] });
-    assert_eq!(scene.counts(job).running, 1);
-    scene.end(worker, 0, Ending::Finished);
-    scene.end(worker, 0, Ending::Finished);
-    assert_eq!(scene.counts(job).finished, 2);
-}
-
-#[test]
 fn a_stale_word_changes_nothing() {
     let mut scene = Scene::new();
     let worker = scene.connect(1);

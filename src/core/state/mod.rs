@@ -43,7 +43,7 @@ use open::OpenWorkers;
 use ready::{Level, Ready};
 use std::collections::{BTreeMap, BTreeSet};
 use tasks::TaskStatus;
-use workers::{PastWorker, Worker};
+use workers::{Link, PastWorker, Worker};
 
 /// See the module's text.
 #[derive(Debug, Clone, Default)]
@@ -132,7 +132,13 @@ impl State {
 
     /// Whether a worker is away.
     pub fn somebody_is_away(&self) -> bool {
-        self.workers.values().any(|worker| worker.link != workers::Link::Connected)
+        self.workers.values().any(|worker| worker.link != Link::Connected)
+    }
+
+    /// Workers of before the last start of a server that have not come back: they may run tasks whose assignment did not
+    /// reach the disk.
+    pub fn missing_since_restart(&self) -> impl Iterator<Item = &Worker> {
+        self.workers.values().filter(|worker| worker.is_missing())
     }
 
     /// Host name of a worker, ended ones included.

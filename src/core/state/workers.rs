@@ -84,6 +84,11 @@ pub struct PastWorker {
 }
 
 impl Worker {
+    /// Whether it was there before the last start of a server and has not come back.
+    pub fn is_missing(&self) -> bool {
+        matches!(self.link, Link::Away { reason: AwayReason::Restart, .. })
+    }
+
     /// A worker that has just registered.
     pub fn new(id: WorkerId, token: String, config: Arc<WorkerConfig>, at: Time, classes: &mut Classes) -> Self {
         let mut capacity = Vec::new();

@@ -1,6 +1,6 @@
 //! Why a task that may start does not: what it needs beside what there is.
 
-use super::{NAMED_MAX, Said, plural, span_text};
+use super::{NAMED_MAX, Said, plural, span_text, worker_text};
 use crate::id::TaskRef;
 use crate::place::explain::explain;
 use crate::resource::Amount;
@@ -10,6 +10,9 @@ use crate::view::{ExplainedItem, ExplainedWorker, TaskExplanation};
 
 /// What is to be said about a task that is queued.
 pub(super) fn why(state: &State, now: Time, task: TaskRef) -> Said {
+    if let Some(said) = unsettled(state) {
+        return said;
+    }
     let Ok(explained) = explain(state, now, task) else { return Said::default() };
     if explained.workers.is_empty() {
         return Said::new("no worker is connected");
@@ -32,13 +35,30 @@ pub(super) fn why(state: &State, now: Time, task: TaskRef) -> Said {
     }
     said.details.extend(explained.facts);
     let hindered = able.iter().filter(|worker| !worker.hindrance.is_empty());
-    said.details
-        .extend(hindered.clone().take(NAMED_MAX).map(|worker| format!("worker {}: {}", worker.id, worker.hindrance)));
-    let more = hindered.count().saturating_sub(NAMED_MAX);
+    name_workers(&mut said, hindered.map(|worker| format!("worker {}: {}", worker.id, worker.hindrance)));
+    said
+}
+
+/// Names the first workers, and says how many more there are.
+fn name_workers(said: &mut Said, mut lines: impl Iterator<Item = String>) {
+    said.details.extend(lines.by_ref().take(NAMED_MAX));
+    let more = lines.count();
     if more > 0 {
         said.details.push(format!("and {more} more workers"));
     }
-    said
+}
+
+/// Nothing is placed: who is missing since the server was started again may run the task.
+fn unsettled(state: &State) -> Option<Said> {
+    let count = u32::try_from(state.missing_since_restart().count()).unwrap_or(u32::MAX);
+    let missing = plural(count, "worker has", "workers have");
+    let mut said = Said::new(format!(
+        "the server was started again, and {missing} not come back: one of them may run it already, so nothing is placed \
+         until they are back or lost"
+    ));
+    let missing = state.missing_since_restart();
+    name_workers(&mut said, missing.map(|worker| format!("{} is missing", worker_text(state, worker.id))));
+    (count > 0).then_some(said)
 }
 
 /// No worker has what is asked for, used or not: what the variants lack, the first one in the sentence.

@@ -1,0 +1,168 @@
+//! What a server that was started again makes of workers that come back, and what it leaves alone until they do.
+
+use super::retries::{any, with_policy};
+use super::scene::*;
+use crate::attempt::{Attempt, Ending};
+use crate::command::{Command, Reply};
+use crate::event::Event;
+use crate::id::{JobId, WorkerId};
+use crate::idset::IdSet;
+use crate::limits;
+use crate::time::Span;
+
+/// Two workers of one CPU, and a task that is given to the first.
+fn two_workers() -> (Scene, WorkerId, WorkerId, JobId) {
+    let mut scene = Scene::new();
+    let (first, second) = (scene.connect(1), scene.connect(1));
+    let job = scene.submit(array(IdSet::range(0, 0), 1, 0));
+    assert_eq!(scene.held[&first].len(), 1);
+    (scene, first, second, job)
+}
+
+/// The server took the attempt from one worker, gave it to another under this number, and died before either was durable.
+fn moved(scene: &mut Scene, from: WorkerId, to: WorkerId, number: u32) {
+    let (attempt, _) = scene.held.get_mut(&from).unwrap().remove(0);
+    let fence = crate::id::Fence { attempt: crate::id::AttemptId(number), ..attempt.fence };
+    let now = scene.now;
+    scene.held.entry(to).or_default().push((Attempt { fence, ..attempt }, Some(now)));
+    scene.restart();
+}
+
+fn assignments(scene: &Scene) -> usize {
+    scene.log.iter().filter(|stamped| matches!(stamped.event, Event::TasksAssigned(_))).count()
+}
+
+#[test]
+fn a_restart_adopts_what_runs() {
+    let mut scene = Scene::new();
+    let worker = scene.connect(2);
+    let job = scene.submit(array(IdSet::range(0, 5), 1, 0));
+    scene.begin(worker, 0);
+    scene.begin(worker, 1);
+    scene.restart();
+    assert_eq!(scene.counts(job).running, 2);
+    assert_eq!(scene.held[&worker].len(), 2, "nothing is placed while a worker may come back");
+    let reply = scene.come_back(worker);
+    assert_eq!(reply, Reply::Registered { worker, drop: vec![] });
+    scene.end(worker, 0, Ending::Finished);
+    scene.end(worker, 0, Ending::Finished);
+    assert_eq!(scene.counts(job).finished, 2);
+    assert_eq!(scene.held[&worker].len(), 4, "two have started, two lie ahead since tasks are short");
+}
+
+#[test]
+fn a_lost_assignment_is_adopted() {
+    let mut scene = Scene::new();
+    let worker = scene.connect(2);
+    let job = scene.submit(array(IdSet::range(0, 5), 1, 0));
+    let first = scene.log.iter().position(|e| matches!(e.event, Event::TasksAssigned(_))).unwrap();
+    scene.log.truncate(first);
+    let now = scene.now;
+    scene.held.get_mut(&worker).unwrap()[0].1 = Some(now);
+    scene.restart();
+    assert_eq!(scene.counts(job).waiting, 6);
+    assert_eq!(scene.come_back(worker), Reply::Registered { worker, drop: vec![] });
+    assert_eq!(scene.counts(job).running, 1);
+    scene.end(worker, 0, Ending::Finished);
+    scene.end(worker, 0, Ending::Finished);
+    assert_eq!(scene.counts(job).finished, 2);
+}
+
+#[test]
+fn a_task_that_was_moved_stays_where_it_runs() {
+    let (mut scene, first, second, job) = two_workers();
+    moved(&mut scene, first, second, 0);
+    assert_eq!(scene.come_back(second), Reply::Registered { worker: second, drop: vec![] });
+    assert_eq!(scene.counts(job).running, 1);
+    assert_eq!(scene.come_back(first), Reply::Registered { worker: first, drop: vec![] });
+    assert_eq!(assignments(&scene), 1);
+    scene.end(second, 0, Ending::Finished);
+    assert_eq!(scene.counts(job).finished, 1);
+}
+
+#[test]
+fn the_next_attempt_stays_where_it_runs() {
+    let (mut scene, first, second, job) = two_workers();
+    scene.begin(first, 0);
+    let old = scene.held[&first].clone();
+    moved(&mut scene, first, second, 1);
+    assert_eq!(scene.come_back(second), Reply::Registered { worker: second, drop: vec![] });
+    assert_eq!(scene.counts(job).running, 1);
+    // What comes back with the attempt before it has it no more.
+    let attempt = old[0].0;
+    scene.held.insert(first, old);
+    assert_eq!(scene.come_back(first), Reply::Registered { worker: first, drop: vec![attempt] });
+    assert_eq!(assignments(&scene), 1);
+}
+
+#[test]
+fn nobody_takes_what_another_has_come_back_with() {
+    let (mut scene, first, second, job) = two_workers();
+    let held = scene.held[&first].clone();
+    let attempt = held[0].0;
+    moved(&mut scene, first, second, 0);
+    scene.held.insert(first, held);
+    assert_eq!(scene.come_back(first), Reply::Registered { worker: first, drop: vec![] });
+    assert_eq!(scene.come_back(second), Reply::Registered { worker: second, drop: vec![attempt] });
+    assert_eq!(scene.counts(job).waiting, 1);
+    assert_eq!(scene.held[&first].len(), 1);
+}
+
+#[test]
+fn what_is_running_is_not_taken_by_the_same_attempt_of_another() {
+    let (mut scene, first, second, job) = two_workers();
+    scene.begin(first, 0);
+    let attempt = scene.held[&first][0].0;
+    moved(&mut scene, first, second, 0);
+    assert_eq!(scene.come_back(second), Reply::Registered { worker: second, drop: vec![attempt] });
+    assert_eq!(scene.counts(job).running, 1);
+}
+
+#[test]
+fn what_an_outcome_makes_free_stays_where_it_runs() {
+    let mut scene = Scene::new();
+    let worker = scene.connect(1);
+    let job = scene.submit(with_policy(array(IdSet::range(0, 0), 1, 0), &any(2)));
+    scene.begin(worker, 0);
+    let known = scene.log.len();
+    let outcome = scene.outcome(worker, 0, Ending::Failed).unwrap();
+    let report = crate::attempt::WorkerReport { ended: vec![outcome.clone()], ..Default::default() };
+    scene.run(Command::Report { worker, report });
+    scene.begin(worker, 0);
+    assert_eq!(scene.held[&worker][0].0.fence.attempt.0, 1);
+    scene.log.truncate(known);
+    scene.restart();
+    let mut registration = scene.registration(worker);
+    registration.outbox = vec![outcome];
+    assert_eq!(scene.run(Command::Register(registration)), Reply::Registered { worker, drop: vec![] });
+    assert_eq!(scene.counts(job).running, 1);
+    scene.end(worker, 0, Ending::Finished);
+    assert_eq!(scene.counts(job).finished, 1);
+}
+
+#[test]
+fn nothing_is_placed_before_all_are_back_or_lost() {
+    let mut scene = Scene::new();
+    let (first, second) = (scene.connect(1), scene.connect(1));
+    scene.restart();
+    let started = scene.now;
+    let job = scene.submit(array(IdSet::range(0, 0), 1, 0));
+    let new = scene.connect(1);
+    scene.come_back(first);
+    let why = scene.machine.why_task(scene.now, crate::id::TaskRef::new(job.0, 0)).unwrap();
+    let text = "waiting: the server was started again, and 1 worker has not come back";
+    assert!(why.sentence.starts_with(text), "{}", why.sentence);
+    assert_eq!(why.details, [format!("worker {second} (node) is missing")]);
+    scene.now = started.after(Span(limits::WORKER_RETURN_SPAN.0 - 1_000_000));
+    scene.run(Command::Tick);
+    assert_eq!(assignments(&scene), 0);
+    scene.now = started.after(limits::WORKER_RETURN_SPAN);
+    scene.run(Command::Tick);
+    assert_eq!(assignments(&scene), 1);
+    // Who goes away later keeps nobody waiting.
+    scene.end(first, 0, Ending::Finished);
+    scene.end(new, 0, Ending::Finished);
+    scene.run(Command::Disconnected { worker: first });
+    scene.submit(array(IdSet::range(0, 0), 1, 0));
+    assert_eq!(assignments(&scene), 2);
+}
