@@ -36,6 +36,7 @@ pub enum Fault {
     Migrate,
     Prune,
     Refuse,
+    LoseAssignment,
 }
 
 pub const ALL: [Fault; KINDS] = [
@@ -56,13 +57,14 @@ pub const ALL: [Fault; KINDS] = [
     Fault::Migrate,
     Fault::Prune,
     Fault::Refuse,
+    Fault::LoseAssignment,
 ];
 
 /// Those that only some histories know, at the end of all.
-pub const SELDOM: [Fault; 2] = [Fault::Prune, Fault::Refuse];
+pub const SELDOM: [Fault; 3] = [Fault::Prune, Fault::Refuse, Fault::LoseAssignment];
 
 /// How many kinds there are.
-pub const KINDS: usize = 17;
+pub const KINDS: usize = 18;
 
 impl World {
     pub fn fault(&mut self) {
@@ -120,7 +122,17 @@ impl World {
             Fault::Checkpoint | Fault::Migrate => self.housekeeping(fault),
             Fault::Prune => self.begin_pruning(),
             Fault::Refuse => self.refuse(),
+            Fault::LoseAssignment => self.host.lies_in_wait = true,
         }
+    }
+
+    /// The server dies before the assignment that it has just sent is durable, and its worker cannot come back for a while.
+    pub fn lose_assignment(&mut self, link: u64) {
+        let Some(slot) = self.links.get(&link).map(|link| link.worker) else { return };
+        self.trace.say(self.now, || format!("what worker {slot} was given is lost"));
+        let until = self.now + self.dice.span(500_000, 60_000_000);
+        self.hosts.entry(slot).or_default().to_server_blocked = until;
+        self.crash_server(false);
     }
 
     /// The disk fails within so many operations.

@@ -53,6 +53,8 @@ pub struct Host {
     /// Until when the disk refuses everything that it is asked.
     pub refuses_until: u64,
     pub starts: u32,
+    /// The next assignment that leaves is lost with the server.
+    pub lies_in_wait: bool,
 }
 
 /// A server that runs.
@@ -341,6 +343,9 @@ impl World {
             }
         }
         for (link, message) in out {
+            if matches!(message, ToWorker::Assign(_)) && std::mem::take(&mut self.host.lies_in_wait) {
+                self.at(0, Event::LoseAssignment { link });
+            }
             self.trace.say(self.now, || format!("  server to {link}: {message:?}"));
             self.send(link, Side::Worker, Packet::Message(cbor::encode(&message)));
         }

@@ -99,18 +99,20 @@ impl Settings {
 
     /// What has dice of its own, so that histories without it are what they were before it was there: in every third one.
     fn with_seldom(mut self, dice: &mut Dice) -> Self {
-        self.weights.truncate(faults::KINDS - faults::SELDOM.len());
         let most = self.weights.iter().copied().max().unwrap_or(0).max(1);
-        for _ in faults::SELDOM {
+        let first = faults::KINDS - faults::SELDOM.len();
+        self.weights.resize(faults::KINDS, 0);
+        for chosen in &mut self.weights[first..] {
             let weight = if dice.permille(350) { dice.within(1, 2 * most) } else { 0 };
-            self.weights.push(weight);
+            *chosen = weight.max(*chosen);
         }
         self.ballast_bytes = if dice.permille(250) { 64 * 1024 } else { 0 };
         self
     }
 
     /// Some histories lead to where little else does: tasks that crash again and again, servers that die while what they
-    /// gave away is not durable, outcomes that are told twice, workers that are away and come back.
+    /// gave away is not durable, outcomes that are told twice, workers that are away and come back, long tasks on workers that are
+    /// cut off or were given them by a server that is gone.
     fn in_mood(mut self, dice: &mut Dice) -> Self {
         let weigh = |pairs: &[(Fault, u64)]| {
             let of = |kind: &Fault| pairs.iter().find(|(found, _)| found == kind).map_or(0, |(_, weight)| *weight);
@@ -140,6 +142,13 @@ impl Settings {
                 self.weights = weigh(&kinds.map(|kind| (kind, dice.within(1, 100))));
                 (self.fault_us, self.task_ms) = (dice.span(500_000, 10_000_000), dice.within(5_000, 60_000));
                 self.long_tasks = true;
+                self.heartbeat_ms = dice.pick(&[500, 1_000, 2_000]).copied().unwrap_or(1_000);
+            }
+            4 => {
+                self.weights = weigh(&[(Fault::Partition, 100), (Fault::LoseAssignment, 50)]);
+                (self.fault_us, self.client_us) = (dice.span(1_000_000, 10_000_000), dice.span(500_000, 4_000_000));
+                (self.task_ms, self.workers) = (dice.within(20_000, 90_000), dice.within(3, 20));
+                (self.long_tasks, self.fail, self.break_rate) = (true, 0, 0);
                 self.heartbeat_ms = dice.pick(&[500, 1_000, 2_000]).copied().unwrap_or(1_000);
             }
             _ => {}
