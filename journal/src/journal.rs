@@ -120,6 +120,10 @@ pub struct Journal {
     pending: Vec<u8>,
     group_index: u32,
     poisoned: bool,
+    /// Whether bytes behind the durable ones were cut off and that was not synced: a power loss may show them.
+    unsynced_cut: bool,
+    /// Whether the next tail file may be there, with the pending records in it: `recover` failed half-way.
+    doubtful_tail: bool,
     ballast: bool,
     /// Size of the ballast, also while it is given up; 0 if there was never space for one.
     ballast_bytes: usize,
@@ -189,6 +193,7 @@ impl Journal {
             let Err(e) = self.file.write_at(at, bytes) else {
                 return Ok(());
             };
+            self.unsynced_cut = true;
             if self.file.set_len(at).is_err() {
                 // Unknown bytes stay behind the good ones, so nothing may be written after them.
                 self.poisoned = true;
@@ -218,6 +223,7 @@ impl Journal {
             self.poisoned = true;
             return Err(Error::SyncFailed { path: self.path.clone(), source });
         }
+        self.unsynced_cut = false;
         self.durable_bytes += self.pending.len() as u64;
         self.pending.clear();
         self.pending.shrink_to(self.options.group_bytes_max.min(1 << 20));
@@ -242,6 +248,10 @@ impl Journal {
     }
 
     fn begin_wanted_tail(&mut self) {
+        // A new file has no records yet that would supersede what a power loss may show of this one.
+        if self.unsynced_cut {
+            return;
+        }
         let is_empty = self.shared.view().parts.last().is_some_and(Part::is_empty);
         if self.shared.wants_tail.swap(false, Ordering::AcqRel) && !is_empty {
             self.rotate();

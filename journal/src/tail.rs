@@ -143,10 +143,14 @@ pub fn part_generation(name: &str) -> Option<u64> {
     name.strip_prefix("tail-")?.strip_suffix(".hqt")?.parse().ok()
 }
 
+fn new_name(generation: u64) -> String {
+    format!("{}{NEW_SUFFIX}", part_name(generation))
+}
+
 /// Makes a tail file that starts with `records`, which continue `before`; durable when this returns.
 ///
 /// # Errors
-/// The system's error; no file with the final name is left then.
+/// The system's error; a file with the final name may be left then, or come back after a power loss: [`discard`].
 pub fn create(
     disk: &dyn Disk,
     dir: &Path,
@@ -157,7 +161,7 @@ pub fn create(
     records: &[u8],
 ) -> Result<Part, Error> {
     let path = dir.join(part_name(generation));
-    let new = dir.join(format!("{}{NEW_SUFFIX}", part_name(generation)));
+    let new = dir.join(new_name(generation));
     let mut bytes = Vec::with_capacity(records.len() + 64);
     let head = Header {
         kind: KIND_TAIL_HEAD,
@@ -183,12 +187,27 @@ pub fn create(
     let file = match made {
         Ok(file) => file,
         Err(e) => {
-            // Either name may exist now; neither is needed, and a left-over one would be cleared at the next start.
+            // Either name may exist now, and neither is needed.
             let _gone = disk.remove(&new).or_else(|_| disk.remove(&path));
             return Err(io(e));
         }
     };
     Ok(Part { generation, path, file, before, end, bytes: bytes.len() as u64, tag })
+}
+
+/// Takes away what a [`create`] that failed may have left; that is durable when this returns.
+///
+/// # Errors
+/// The system's error; the file may be left, or come back after a power loss.
+pub fn discard(disk: &dyn Disk, dir: &Path, generation: u64) -> Result<(), Error> {
+    for name in [new_name(generation), part_name(generation)] {
+        let path = dir.join(name);
+        match disk.remove(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::io("remove", &path, e)),
+            _ => {}
+        }
+    }
+    disk.sync_dir(dir).map_err(|e| Error::io("sync", dir, e))
 }
 
 /// Reads a tail file from its head on and finds where its intact chain ends.

@@ -177,6 +177,8 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<(Journal, Opened), Er
         pending: Vec::new(),
         group_index: 0,
         poisoned: false,
+        unsynced_cut: false,
+        doubtful_tail: false,
         ballast,
         ballast_bytes,
         marked: Instant::now(),

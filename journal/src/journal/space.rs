@@ -87,17 +87,23 @@ impl Journal {
     /// # Errors
     /// The system's error: nothing of it counts in this process, but a restart may find it, unless `renew` succeeds before.
     pub fn take_back(&mut self) -> Result<(), Error> {
-        let nothing = self.pending.is_empty();
+        let nothing = self.pending.is_empty() && !self.poisoned && !self.unsynced_cut;
         self.pending.clear();
         (self.end, self.group_index) = (self.durable, 0);
-        if nothing && !self.poisoned {
+        if nothing {
             return Ok(());
         }
+        // Also where the group was cut off already: until that is synced a power loss may show what had fitted of it.
         let cut = self.file.set_len(self.durable_bytes).and_then(|()| self.file.sync_data());
-        cut.map_err(|e| {
-            self.poisoned = true;
-            Error::io("cut", &self.path, e)
-        })
+        let mut taken = cut.map_err(|e| Error::io("cut", &self.path, e));
+        if taken.is_ok() && self.doubtful_tail {
+            taken = tail::discard(&*self.shared.disk, &self.shared.dir, self.generation + 1);
+        }
+        match taken {
+            Ok(()) => (self.unsynced_cut, self.doubtful_tail) = (false, false),
+            Err(_) => self.poisoned = true,
+        }
+        taken
     }
 
     /// Has a journal that was given up go on, under a new epoch: what was decided on records that were taken back must not
@@ -151,6 +157,7 @@ impl Journal {
             Err(e) => {
                 self.pending.truncate(appended_bytes);
                 self.end = appended;
+                self.doubtful_tail = true;
                 return Err(e);
             }
         };
@@ -166,7 +173,7 @@ impl Journal {
         self.shared.view().durable = self.end;
         self.pending.clear();
         self.group_index = 0;
-        self.poisoned = false;
+        (self.poisoned, self.unsynced_cut, self.doubtful_tail) = (false, false, false);
         if let Some(migrator) = &self.migrator {
             migrator.wake();
         }

@@ -129,3 +129,88 @@ fn without_space_for_a_ballast_the_journal_does_not_go_on() {
     append_commit(&mut journal, 3..5);
     assert_eq!(numbers(&journal.reader()).unwrap(), (0..5).collect::<Vec<_>>());
 }
+
+/// Power losses that are played after each refusal; every one picks other sectors and names of what was not synced.
+const LOSSES: u64 = 24;
+
+/// The disk after its end, opened again.
+fn reopened(disk: &ModelDisk, end: u64) -> Vec<u64> {
+    disk.heal();
+    disk.set_capacity(None);
+    match end {
+        0 => disk.kill(),
+        seed => disk.crash(seed),
+    }
+    numbers(&open(disk, 1 << 20).0.reader()).unwrap()
+}
+
+#[test]
+fn what_found_no_space_stays_away_after_a_power_loss() {
+    for (room, new_tail) in (0..1500).step_by(61).flat_map(|room| [(room, false), (room, true)]) {
+        for end in 0..LOSSES {
+            let disk = ModelDisk::new();
+            let (mut journal, _) = open(&disk, 1 << 20);
+            append_commit(&mut journal, 0..4);
+            disk.set_capacity(Some(disk.used_bytes() + room));
+            // What fits of it is written, whole records among them.
+            let group = [draft(1, 4, 30), draft(1, 5, 300), draft(1, 6, 2000)];
+            for _ in 0..3 {
+                assert!(journal.append(&group).is_err_and(|e| e.is_full()));
+            }
+            if new_tail {
+                // A pruning wants to begin; the cut file must not be left behind for that.
+                disk.set_capacity(None);
+                journal.pruner().begin_tail();
+                journal.commit().unwrap();
+            }
+            journal.take_back().unwrap();
+            drop(journal);
+            assert_eq!(reopened(&disk, end), (0..4).collect::<Vec<_>>(), "room {room}, {new_tail}, end {end}");
+        }
+    }
+}
+
+/// Tries a few times to make a group durable, as the server does, and takes it back where that fails. Before each of
+/// that a fault is planned, so many operations later. Whether the group is durable, or else surely gone.
+fn try_and_take_back(disk: &ModelDisk, journal: &mut Journal, faults: [u64; 4], fault: Fault) -> Option<bool> {
+    let [tries @ .., taking_back] = faults;
+    let mut is_appended = false;
+    for after in tries {
+        disk.fault_at(disk.operations() + after, fault);
+        let recovered = if journal.stats().poisoned { journal.recover().map(|_| ()) } else { Ok(()) };
+        let appended = recovered.and_then(|()| match is_appended {
+            true => Ok(()),
+            false => journal.append(&[draft(1, 4, 30), draft(1, 5, 900)]).map(|_| ()),
+        });
+        is_appended |= appended.is_ok();
+        if appended.and_then(|()| journal.commit()).is_ok() {
+            return Some(true);
+        }
+    }
+    disk.fault_at(disk.operations() + taking_back, fault);
+    journal.take_back().is_ok().then_some(false)
+}
+
+#[test]
+fn what_was_written_into_a_new_file_and_is_taken_back_stays_away() {
+    let mut outcomes = [0; 3];
+    for n in 0..2 * 9 * 9 * 7 {
+        let faults = [1 + n % 2, 1 + n / 2 % 9, 1 + n / 18 % 9, 1 + n / 162];
+        for (fault, end) in [Fault::Eio, Fault::Full].into_iter().flat_map(|f| (0..6).map(move |end| (f, end))) {
+            let disk = ModelDisk::new();
+            let (mut journal, _) = open(&disk, 1 << 20);
+            append_commit(&mut journal, 0..4);
+            let outcome = try_and_take_back(&disk, &mut journal, faults, fault);
+            drop(journal);
+            let found = reopened(&disk, end);
+            let told = format!("{fault:?} {faults:?}, end {end}: {outcome:?}");
+            match outcome {
+                Some(true) => assert_eq!(found, (0..6).collect::<Vec<_>>(), "{told}"),
+                Some(false) => assert_eq!(found, (0..4).collect::<Vec<_>>(), "{told}"),
+                None => assert_eq!(found[..4], [0, 1, 2, 3], "{told}"),
+            }
+            outcomes[outcome.map_or(2, usize::from)] += 1;
+        }
+    }
+    assert!(outcomes.iter().all(|count| *count > 500), "gone, durable, in doubt: {outcomes:?}");
+}
