@@ -90,6 +90,18 @@ impl World {
         self.turn_soon();
         self.look_soon();
         self.at(100, Event::Commit { boot });
+        if self.dice.permille(400) {
+            let after = self.dice.within(200, 2_000_000);
+            self.at(after, Event::Outage { boot });
+        }
+    }
+
+    /// The power goes soon after a refusal, which hardly ever happens by chance: what the disk was told to cut must be cut
+    /// by then.
+    pub fn outage(&mut self, boot: u64) {
+        if self.faults_on && self.host.boot == boot {
+            self.crash_server(true);
+        }
     }
 
     /// While there is trouble it is looked each second whether it is over.

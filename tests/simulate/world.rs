@@ -52,6 +52,7 @@ pub enum Event {
     Batch,
     Prune { boot: u64 },
     Look { boot: u64 },
+    Outage { boot: u64 },
     Arrival { number: u64 },
     End { worker: u32 },
 }
@@ -200,6 +201,7 @@ impl World {
             Event::Batch => self.batch(),
             Event::Prune { boot } => self.prune(boot),
             Event::Look { boot } => self.look(boot),
+            Event::Outage { boot } => self.outage(boot),
             Event::Arrival { number } => self.arrival(number),
             Event::End { worker } => self.kill_worker(worker, false),
         }
