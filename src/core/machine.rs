@@ -37,8 +37,8 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub struct Machine {
     state: State,
-    /// Nothing is placed: workers of before a restart may still run what the state does not know of.
-    settles: bool,
+    /// Jobs up to this one wait: workers of before a restart may run tasks of theirs that the state has in a queue.
+    unsettled: Option<JobId>,
     /// Attempts that were asked back and have not been heard of.
     asked_back: BTreeSet<Attempt>,
     witnessed: time::Witnessed,
@@ -139,9 +139,12 @@ impl Machine {
         [time::next_deadline(&self.state, self.witnessed), delayed].into_iter().flatten().min()
     }
 
-    fn is_settling(&mut self) -> bool {
-        self.settles &= self.state.missing_since_restart().next().is_some();
-        self.settles && !planted::is(Planted::SettleNothing)
+    /// Jobs up to this one have to wait. What is submitted after a restart was given to nobody before it.
+    fn unsettled(&mut self) -> Option<JobId> {
+        if self.unsettled.is_some() && self.state.missing_since_restart().next().is_none() {
+            self.unsettled = None;
+        }
+        self.unsettled.filter(|_| !planted::is(Planted::SettleNothing))
     }
 
     /// What a worker needs to know about the tasks of a description.
@@ -179,7 +182,7 @@ impl<'a> Turn<'a> {
         let server_uid = if known.is_empty() { server_uid } else { known };
         self.emit(Event::ServerStarted(ServerStarted { server_uid, epoch, version }));
         self.settle_leftovers();
-        self.machine.settles = true;
+        self.machine.unsettled = Some(self.state().last_job);
     }
 
     fn stop_server(&mut self) {

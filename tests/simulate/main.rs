@@ -30,7 +30,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 /// Seeds that are played in every run.
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 2_000;
 
 /// Plays a seed; gives the hash of its trace.
 fn play(seed: u64, is_wanted: bool) -> Result<u64, String> {

@@ -47,13 +47,15 @@ struct Placing<'t, 'm> {
 impl Machine {
     /// Places what is ready. Also says whether a place after this one would find more to do.
     pub fn place(&mut self, now: Time) -> (Output, bool) {
-        if self.is_settling() || !self.stirred {
+        if !self.stirred {
             return (Output::default(), false);
         }
         if self.state.ready.is_empty() && self.state.lookahead.holders().is_empty() {
             self.stirred = false;
             return (Output::default(), false);
         }
+        let unsettled = self.unsettled();
+        self.state.ready.hide(unsettled);
         let walk = place::walk(&self.state, self.placed.cursor);
         if walk.next.is_none() {
             let with_gangs = |priority: &i64| walk.bands.iter().any(|b| b.priority == *priority && !b.gangs.is_empty());
@@ -73,11 +75,15 @@ impl Machine {
                 placing.band(band);
             }
         }
-        placing.demanding();
-        if placing.budget > 0 {
-            placing.look_ahead();
+        // What was asked back could not be given to others yet.
+        if unsettled.is_none() {
+            placing.demanding();
+            if placing.budget > 0 {
+                placing.look_ahead();
+            }
         }
         let is_spent = placing.budget == 0;
+        turn.machine.state.ready.hide(None);
         let more = is_spent || walk.next.is_some();
         // What was not reached is looked at again; something was placed, so this comes to an end.
         if !is_spent {

@@ -2,10 +2,10 @@
 
 use super::retries::{any, with_policy};
 use super::scene::*;
-use crate::attempt::{Attempt, Ending};
+use crate::attempt::{Attempt, Ending, WorkerReport};
 use crate::command::{Command, Reply};
 use crate::event::Event;
-use crate::id::{JobId, WorkerId};
+use crate::id::{AttemptId, Fence, JobId, TaskRef, WorkerId};
 use crate::idset::IdSet;
 use crate::limits;
 use crate::time::Span;
@@ -22,7 +22,7 @@ fn two_workers() -> (Scene, WorkerId, WorkerId, JobId) {
 /// The server took the attempt from one worker, gave it to another under this number, and died before either was durable.
 fn moved(scene: &mut Scene, from: WorkerId, to: WorkerId, number: u32) {
     let (attempt, _) = scene.held.get_mut(&from).unwrap().remove(0);
-    let fence = crate::id::Fence { attempt: crate::id::AttemptId(number), ..attempt.fence };
+    let fence = Fence { attempt: AttemptId(number), ..attempt.fence };
     let now = scene.now;
     scene.held.entry(to).or_default().push((Attempt { fence, ..attempt }, Some(now)));
     scene.restart();
@@ -126,7 +126,7 @@ fn what_an_outcome_makes_free_stays_where_it_runs() {
     scene.begin(worker, 0);
     let known = scene.log.len();
     let outcome = scene.outcome(worker, 0, Ending::Failed).unwrap();
-    let report = crate::attempt::WorkerReport { ended: vec![outcome.clone()], ..Default::default() };
+    let report = WorkerReport { ended: vec![outcome.clone()], ..WorkerReport::default() };
     scene.run(Command::Report { worker, report });
     scene.begin(worker, 0);
     assert_eq!(scene.held[&worker][0].0.fence.attempt.0, 1);
@@ -141,28 +141,40 @@ fn what_an_outcome_makes_free_stays_where_it_runs() {
 }
 
 #[test]
-fn nothing_is_placed_before_all_are_back_or_lost() {
+fn what_is_older_waits_until_all_are_back_or_lost() {
     let mut scene = Scene::new();
     let (first, second) = (scene.connect(1), scene.connect(1));
+    let jobs = [first, second].map(|worker| {
+        let job = scene.submit(array(IdSet::single(0), 1, 0));
+        scene.begin(worker, 0);
+        job
+    });
+    let old = scene.submit(array(IdSet::range(0, 1), 1, 0));
     scene.restart();
     let started = scene.now;
-    let job = scene.submit(array(IdSet::range(0, 0), 1, 0));
-    let new = scene.connect(1);
+    let before = assignments(&scene);
     scene.come_back(first);
-    let why = scene.machine.why_task(scene.now, crate::id::TaskRef::new(job.0, 0)).unwrap();
+    scene.end(first, 0, Ending::Finished);
+    // What is new was given to nobody before, and comes first meanwhile.
+    let new = scene.submit(array(IdSet::single(0), 1, 0));
+    assert_eq!(scene.held[&first].first().map(|(attempt, _)| attempt.task.job), Some(new));
+    scene.end(first, 0, Ending::Finished);
+    let why = |scene: &Scene, job: JobId| scene.machine.why_task(scene.now, TaskRef::new(job.0, 0)).unwrap();
     let text = "waiting: the server was started again, and 1 worker has not come back";
-    assert!(why.sentence.starts_with(text), "{}", why.sentence);
-    assert_eq!(why.details, [format!("worker {second} (node) is missing")]);
+    assert!(why(&scene, old).sentence.starts_with(text), "{}", why(&scene, old).sentence);
+    assert_eq!(why(&scene, old).details, [format!("worker {second} (node) is missing")]);
+    let large = scene.submit(array(IdSet::single(0), 8, 0));
+    assert!(why(&scene, large).sentence.starts_with("waiting: needs 8 cpus"), "{}", why(&scene, large).sentence);
     scene.now = started.after(Span(limits::WORKER_RETURN_SPAN.0 - 1_000_000));
     scene.run(Command::Tick);
-    assert_eq!(assignments(&scene), 0);
+    assert_eq!(assignments(&scene), before + 1);
     scene.now = started.after(limits::WORKER_RETURN_SPAN);
     scene.run(Command::Tick);
-    assert_eq!(assignments(&scene), 1);
+    // The first to go on is the one that ran on the lost worker.
+    assert_eq!(scene.held[&first].first().map(|(attempt, _)| attempt.task.job), Some(jobs[1]));
     // Who goes away later keeps nobody waiting.
-    scene.end(first, 0, Ending::Finished);
-    scene.end(new, 0, Ending::Finished);
     scene.run(Command::Disconnected { worker: first });
-    scene.submit(array(IdSet::range(0, 0), 1, 0));
-    assert_eq!(assignments(&scene), 2);
+    let third = scene.connect(1);
+    let newest = scene.submit(array(IdSet::single(0), 1, 1));
+    assert_eq!(scene.held[&third].first().map(|(attempt, _)| attempt.task.job), Some(newest));
 }

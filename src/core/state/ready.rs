@@ -60,6 +60,8 @@ type Queue = BTreeMap<(JobId, u32), u32>;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Ready {
     queues: BTreeMap<Level, Queue>,
+    /// Runs of jobs up to this one are not shown.
+    hidden: Option<JobId>,
 }
 
 impl Ready {
@@ -118,9 +120,17 @@ impl Ready {
             .map(|(key, last)| Run { job: key.0, first: key.1, last: *last })
     }
 
+    /// Hides the runs of jobs up to this one from [`runs`](Self::runs) and all that follows from these, or shows all again.
+    pub fn hide(&mut self, jobs: Option<JobId>) {
+        self.hidden = jobs;
+    }
+
     /// All runs of a level in the order in which they shall run.
     pub fn runs(&self, level: Level) -> impl Iterator<Item = Run> + '_ {
-        self.queues.get(&level).into_iter().flatten().map(|(key, last)| Run { job: key.0, first: key.1, last: *last })
+        let start = self.hidden.map_or(Bound::Unbounded, |job| Bound::Excluded((job, u32::MAX)));
+        let queue = self.queues.get(&level).into_iter();
+        let runs = queue.flat_map(move |queue| queue.range((start, Bound::Unbounded)));
+        runs.map(|(key, last)| Run { job: key.0, first: key.1, last: *last })
     }
 
     /// The first run of a level.

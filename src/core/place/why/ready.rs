@@ -10,7 +10,7 @@ use crate::view::{ExplainedItem, ExplainedWorker, TaskExplanation};
 
 /// What is to be said about a task that is queued.
 pub(super) fn why(state: &State, now: Time, task: TaskRef) -> Said {
-    if let Some(said) = unsettled(state) {
+    if let Some(said) = unsettled(state, task) {
         return said;
     }
     let Ok(explained) = explain(state, now, task) else { return Said::default() };
@@ -48,13 +48,14 @@ fn name_workers(said: &mut Said, mut lines: impl Iterator<Item = String>) {
     }
 }
 
-/// Nothing is placed: who is missing since the server was started again may run the task.
-fn unsettled(state: &State) -> Option<Said> {
+/// Who is missing since the server was started again may run the task already, unless it is newer than that.
+fn unsettled(state: &State, task: TaskRef) -> Option<Said> {
+    state.job(task.job).filter(|job| job.submitted < state.started)?;
     let count = u32::try_from(state.missing_since_restart().count()).unwrap_or(u32::MAX);
     let missing = plural(count, "worker has", "workers have");
     let mut said = Said::new(format!(
-        "the server was started again, and {missing} not come back: one of them may run it already, so nothing is placed \
-         until they are back or lost"
+        "the server was started again, and {missing} not come back: one of them may run it already, so it waits until they \
+         are back or lost"
     ));
     let missing = state.missing_since_restart();
     name_workers(&mut said, missing.map(|worker| format!("{} is missing", worker_text(state, worker.id))));
