@@ -5,6 +5,7 @@
 //! carried out is answered with a refusal and changes nothing.
 
 mod act;
+mod claims;
 mod gates;
 mod leave;
 mod notice;
@@ -28,6 +29,7 @@ use crate::state::workers::Link;
 use crate::time::{Span, Time};
 use crate::view::{TaskExplanation, TaskState, WhyView};
 use crate::worker::LostReason;
+use claims::Claims;
 use placing::Memory;
 use serde_bytes::ByteBuf;
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,6 +41,7 @@ pub struct Machine {
     state: State,
     /// Jobs up to this one wait: workers of before a restart may run tasks of theirs that the state has in a queue.
     unsettled: Option<JobId>,
+    claims: Claims,
     /// Attempts that were asked back and have not been heard of.
     asked_back: BTreeSet<Attempt>,
     witnessed: time::Witnessed,
@@ -130,13 +133,17 @@ impl Machine {
         }
         turn.stop_drained();
         turn.settle();
+        if turn.review_claims() {
+            turn.settle();
+        }
         turn.output
     }
 
     /// When [`Command::Tick`] should come next, at the latest.
     pub fn next_deadline(&self) -> Option<Time> {
         let delayed = self.state.delayed.first().map(|(until, _)| *until);
-        [time::next_deadline(&self.state, self.witnessed), delayed].into_iter().flatten().min()
+        let claims = |worker| self.claims.are_of(worker);
+        [time::next_deadline(&self.state, self.witnessed, &claims), delayed].into_iter().flatten().min()
     }
 
     /// Jobs up to this one have to wait. What is submitted after a restart was given to nobody before it.
@@ -276,6 +283,7 @@ impl<'a> Turn<'a> {
             self.register_new(registration);
             return;
         };
+        self.forget_claims(worker);
         self.emit(Event::WorkerReturned(WorkerChanged { worker }));
         let reunion = register::reunite(self.state(), worker, registration);
         for event in reunion.adopted {
@@ -285,29 +293,13 @@ impl<'a> Turn<'a> {
             self.emit(event);
         }
         let (started, ended) = (HeldAttempt::started(&registration.held), registration.outbox.clone());
-        let report = WorkerReport { started, ended, ..WorkerReport::default() };
-        self.report(worker, &report);
-        let drop = self.adopt_late(worker, registration, &reunion.drop);
+        self.take_report(worker, &WorkerReport { started, ended, ..WorkerReport::default() });
+        // What its outcomes have made free may be what it holds: the next attempt of a task that failed there, say.
+        let drop = self.judge_claims(reunion.foreign).into_iter().map(|(_, attempt)| attempt).collect();
+        self.acknowledge(worker, registration.outbox.iter().map(|outcome| outcome.number).max());
         self.forget_asked(worker);
         self.remind(worker);
         self.output.reply = Reply::Registered { worker, drop };
-    }
-
-    /// What the outcomes that a worker brought have made free may be what it holds: the next attempt of a task that failed
-    /// there, or a task that waited for one. Gives what it has to drop all the same.
-    fn adopt_late(&mut self, worker: WorkerId, registration: &Registration, drop: &[Attempt]) -> Vec<Attempt> {
-        if drop.is_empty() || registration.outbox.is_empty() {
-            return drop.to_vec();
-        }
-        let held = registration.held.iter().filter(|held| drop.contains(&held.attempt)).copied().collect();
-        let rest = Registration { held, ..Registration::default() };
-        let reunion = register::reunite(self.state(), worker, &rest);
-        for event in reunion.adopted {
-            self.emit(event);
-        }
-        let started = HeldAttempt::started(&reunion.kept);
-        self.report(worker, &WorkerReport { started, ..WorkerReport::default() });
-        reunion.drop
     }
 
     fn register_new(&mut self, registration: &Registration) {
@@ -331,13 +323,19 @@ impl<'a> Turn<'a> {
     }
 
     fn acknowledge(&mut self, worker: WorkerId, number: Option<u64>) {
-        if let Some(number) = number {
+        if let Some(number) = number.and_then(|number| self.machine.claims.until(worker, number)) {
             let number = number + u64::from(planted::is(Planted::AcknowledgeAhead));
             self.output.effects.push(Effect::Acknowledge { worker, number });
         }
     }
 
     fn report(&mut self, worker: WorkerId, report: &WorkerReport) {
+        self.machine.claims.hear(worker, report);
+        self.take_report(worker, report);
+        self.acknowledge(worker, report.ended.iter().map(|outcome| outcome.number).max());
+    }
+
+    fn take_report(&mut self, worker: WorkerId, report: &WorkerReport) {
         for event in report::starts(self.state(), self.now, worker, report) {
             self.emit(event);
         }
@@ -365,7 +363,6 @@ impl<'a> Turn<'a> {
                 self.machine.asked_back.remove(&attempt);
             }
         }
-        self.acknowledge(worker, report.ended.iter().map(|outcome| outcome.number).max());
     }
 
     /// Records successes, after the ends of tasks that hoped for a failure.
@@ -396,6 +393,7 @@ impl<'a> Turn<'a> {
         let reason = if found.is_leaving() && reason.is_crash() { LostReason::Stopped } else { reason };
         let (lost, failed) = time::loss(self.state(), worker, reason);
         self.emit(lost);
+        self.forget_claims(worker);
         self.forget_asked(worker);
         for failed in failed {
             self.fail(failed);
@@ -408,7 +406,8 @@ impl<'a> Turn<'a> {
             self.output.effects.push(Effect::CloseWorker { worker });
         }
         self.end_delays();
-        for worker in time::idle_workers(self.state(), self.now) {
+        let idle = time::idle_workers(self.state(), self.now, &|worker| self.machine.claims.are_of(worker));
+        for worker in idle {
             self.lose(worker, LostReason::IdleTimeout);
             self.output.effects.push(Effect::StopWorker { worker });
         }

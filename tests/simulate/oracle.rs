@@ -156,7 +156,8 @@ impl World {
             let held: BTreeSet<Attempt> = held.iter().map(|held| held.attempt).collect();
             // What was told to end is no task any more; it is only not gone yet.
             let is_doomed = |attempt: &Attempt| worker.agent.early_end(*attempt).is_some();
-            let foreign = held.difference(&given).find(|attempt| !is_doomed(attempt));
+            let is_claimed = |attempt: &Attempt| process.turn.machine().is_claimed(id, *attempt);
+            let foreign = held.difference(&given).find(|attempt| !is_doomed(attempt) && !is_claimed(attempt));
             let told: BTreeSet<Attempt> = outbox.iter().map(|outcome| outcome.attempt).collect();
             let lost = given.iter().find(|attempt| !held.contains(attempt) && !told.contains(attempt));
             if let Some(attempt) = foreign {

@@ -154,62 +154,80 @@ fn check_text(what: &str, text: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// An attempt of which a worker says that it has it.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// Who says so.
+    pub worker: WorkerId,
+    /// The attempt.
+    pub held: HeldAttempt,
+    /// Its end, if it has ended.
+    pub outcome: Option<Outcome>,
+}
+
 /// What becomes of the attempts that a returning worker holds, and of those it should hold.
 #[derive(Debug, Default)]
 pub struct Reunion {
     /// Assignments that the state does not have, since they were lost with a server; each after the end of the one that
     /// the state has instead, if it has one.
     pub adopted: Vec<Event>,
-    /// Held attempts that are the worker's own.
-    pub kept: Vec<HeldAttempt>,
-    /// Held attempts that it must kill and forget.
-    pub drop: Vec<Attempt>,
+    /// Attempts that are not the worker's, as far as the state is known before its own outcomes.
+    pub foreign: Vec<Claim>,
 }
 
 /// Compares what the worker holds with the state.
 pub fn reunite(state: &State, worker: WorkerId, registration: &Registration) -> Reunion {
     let mut reunion = Reunion::default();
     let mut adopted: BTreeMap<TaskRef, Attempt> = BTreeMap::new();
-    let outcomes = registration.outbox.iter().map(outcome_as_held);
-    for (held, is_outcome) in registration.held.iter().map(|held| (*held, false)).chain(outcomes) {
-        let own = match judge(state, worker, &held) {
+    let held = registration.held.iter().map(|held| Claim { worker, held: *held, outcome: None });
+    for claim in held.chain(registration.outbox.iter().map(|outcome| Claim::ended(worker, outcome))) {
+        let attempt = claim.held.attempt;
+        let is_own = match judge(state, worker, &claim.held) {
             Verdict::Keep => true,
             // Of several attempts of one task the first is the worker's, and of that one there may be an outcome too.
-            Verdict::Adopt { from } => match adopted.entry(held.attempt.task) {
+            Verdict::Adopt { from } => match adopted.entry(attempt.task) {
                 Entry::Vacant(entry) => {
-                    entry.insert(held.attempt);
-                    let TaskRef { job, task } = held.attempt.task;
-                    reunion.adopted.extend(from.map(|before| returned(job, before, [task.0], false)));
-                    reunion.adopted.push(adoption(worker, &held));
+                    entry.insert(attempt);
+                    reunion.adopted.extend(adoption(worker, &claim.held, from));
                     true
                 }
-                Entry::Occupied(entry) => *entry.get() == held.attempt,
+                Entry::Occupied(entry) => *entry.get() == attempt,
             },
-            Verdict::Drop => false,
+            Verdict::Wait | Verdict::Drop => false,
         };
-        match (own, is_outcome) {
-            (true, false) => reunion.kept.push(held),
-            (false, false) => reunion.drop.push(held.attempt),
-            (_, true) => {}
+        if !is_own {
+            reunion.foreign.push(claim);
         }
     }
     reunion
 }
 
-fn outcome_as_held(outcome: &Outcome) -> (HeldAttempt, bool) {
-    (HeldAttempt { attempt: outcome.attempt, started: outcome.started, variant: outcome.variant }, true)
+impl Claim {
+    fn ended(worker: WorkerId, outcome: &Outcome) -> Self {
+        let held = HeldAttempt { attempt: outcome.attempt, started: outcome.started, variant: outcome.variant };
+        Self { worker, held, outcome: Some(outcome.clone()) }
+    }
 }
 
-enum Verdict {
+/// What becomes of an attempt that somebody has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The state has it there.
     Keep,
     /// It is the worker's own from now on, and not that of the worker that has it as far as is known.
     Adopt {
+        /// Who that is.
         from: Option<WorkerId>,
     },
+    /// What the task waits for had happened when it was given away, and whoever knows that has not come back: nobody
+    /// else gets the task meanwhile.
+    Wait,
+    /// It is not the worker's.
     Drop,
 }
 
-fn judge(state: &State, worker: WorkerId, held: &HeldAttempt) -> Verdict {
+/// Judges one attempt that a worker says it has.
+pub fn judge(state: &State, worker: WorkerId, held: &HeldAttempt) -> Verdict {
     let fence = held.attempt.fence;
     // An assignment of an earlier start that never reached the disk. It was made, so the worker can run the task.
     let was_given = || fence.epoch > Epoch(0) && fence.epoch < state.epoch && can_run(state, worker, held.attempt.task);
@@ -219,6 +237,7 @@ fn judge(state: &State, worker: WorkerId, held: &HeldAttempt) -> Verdict {
             Live { place: Place::Ready | Place::Delayed { .. }, next_attempt, .. } if waits_with(next_attempt.0) => {
                 Verdict::Adopt { from: None }
             }
+            Live { place: Place::Blocked { .. }, next_attempt, .. } if waits_with(next_attempt.0) => Verdict::Wait,
             _ if live.on_worker() == Some((worker, fence)) => Verdict::Keep,
             _ if is_outdated(state, live.place, fence) && was_given() => {
                 Verdict::Adopt { from: live.on_worker().map(|(before, _)| before) }
@@ -252,15 +271,12 @@ fn can_run(state: &State, worker: WorkerId, task: TaskRef) -> bool {
     class.variants.iter().any(|variant| variant.nodes == 0 && worker.is_eligible(variant, worker.started))
 }
 
-fn adoption(worker: WorkerId, held: &HeldAttempt) -> Event {
-    Event::TaskAdopted(TaskAdopted {
-        job: held.attempt.task.job,
-        task: held.attempt.task.task,
-        worker,
-        epoch: held.attempt.fence.epoch,
-        attempt: held.attempt.fence.attempt,
-        variant: held.variant,
-    })
+/// The events by which an attempt becomes the worker's own.
+pub fn adoption(worker: WorkerId, held: &HeldAttempt, from: Option<WorkerId>) -> impl Iterator<Item = Event> + use<> {
+    let Attempt { task: TaskRef { job, task }, fence } = held.attempt;
+    let (epoch, attempt, variant) = (fence.epoch, fence.attempt, held.variant);
+    let before = from.map(|before| returned(job, before, [task.0], false));
+    before.into_iter().chain([Event::TaskAdopted(TaskAdopted { job, task, worker, epoch, attempt, variant })])
 }
 
 /// Tasks that the state has on the worker, but the worker does not know: they never reached it.

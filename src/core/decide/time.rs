@@ -53,19 +53,16 @@ fn link_end(worker: &Worker, witnessed: Witnessed) -> Option<Time> {
     }
 }
 
-/// Connected workers that have been idle for longer than they want to be.
-pub fn idle_workers(state: &State, now: Time) -> Vec<WorkerId> {
-    state
-        .workers
-        .values()
-        .filter(|worker| idle_end(worker).is_some_and(|end| now >= end))
-        .map(|worker| worker.id)
-        .collect()
+/// Connected workers that have been idle for longer than they want to be. Some have what the state does not know of.
+pub fn idle_workers(state: &State, now: Time, is_busy: &dyn Fn(WorkerId) -> bool) -> Vec<WorkerId> {
+    let is_over = |worker: &&Worker| idle_end(worker, is_busy).is_some_and(|end| now >= end);
+    state.workers.values().filter(is_over).map(|worker| worker.id).collect()
 }
 
-fn idle_end(worker: &Worker) -> Option<Time> {
+fn idle_end(worker: &Worker, is_busy: &dyn Fn(WorkerId) -> bool) -> Option<Time> {
     let timeout = worker.config.idle_timeout?;
-    (worker.tasks.is_empty() && worker.accepts()).then(|| worker.idle_since.after(timeout))
+    let is_idle = worker.tasks.is_empty() && worker.accepts() && !is_busy(worker.id);
+    is_idle.then(|| worker.idle_since.after(timeout))
 }
 
 /// Connected workers that drain and have nothing left, unless they end by themselves, or no time left.
@@ -91,10 +88,10 @@ pub fn not_started(state: &State, worker: WorkerId) -> Vec<Attempt> {
 }
 
 /// The next moment at which one of the above may change.
-pub fn next_deadline(state: &State, witnessed: Witnessed) -> Option<Time> {
+pub fn next_deadline(state: &State, witnessed: Witnessed, is_busy: &dyn Fn(WorkerId) -> bool) -> Option<Time> {
     let deadline = |worker: &Worker| {
         let drained = worker.draining.filter(|_| worker.link == Link::Connected && worker.stopping.is_none());
-        [link_end(worker, witnessed), idle_end(worker), drained.and_then(|drain| drain.until)]
+        [link_end(worker, witnessed), idle_end(worker, is_busy), drained.and_then(|drain| drain.until)]
             .into_iter()
             .flatten()
             .min()

@@ -2,12 +2,13 @@
 
 use super::retries::{any, with_policy};
 use super::scene::*;
-use crate::attempt::{Attempt, Ending, WorkerReport};
-use crate::command::{Command, Reply};
+use crate::attempt::{Attempt, Ending, Outcome, WorkerReport};
+use crate::command::{Command, Effect, Output, Reply};
 use crate::event::Event;
 use crate::id::{AttemptId, Fence, JobId, TaskRef, WorkerId};
 use crate::idset::IdSet;
 use crate::limits;
+use crate::task::Condition;
 use crate::time::Span;
 
 /// Two workers of one CPU, and a task that is given to the first.
@@ -177,4 +178,87 @@ fn what_is_older_waits_until_all_are_back_or_lost() {
     let third = scene.connect(1);
     let newest = scene.submit(array(IdSet::single(0), 1, 1));
     assert_eq!(scene.held[&third].first().map(|(attempt, _)| attempt.task.job), Some(newest));
+}
+
+/// Two workers: one had a task, and its outcome for the one that waited for it was lost with the server, as was the
+/// assignment of that one to the other. Gives the workers, the job and the outcome.
+fn follower_comes_first(ending: Ending) -> (Scene, [WorkerId; 2], JobId, Outcome) {
+    let mut scene = Scene::new();
+    let (first, second) = (scene.connect(1), scene.connect(1));
+    let job = scene.submit(graph(2, &[(1, 0, Condition::Ok)]));
+    scene.begin(first, 0);
+    let outcome = scene.outcome(first, 0, ending).unwrap();
+    scene.held.insert(second, vec![(Attempt::new(job.0, 1, 1, 0), Some(scene.now))]);
+    scene.restart();
+    assert_eq!(scene.come_back(second), Reply::Registered { worker: second, drop: vec![] });
+    assert_eq!((scene.counts(job).running, scene.counts(job).waiting), (1, 1));
+    (scene, [first, second], job, outcome)
+}
+
+fn come_back_with(scene: &mut Scene, worker: WorkerId, outcome: &Outcome) {
+    let mut registration = scene.registration(worker);
+    registration.outbox = vec![outcome.clone()];
+    assert_eq!(scene.run(Command::Register(registration)), Reply::Registered { worker, drop: vec![] });
+}
+
+#[test]
+fn what_waits_for_a_lost_outcome_stays_where_it_runs() {
+    let (mut scene, [first, second], job, outcome) = follower_comes_first(Ending::Finished);
+    let before = assignments(&scene);
+    come_back_with(&mut scene, first, &outcome);
+    assert_eq!((scene.counts(job).running, scene.counts(job).finished), (1, 1));
+    scene.end(second, 0, Ending::Finished);
+    assert_eq!(scene.counts(job).finished, 2);
+    assert_eq!(assignments(&scene), before);
+}
+
+#[test]
+fn the_end_of_what_waits_for_a_lost_outcome_counts() {
+    let (mut scene, [first, second], job, outcome) = follower_comes_first(Ending::Finished);
+    let end = scene.outcome(second, 0, Ending::Finished).unwrap();
+    let number = end.number;
+    let report = WorkerReport { ended: vec![end], ..WorkerReport::default() };
+    let told = scene.machine.handle(scene.now, Command::Report { worker: second, report });
+    let acknowledges = |output: &Output| {
+        let is_it = |effect: &Effect| *effect == Effect::Acknowledge { worker: second, number };
+        output.effects.iter().any(is_it)
+    };
+    assert!(!acknowledges(&told));
+    let mut registration = scene.registration(first);
+    registration.outbox = vec![outcome];
+    let told = scene.machine.handle(scene.now, Command::Register(registration));
+    assert!(acknowledges(&told));
+    assert_eq!(scene.counts(job).finished, 2);
+    assert!(scene.machine.state().job(job).unwrap().completed.is_some());
+}
+
+#[test]
+fn what_waits_for_an_outcome_that_was_none_is_dropped() {
+    let (mut scene, [first, second], job, outcome) = follower_comes_first(Ending::Failed);
+    come_back_with(&mut scene, first, &outcome);
+    assert_eq!((scene.counts(job).failed, scene.counts(job).aborted), (1, 1));
+    assert_eq!(scene.held[&second], []);
+}
+
+#[test]
+fn who_waits_for_a_lost_outcome_is_not_idle() {
+    let mut scene = Scene::new();
+    let first = scene.connect(1);
+    let mut config = config(1);
+    config.idle_timeout = Some(Span::from_secs(5));
+    let second = scene.connect_with(config.clone());
+    let job = scene.submit(graph(2, &[(1, 0, Condition::Ok)]));
+    scene.begin(first, 0);
+    scene.held.insert(second, vec![(Attempt::new(job.0, 1, 1, 0), Some(scene.now))]);
+    scene.restart();
+    let mut registration = scene.registration(second);
+    registration.config = config;
+    scene.run(Command::Register(registration));
+    scene.come_back(first);
+    scene.now = scene.now.after(Span::from_secs(60));
+    scene.run(Command::Tick);
+    assert!(scene.machine.state().workers.contains_key(&second));
+    assert!(scene.machine.next_deadline().is_none_or(|at| at > scene.now));
+    scene.end(first, 0, Ending::Finished);
+    assert_eq!(scene.counts(job).running, 1);
 }
