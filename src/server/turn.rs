@@ -317,10 +317,7 @@ impl Turn {
         let lost = |event: &Event| if let Event::WorkerLost(lost) = event { Some(lost.worker) } else { None };
         events.iter().filter_map(|stamped| lost(&stamped.event)).for_each(|worker| self.links.lost(worker));
         let ticket = self.group.ticket;
-        let is_wanted = |event: &Event| matches!(event, Event::JobSubmitted(_) | Event::TasksRerun(_));
-        if events.iter().any(|stamped| is_wanted(&stamped.event)) {
-            self.links.last_submit = ticket;
-        }
+        self.links.heed(&events, ticket);
         self.links.deliver(effects, &self.machine, &self.committer, ticket, &mut self.group.releases);
         if self.watchers.notice(self.machine.state(), &events, &mut self.group.releases) {
             self.group.urgent = true;

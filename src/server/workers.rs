@@ -7,6 +7,7 @@ use super::commit::{Committer, Release, WorkerSender};
 use crate::wire::message::{AssignMessage, Empty, ToWorker};
 use hq_core::attempt::{Assignment, DescKey};
 use hq_core::command::Effect;
+use hq_core::event::{Event, Stamped};
 use hq_core::id::{JobId, WorkerId};
 use hq_core::limits;
 use hq_core::machine::Machine;
@@ -31,8 +32,8 @@ pub struct Links {
     links: BTreeMap<WorkerId, Link>,
     /// The last registration of each worker.
     registrations: BTreeMap<WorkerId, u64>,
-    /// Group that holds the last submit: assignments wait for it.
-    pub last_submit: u64,
+    /// Group with the last word about what is to run: assignments wait for it.
+    last_word: u64,
 }
 
 impl Links {
@@ -75,6 +76,16 @@ impl Links {
     /// Whether none is connected.
     pub fn is_empty(&self) -> bool {
         self.links.is_empty()
+    }
+
+    /// Assignments are to wait for a group that says what is to run, or as what: a worker that has a task which nobody
+    /// submitted, or with a request that nobody made, could not keep it after a restart.
+    pub fn heed(&mut self, events: &[Stamped], ticket: u64) {
+        let is_word =
+            |event: &Event| matches!(event, Event::JobSubmitted(_) | Event::TasksRerun(_) | Event::TasksModified(_));
+        if events.iter().any(|stamped| is_word(&stamped.event)) {
+            self.last_word = ticket;
+        }
     }
 
     /// Carries out effects. What has to wait is added to `releases` of the group with number `ticket`.
@@ -123,7 +134,7 @@ impl Links {
         ticket: u64,
         releases: &mut Vec<Release>,
     ) {
-        let last_submit = self.last_submit;
+        let last_word = self.last_word;
         let Some(link) = self.links.get_mut(&worker) else { return };
         for part in split(assignment) {
             let shared = if link.known.insert(part.key) { machine.shared_desc(&part.key) } else { None };
@@ -131,7 +142,7 @@ impl Links {
             let message = ToWorker::Assign(AssignMessage { shared, assignment: part });
             let release = Release::Worker { to: link.to.clone(), message };
             // What a multi-node task reserves is known nowhere but in the journal, so it must not be lost.
-            let needed = if is_gang { ticket } else { link.waits_for.max(last_submit) };
+            let needed = if is_gang { ticket } else { link.waits_for.max(last_word) };
             let needed = if planted::is(Planted::AssignEarly) { 0 } else { needed };
             if let Some(release) = committer.release_early(needed, release) {
                 link.waits_for = ticket;
@@ -201,6 +212,19 @@ mod tests {
         links.accepted(other, 1);
         links.lost(worker);
         assert!(!links.is_overtaken(Some(worker), 1) && links.is_overtaken(Some(other), 1));
+    }
+
+    #[test]
+    fn assignments_wait_for_what_is_to_run() {
+        let event = |event| [Stamped { at: hq_core::time::Time(1), event }];
+        let mut links = Links::default();
+        links.heed(&event(Event::TasksModified(Default::default())), 3);
+        links.heed(&event(Event::TasksHeld(Default::default())), 4);
+        assert_eq!(links.last_word, 3);
+        links.heed(&event(Event::JobSubmitted(Default::default())), 5);
+        assert_eq!(links.last_word, 5);
+        links.heed(&event(Event::TasksRerun(Default::default())), 6);
+        assert_eq!(links.last_word, 6);
     }
 
     #[test]

@@ -111,8 +111,8 @@ impl Settings {
     }
 
     /// Some histories lead to where little else does: tasks that crash again and again, servers that die while what they
-    /// gave away is not durable, outcomes that are told twice, workers that are away and come back, long tasks on workers that are
-    /// cut off or were given them by a server that is gone.
+    /// gave away is not durable, outcomes that are told twice, workers that are away and come back, long tasks on workers
+    /// that are cut off or were given them by a server that is gone.
     fn in_mood(mut self, dice: &mut Dice) -> Self {
         let weigh = |pairs: &[(Fault, u64)]| {
             let of = |kind: &Fault| pairs.iter().find(|(found, _)| found == kind).map_or(0, |(_, weight)| *weight);
