@@ -222,6 +222,9 @@ pub const WORKER_NOTICES_MAX: usize = 1_024;
 
 /// How long workers may take to come back after the server was started again.
 pub const WORKER_RETURN_SPAN: Span = Span::from_secs(30);
+/// Outcomes of a worker that are not acknowledged since one before them belongs to a task that cannot be judged yet; with
+/// more of them that task runs again.
+pub const WITHHELD_OUTCOMES_MAX: u64 = 10_000;
 /// How long a worker keeps its tasks running without a server.
 pub const SERVER_LOST_LEASE_SPAN: Span = Span::from_secs(40 * 60);
 /// How long a worker that was told to stop may take.

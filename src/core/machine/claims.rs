@@ -5,13 +5,15 @@
 //! may have to run again and fail, nor to be ended, since others would get it while it is being ended.
 //!
 //! Holds: a claim becomes an adoption before anybody else could be given the task, or it is dropped because the task has
-//! ended; its outcome is not acknowledged before that. None of it is in the journal: after a restart workers say it again.
+//! ended; its outcome is not acknowledged before that, unless too many others wait behind it. None of it is in the journal: after
+//! a restart workers say it again.
 
 use super::Turn;
 use crate::attempt::{Attempt, Ending, HeldAttempt, WorkerReport};
 use crate::command::Effect;
 use crate::decide::register::{self, Claim, Verdict};
 use crate::id::WorkerId;
+use crate::limits;
 use std::collections::BTreeMap;
 
 /// The claims that wait.
@@ -30,6 +32,10 @@ impl Claims {
         let Some(first) = own.filter_map(|claim| Some(claim.outcome.as_ref()?.number)).min() else {
             return Some(number);
         };
+        if number.saturating_sub(first) > limits::WITHHELD_OUTCOMES_MAX {
+            self.waiting.retain(|_, claim| claim.worker != worker || claim.outcome.is_none());
+            return Some(number);
+        }
         self.withheld.insert(worker, number);
         Some(number.min(first.saturating_sub(1))).filter(|number| *number > 0)
     }

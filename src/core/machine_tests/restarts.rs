@@ -5,7 +5,7 @@ use super::scene::*;
 use crate::attempt::{Attempt, Ending, Outcome, WorkerReport};
 use crate::command::{Command, Effect, Output, Reply};
 use crate::event::Event;
-use crate::id::{AttemptId, Fence, JobId, TaskRef, WorkerId};
+use crate::id::{AttemptId, Fence, JobId, TaskId, TaskRef, WorkerId};
 use crate::idset::IdSet;
 use crate::limits;
 use crate::task::Condition;
@@ -230,6 +230,25 @@ fn the_end_of_what_waits_for_a_lost_outcome_counts() {
     assert!(acknowledges(&told));
     assert_eq!(scene.counts(job).finished, 2);
     assert!(scene.machine.state().job(job).unwrap().completed.is_some());
+}
+
+#[test]
+fn an_outcome_is_given_up_before_many_wait_behind_it() {
+    let (mut scene, [first, second], job, outcome) = follower_comes_first(Ending::Finished);
+    let mut end = scene.outcome(second, 0, Ending::Finished).unwrap();
+    let mut tell = |scene: &mut Scene, number: u64| {
+        end.number = number;
+        let report = WorkerReport { ended: vec![end.clone()], ..WorkerReport::default() };
+        end.attempt.task.task = TaskId(77);
+        let told = scene.machine.handle(scene.now, Command::Report { worker: second, report });
+        told.effects.contains(&Effect::Acknowledge { worker: second, number })
+    };
+    assert!(!tell(&mut scene, 1));
+    assert!(!tell(&mut scene, 1 + limits::WITHHELD_OUTCOMES_MAX));
+    assert!(tell(&mut scene, 2 + limits::WITHHELD_OUTCOMES_MAX));
+    let before = assignments(&scene);
+    come_back_with(&mut scene, first, &outcome);
+    assert_eq!((scene.counts(job).finished, assignments(&scene)), (1, before + 1));
 }
 
 #[test]
