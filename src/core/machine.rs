@@ -318,7 +318,10 @@ impl<'a> Turn<'a> {
             config: registration.config.clone(),
         }));
         self.acknowledge(worker, registration.outbox.iter().map(|outcome| outcome.number).max());
-        let drop = registration.held.iter().map(|held| held.attempt).collect();
+        let mut drop: Vec<Attempt> = registration.held.iter().map(|held| held.attempt).collect();
+        if planted::is(Planted::KeepForeign) {
+            drop.clear();
+        }
         self.output.reply = Reply::Registered { worker, drop };
     }
 

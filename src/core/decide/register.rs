@@ -232,6 +232,7 @@ pub fn judge(state: &State, worker: WorkerId, held: &HeldAttempt) -> Verdict {
     // An assignment of an earlier start that never reached the disk. It was made, so the worker can run the task.
     let was_given = || fence.epoch > Epoch(0) && fence.epoch < state.epoch && can_run(state, worker, held.attempt.task);
     let waits_with = |next: u32| fence.attempt.0 >= next && was_given();
+    let foreign = if planted::is(Planted::KeepForeign) { Verdict::Keep } else { Verdict::Drop };
     match state.task_status(held.attempt.task) {
         Some(TaskStatus::Live(live)) => match live {
             Live { place: Place::Ready | Place::Delayed { .. }, next_attempt, .. } if waits_with(next_attempt.0) => {
@@ -242,11 +243,10 @@ pub fn judge(state: &State, worker: WorkerId, held: &HeldAttempt) -> Verdict {
             _ if is_outdated(state, live.place, fence) && was_given() => {
                 Verdict::Adopt { from: live.on_worker().map(|(before, _)| before) }
             }
-            _ if planted::is(Planted::KeepForeign) => Verdict::Keep,
-            _ => Verdict::Drop,
+            _ => foreign,
         },
         Some(TaskStatus::Untouched) if waits_with(0) => Verdict::Adopt { from: None },
-        _ => Verdict::Drop,
+        _ => foreign,
     }
 }
 
