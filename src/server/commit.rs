@@ -200,7 +200,7 @@ impl Committer {
             durable: Arc::clone(&durable),
             health: watch::Sender::default(),
             groups: Vec::new(),
-            appended: 0,
+            appended: Vec::new(),
             refused_since: None,
             looked: Instant::now(),
         };
@@ -240,8 +240,8 @@ pub struct Commits {
     health: watch::Sender<Health>,
     /// Groups that are not durable.
     groups: Vec<Group>,
-    /// How many of them the journal has.
-    appended: usize,
+    /// The last sequence of each of them that the journal has, in order.
+    appended: Vec<u64>,
     /// Since when the disk refuses them.
     refused_since: Option<Instant>,
     /// When it was last looked whether the trouble is over.
@@ -332,7 +332,7 @@ impl Commits {
             self.durable.store(last.ticket, Ordering::Release);
         }
         self.groups.drain(..count).flat_map(|group| group.releases).for_each(Release::release);
-        self.appended = 0;
+        self.appended.clear();
         if let Some(journal) = &self.journal {
             self.seq.send_replace(journal.durable().seq);
         }
@@ -352,8 +352,10 @@ impl Commits {
     /// Nothing that is not durable by now has happened: takes it back from the journal and refuses who waits for it.
     pub fn give_up(&mut self) {
         let Some(journal) = self.journal.as_mut() else { return };
-        // What was appended before a group that found no space may still become durable.
-        let kept = if journal.commit().is_ok() { self.appended } else { 0 };
+        // What was appended before a group that found no space may still become durable, or is so since a recovery.
+        let _may_fail = journal.commit();
+        let durable = journal.durable().seq;
+        let kept = self.appended.partition_point(|last| *last <= durable);
         let taken_back = if planted::is(Planted::KeepRefused) { Ok(()) } else { journal.take_back() };
         self.release(kept);
         self.refused_since = None;
@@ -412,16 +414,15 @@ impl Commits {
     }
 }
 
-/// One attempt; `appended` counts the groups that need not be appended again.
-fn write(journal: &mut Journal, groups: &[Group], appended: &mut usize) -> Result<(), hq_journal::Error> {
+/// One attempt; `appended` has the groups that need not be appended again, by their last sequence.
+fn write(journal: &mut Journal, groups: &[Group], appended: &mut Vec<u64>) -> Result<(), hq_journal::Error> {
     if journal.stats().poisoned {
         journal.recover()?;
     }
-    for group in groups.iter().skip(*appended) {
-        if !group.drafts.is_empty() {
-            journal.append(&group.drafts)?;
-        }
-        *appended += 1;
+    for group in groups.iter().skip(appended.len()) {
+        let before = appended.last().copied().unwrap_or(journal.durable().seq);
+        let last = if group.drafts.is_empty() { before } else { journal.append(&group.drafts)?.last.seq };
+        appended.push(last);
     }
     journal.commit().map(|_| ())
 }
