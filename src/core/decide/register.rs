@@ -179,16 +179,17 @@ pub struct Reunion {
 pub fn reunite(state: &State, worker: WorkerId, registration: &Registration) -> Reunion {
     let mut reunion = Reunion::default();
     let mut adopted: BTreeMap<TaskRef, Attempt> = BTreeMap::new();
-    let held = registration.held.iter().map(|held| Claim { worker, held: *held, outcome: None });
-    for claim in held.chain(registration.outbox.iter().map(|outcome| Claim::ended(worker, outcome))) {
-        let attempt = claim.held.attempt;
-        let is_own = match judge(state, worker, &claim.held) {
+    let held = registration.held.iter().map(|held| (*held, None));
+    let ended = registration.outbox.iter().map(|outcome| (as_held(outcome), Some(outcome)));
+    for (held, outcome) in held.chain(ended) {
+        let attempt = held.attempt;
+        let is_own = match judge(state, worker, &held) {
             Verdict::Keep => true,
             // Of several attempts of one task the first is the worker's, and of that one there may be an outcome too.
             Verdict::Adopt { from } => match adopted.entry(attempt.task) {
                 Entry::Vacant(entry) => {
                     entry.insert(attempt);
-                    reunion.adopted.extend(adoption(worker, &claim.held, from));
+                    reunion.adopted.extend(adoption(worker, &held, from));
                     true
                 }
                 Entry::Occupied(entry) => *entry.get() == attempt,
@@ -196,17 +197,15 @@ pub fn reunite(state: &State, worker: WorkerId, registration: &Registration) -> 
             Verdict::Wait | Verdict::Drop => false,
         };
         if !is_own {
-            reunion.foreign.push(claim);
+            reunion.foreign.push(Claim { worker, held, outcome: outcome.cloned() });
         }
     }
     reunion
 }
 
-impl Claim {
-    fn ended(worker: WorkerId, outcome: &Outcome) -> Self {
-        let held = HeldAttempt { attempt: outcome.attempt, started: outcome.started, variant: outcome.variant };
-        Self { worker, held, outcome: Some(outcome.clone()) }
-    }
+/// The attempt as it was while it ran.
+fn as_held(outcome: &Outcome) -> HeldAttempt {
+    HeldAttempt { attempt: outcome.attempt, started: outcome.started, variant: outcome.variant }
 }
 
 /// What becomes of an attempt that somebody has.

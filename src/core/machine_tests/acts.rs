@@ -1,9 +1,10 @@
 //! Actions on tasks after submit: what is held never starts, what is released does, what is cancelled is final.
 
 use super::scene::*;
-use crate::act::{Acted, Action, CancelAction, HoldAction, ReleaseAction};
+use crate::act::{Acted, Action, CancelAction, HoldAction, ReleaseAction, RetryAction};
 use crate::attempt::Ending;
 use crate::command::{Command, Reply};
+use crate::event::Event;
 use crate::id::{JobId, TaskId, TaskRef};
 use crate::idset::{IdRange, IdSet};
 use crate::state::State;
@@ -112,6 +113,28 @@ fn a_hold_is_over_when_the_task_has_started_or_ended() {
     assert_eq!(touched(&mut scene, job, Some(IdSet::single(3)), cancel()), (1, 0));
     let held: Vec<(u32, u32)> = scene.machine.state().job(job).unwrap().held.iter().collect();
     assert_eq!(held, [(1, 2)]);
+    is_same_after_replay(&scene);
+}
+
+/// Nothing is left that waits, so nothing is told after the completion, and what runs again is not held.
+#[test]
+fn a_hold_is_over_when_the_job_is_completed() {
+    let mut scene = Scene::new();
+    let job = scene.submit(array(IdSet::range(0, 3), 1, 0));
+    touched(&mut scene, job, None, HOLD);
+    assert_eq!(touched(&mut scene, job, Some(IdSet::single(3)), RELEASE), (1, 0));
+    assert_eq!(touched(&mut scene, job, None, cancel()), (4, 0));
+    let completed = scene.log.len();
+    assert!(matches!(scene.log[completed - 1].event, Event::JobCompleted(_)));
+    is_same_after_replay(&scene);
+    for tasks in [None, Some(IdSet::range(0, 3))] {
+        assert_eq!(touched(&mut scene, job, tasks.clone(), RELEASE), (0, 4));
+        assert_eq!(touched(&mut scene, job, tasks, HOLD), (0, 4));
+    }
+    assert_eq!(scene.log.len(), completed);
+    let worker = scene.connect(4);
+    assert_eq!(touched(&mut scene, job, None, Action::Retry(RetryAction::default())), (4, 0));
+    assert_eq!(scene.held[&worker].len(), 4);
     is_same_after_replay(&scene);
 }
 

@@ -6,6 +6,7 @@
 use super::State;
 use super::jobs::{Job, Submit};
 use super::ready::{Level, Run};
+use super::runs::Runs;
 use super::tasks::{Live, Place};
 use super::workers::{Link, PastWorker, Worker};
 use crate::event::{
@@ -267,6 +268,9 @@ impl State {
     fn apply_completed(&mut self, at: Time, id: JobId) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         job.completed = Some(at);
+        // Nothing of it waits any more. What runs again is wanted by a later command.
+        job.hold = false;
+        job.held = Runs::default();
         job.submits.shrink_to_fit();
         for submit in &mut job.submits {
             submit.desc = Arc::new(without_bulk(&submit.desc));

@@ -141,7 +141,8 @@ pub struct Job {
     pub errors: ErrorTexts,
     /// Words by which the job can be found.
     pub tags: BTreeMap<String, String>,
-    /// Whether nothing of it starts, what is added later included, but for the exceptions in `held`.
+    /// Whether nothing of it starts, what is added later included, but for the exceptions in `held`. Never of a completed
+    /// job.
     pub hold: bool,
     /// Ordinals of tasks that do not start until they are released; with `hold`: of those that were released.
     pub held: Runs,
