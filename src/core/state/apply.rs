@@ -187,9 +187,9 @@ impl State {
         if event.attached && !self.jobs.contains_key(&event.job) {
             return;
         }
-        let job = self.jobs.entry(event.job).or_insert_with(|| Job {
-            tags: event.tags.clone(),
-            ..Job::new(event.job, event.name.clone(), event.max_fails, at)
+        let job = self.jobs.entry(event.job).or_insert_with(|| {
+            let job = Job::new(event.job, event.name.clone(), event.max_fails, at);
+            Box::new(Job { tags: event.tags.clone(), ..job })
         });
         if planted::is(Planted::ReplayDiffers) {
             job.submitted.0 += planted::calls();
@@ -271,10 +271,10 @@ impl State {
         // Nothing of it waits any more. What runs again is wanted by a later command.
         job.hold = false;
         job.held = Runs::default();
-        job.submits.shrink_to_fit();
         for submit in &mut job.submits {
             submit.desc = Arc::new(without_bulk(&submit.desc));
         }
+        job.shrink();
         self.pass_completion(id);
     }
 }

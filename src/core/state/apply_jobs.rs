@@ -10,10 +10,9 @@ use crate::time::Time;
 impl State {
     pub(super) fn apply_opened(&mut self, at: Time, event: &JobOpened) {
         self.last_job = self.last_job.max(event.job);
-        self.jobs.entry(event.job).or_insert_with(|| Job {
-            is_open: true,
-            tags: event.tags.clone(),
-            ..Job::new(event.job, event.name.clone(), event.max_fails, at)
+        self.jobs.entry(event.job).or_insert_with(|| {
+            let job = Job::new(event.job, event.name.clone(), event.max_fails, at);
+            Box::new(Job { is_open: true, tags: event.tags.clone(), ..job })
         });
     }
 

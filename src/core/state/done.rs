@@ -175,9 +175,11 @@ impl DonePages {
         taken
     }
 
-    /// Gives the memory of pages back from which all tasks were taken.
+    /// Gives the memory back of pages from which all tasks were taken, and what others kept in order to grow.
     pub fn shrink(&mut self) {
         self.pages.retain(|page| page.slots.iter().any(|slot| *slot != Packed::EMPTY));
+        self.pages.shrink_to_fit();
+        self.pages.iter_mut().for_each(|page| page.slots.shrink_to_fit());
     }
 
     /// The ordinals of the final tasks of `first..=last`, ascending.

@@ -250,6 +250,12 @@ impl Job {
         !self.is_open && self.counts.unfinished() == 0
     }
 
+    /// Gives the room back that it kept in order to grow: there may be millions of completed jobs.
+    pub(super) fn shrink(&mut self) {
+        self.submits.shrink_to_fit();
+        self.tasks.shrink();
+    }
+
     /// Moves one task from one counter to another.
     pub fn count(&mut self, from: TaskState, to: TaskState) {
         self.add(from, -1);

@@ -54,8 +54,8 @@ pub struct State {
     pub epoch: Epoch,
     /// When the current server started.
     pub started: Time,
-    /// Jobs that are not forgotten.
-    pub jobs: BTreeMap<JobId, Job>,
+    /// Jobs that are not forgotten; boxed, since nodes of a map are half empty when keys come in ascending order.
+    pub jobs: BTreeMap<JobId, Box<Job>>,
     /// The highest job id ever given.
     pub last_job: JobId,
     /// Workers that are connected or may come back.
@@ -91,7 +91,7 @@ pub struct State {
 impl State {
     /// The job.
     pub fn job(&self, id: JobId) -> Option<&Job> {
-        self.jobs.get(&id)
+        self.jobs.get(&id).map(Box::as_ref)
     }
 
     /// What is known about a task.

@@ -15,7 +15,7 @@ impl State {
     /// Rebuilds everything that follows from jobs and workers.
     pub(in crate::state) fn rebuild(&mut self, ahead: Vec<(WorkerId, Vec<TaskRef>)>) {
         let ids: Vec<JobId> = self.jobs.keys().copied().collect();
-        self.jobs.values_mut().for_each(count);
+        self.jobs.values_mut().for_each(|job| count(job));
         for id in &ids {
             if self.jobs.get(id).is_some_and(|job| job.completed.is_none()) {
                 self.close_gates_again(*id);
@@ -38,7 +38,7 @@ impl State {
     }
 
     fn rebuild_job(&mut self, id: JobId) {
-        let Some(job) = self.jobs.remove(&id) else { return };
+        let Some(mut job) = self.jobs.remove(&id) else { return };
         for (task, live) in &job.tasks.live {
             let task = TaskRef { job: id, task: *task };
             self.rebuild_on_worker(task, &job, live);
@@ -50,6 +50,9 @@ impl State {
             if job.tasks.live.get(task).is_some_and(|live| live.on_worker().is_some()) {
                 self.rebuild_gang(TaskRef { job: id, task: *task }, nodes);
             }
+        }
+        if job.completed.is_some() {
+            job.shrink();
         }
         let last = job.last_ordinal().filter(|_| job.counts.waiting > 0);
         self.jobs.insert(id, job);

@@ -167,6 +167,16 @@ impl TaskTable {
         first
     }
 
+    /// Gives the room back that it kept in order to grow.
+    pub(super) fn shrink(&mut self) {
+        self.by_base.shrink_to_fit();
+        self.done.shrink();
+        // A map that was emptied keeps a node.
+        if self.live.is_empty() {
+            self.live = BTreeMap::new();
+        }
+    }
+
     /// How many tasks there are.
     pub fn total(&self) -> u64 {
         self.total

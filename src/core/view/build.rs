@@ -21,7 +21,7 @@ const FAILED_SHOWN: usize = 5;
 impl State {
     /// All jobs, ascending.
     pub fn view_jobs(&self) -> Vec<JobSummary> {
-        self.jobs.values().map(summary).collect()
+        self.jobs.values().map(|job| summary(job)).collect()
     }
 
     /// One job with its submits.

@@ -180,7 +180,7 @@ mod tests {
             let mut job = Job::new(JobId(id), name.into(), None, Time(at));
             (job.counts, job.is_open) = (counts, is_open);
             job.tags = tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-            state.jobs.insert(job.id, job);
+            state.jobs.insert(job.id, Box::new(job));
         }
         state
     }

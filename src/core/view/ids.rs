@@ -114,7 +114,7 @@ mod tests {
                 .map(|id| id.0)
                 .collect();
             let mut state = State::default();
-            state.jobs.insert(JobId(1), job);
+            state.jobs.insert(JobId(1), Box::new(job));
             prop_assert_eq!(state.view_task_ids(JobId(1), &states), Some(IdSet::from_sorted(expected)));
             prop_assert_eq!(state.view_task_ids(JobId(2), &states), None);
         }

@@ -50,7 +50,7 @@ impl State {
                     let own = further.drain(..).filter(|part| part.job == image.id);
                     image.submits.extend(own.map(|part| part.submit));
                     let job = restore_job(image, &mut state);
-                    state.jobs.insert(job.id, job);
+                    state.jobs.insert(job.id, Box::new(job));
                 }
                 ImagePart::Done(image) => restore_done(&mut state, &image),
             }
