@@ -15,7 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug, Default)]
 struct Told {
     started: Option<AttemptId>,
-    runs_on: Vec<WorkerId>,
+    /// Of a multi-node task the root: it goes on without another of its workers.
+    runs_on: Option<WorkerId>,
     is_final: bool,
 }
 
@@ -46,8 +47,8 @@ impl Order {
         }
         match &stamped.event {
             Event::WorkerLost(event) => self.tasks.values_mut().for_each(|task| {
-                if task.runs_on.contains(&event.worker) {
-                    task.runs_on.clear();
+                if task.runs_on == Some(event.worker) {
+                    task.runs_on = None;
                 }
             }),
             Event::JobCanceled(event) => drop(self.canceled.insert(event.job)),
@@ -62,14 +63,14 @@ impl Order {
                 for (position, id) in event.tasks.iter().enumerate() {
                     let attempt = event.attempts.get(position).copied().unwrap_or_default();
                     let task = self.tasks.entry((event.job, *id)).or_default();
-                    if task.is_final || !task.runs_on.is_empty() {
+                    if task.is_final || task.runs_on.is_some() {
                         return Err("it runs, or has ended");
                     }
                     if task.started.is_some_and(|before| before >= attempt) {
                         return Err("its number is not larger than the one before");
                     }
                     task.started = Some(attempt);
-                    task.runs_on = if event.nodes.is_empty() { vec![event.worker] } else { event.nodes.clone() };
+                    task.runs_on = Some(event.worker);
                 }
             }
             // A worker that ends gives back what it runs before it is lost.
@@ -79,15 +80,15 @@ impl Order {
                     if task.is_final {
                         return Err("it comes back, and has ended");
                     }
-                    task.runs_on.clear();
+                    task.runs_on = None;
                 }
             }
             Event::TaskRetried(event) => {
-                self.tasks.entry((event.failed.job, event.failed.task)).or_default().runs_on.clear();
+                self.tasks.entry((event.failed.job, event.failed.task)).or_default().runs_on = None;
             }
             Event::TasksFinished(event) => {
                 for id in &event.tasks {
-                    self.end(event.job, *id, |task| !task.runs_on.is_empty())?;
+                    self.end(event.job, *id, |task| task.runs_on.is_some())?;
                 }
             }
             Event::TaskFailed(event) => {
@@ -130,7 +131,7 @@ impl Order {
             return Err("it has ended, or did not run");
         }
         task.is_final = true;
-        task.runs_on.clear();
+        task.runs_on = None;
         Ok(())
     }
 }
