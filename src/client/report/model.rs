@@ -118,13 +118,8 @@ impl Model {
                     self.starts.push((at, started.version.clone()));
                 }
             }
-            Event::ServerStopped(_) => {
-                for worker in self.workers.present() {
-                    self.lose(at, worker, None);
-                }
-            }
             Event::WorkerConnected(event) => self.workers.connect(&self.window, at, event.worker, &event.config),
-            Event::WorkerLost(event) => self.lose(at, event.worker, Some(event.reason)),
+            Event::WorkerLost(event) => self.lose(at, event.worker, event.reason),
             Event::JobSubmitted(event) => {
                 self.jobs.submit(at, event.job, &event.name, &event.submit, &mut self.requests);
                 self.change_unfinished(at, event.submit.ids.len() as f64);
@@ -182,10 +177,20 @@ impl Model {
         self.unfinished.add(self.window.place(at), delta);
     }
 
-    fn lose(&mut self, at: Time, worker: WorkerId, reason: Option<LostReason>) {
+    fn lose(&mut self, at: Time, worker: WorkerId, reason: LostReason) {
         for task in self.workers.lose(&self.window, at, worker, reason) {
-            self.release(at, task, Outcome::Interrupted);
-            self.failures.interrupted += u64::from(self.window.counts(at));
+            // A multi-node task goes on without a worker that is not its root.
+            match self.runs.get_mut(&task).filter(|run| run.workers.first() != Some(&worker)) {
+                Some(run) => {
+                    run.workers.retain(|other| *other != worker);
+                    let part = Run { workers: vec![worker], ..*run };
+                    self.leave(at, task, &part, Outcome::Interrupted);
+                }
+                None => {
+                    self.release(at, task, Outcome::Interrupted);
+                    self.failures.interrupted += u64::from(self.window.counts(at));
+                }
+            }
         }
         self.workers.trim(&self.window);
     }
@@ -221,6 +226,12 @@ impl Model {
         let run = self.runs.remove(&task)?;
         self.jobs.get(task.0).stops();
         self.running.add(self.window.place(at), -1.0);
+        self.leave(at, task, &run, outcome);
+        Some((at.since(run.start), run.class))
+    }
+
+    /// A task leaves the workers of a run.
+    fn leave(&mut self, at: Time, task: TaskKey, run: &Run, outcome: Outcome) {
         if let Some(request) = self.requests.get(run.class) {
             for worker in &run.workers {
                 self.workers.end(&self.window, at, *worker, task, request);
@@ -228,9 +239,8 @@ impl Model {
         }
         if self.window.counts(at) {
             let span = (self.window.place(run.start), self.window.place(at));
-            keep_spans(&mut self.workers, &run, task, span, outcome);
+            keep_spans(&mut self.workers, run, task, span, outcome);
         }
-        Some((at.since(run.start), run.class))
     }
 
     fn finished(&mut self, at: Time, event: &TasksFinished) {

@@ -180,14 +180,7 @@ fn worker_row(out: &mut String, model: &Model, id: WorkerId, worker: &Worker) {
     words(out, model.workers.classes.get(worker.class).map_or("", |class| class.label.as_str()));
     moment(out, model, Some(worker.connected));
     moment(out, model, worker.lost.map(|(at, _)| at));
-    words(
-        out,
-        match worker.lost {
-            Some((_, Some(reason))) => reason.words(),
-            Some((_, None)) => "server stopped",
-            None => "",
-        },
-    );
+    words(out, worker.lost.map_or("", |(_, reason)| reason.words()));
     number(out, worker.started);
     let part = (worker.busy.0 > 0.0).then(|| worker.busy.1 / worker.busy.0);
     valued(out, part, &part.map(text::percent).unwrap_or_default());

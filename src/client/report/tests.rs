@@ -183,6 +183,56 @@ fn a_lost_worker_releases_its_tasks() {
     );
 }
 
+/// The number of running workers, and of running tasks, in the middle of each second.
+fn counts_of(events: &[(u64, Event)], seconds: std::ops::Range<u64>) -> Vec<(f64, f64)> {
+    let mut model = super::model::Model::begin(BASE, &events[0].1, None, None).unwrap();
+    for (ms, event) in &events[1..] {
+        model.add(at(*ms), event);
+    }
+    model.finish();
+    let class = &model.workers.classes[0];
+    let steps = super::series::Series::steps(&[&class.running, &model.running], model.window.end());
+    let value = |steps: &[(u64, f64)], second: u64| {
+        let middle = second * 1_000_000 + 500_000;
+        steps.iter().rev().find(|(place, _)| *place <= middle).unwrap().1
+    };
+    seconds.map(|second| (value(&steps[0], second), value(&steps[1], second))).collect()
+}
+
+/// Its root has it; the others are only its own.
+#[test]
+fn a_multi_node_task_goes_on_without_another_of_its_workers() {
+    let Event::TasksStarted(event) = started(1, 1, &[0]) else { unreachable!() };
+    let on_both = Event::TasksStarted(TasksStarted { nodes: vec![WorkerId(1), WorkerId(2)], ..event });
+    let begin = vec![(0, server()), (0, worker(1, 4)), (0, worker(2, 4)), (0, submit(1, "gang", IdSet::single(0), 1))];
+    let mut events = begin;
+    events.extend([(1_000, on_both), (2_000, lost(2, LostReason::ConnectionLost)), (3_000, finished(1, 1, &[0]))]);
+    events.push((4_000, Event::ServerStopped(ServerStopped {})));
+    assert_eq!(counts_of(&events, 0..4), [(2.0, 0.0), (2.0, 1.0), (1.0, 1.0), (1.0, 0.0)]);
+    let page = page_of(&events, None, None).unwrap();
+    assert!(page.contains("<title>Finished T1: 1</title>") && !page.contains("more attempts ended because"));
+}
+
+/// Workers and what they run survive their server.
+#[test]
+fn a_restart_of_the_server_is_not_the_end_of_its_workers() {
+    let events = [
+        (0, server()),
+        (0, worker(1, 4)),
+        (0, submit(1, "long", IdSet::single(0), 1)),
+        (1_000, started(1, 1, &[0])),
+        (2_000, Event::ServerStopped(ServerStopped {})),
+        (3_000, server()),
+        (4_000, finished(1, 1, &[0])),
+        (5_000, lost(1, LostReason::Stopped)),
+        (6_000, Event::ServerStopped(ServerStopped {})),
+    ];
+    let expected = [(1.0, 0.0), (1.0, 1.0), (1.0, 1.0), (1.0, 1.0), (1.0, 0.0), (0.0, 0.0)];
+    assert_eq!(counts_of(&events, 0..6), expected);
+    let page = page_of(&events, None, None).unwrap();
+    assert!(page.contains("<title>Finished T1: 1</title>") && !page.contains("more attempts ended because"));
+}
+
 #[test]
 fn the_filter_is_about_everything() {
     let page = page_of(&small(), Some(22_000), Some(32_000)).unwrap();

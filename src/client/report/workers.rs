@@ -41,8 +41,8 @@ pub struct Worker {
     pub class: usize,
     /// When it came.
     pub connected: Time,
-    /// When it went, and why; no reason: with the server.
-    pub lost: Option<(Time, Option<LostReason>)>,
+    /// When it went, and why.
+    pub lost: Option<(Time, LostReason)>,
     /// Starts of tasks there, within the window.
     pub started: u64,
     /// Time for which it was there, and that time multiplied by its load; microseconds.
@@ -192,7 +192,7 @@ impl Workers {
     }
 
     /// A worker went. Gives what ran there.
-    pub fn lose(&mut self, window: &Window, at: Time, id: WorkerId, reason: Option<LostReason>) -> Vec<TaskKey> {
+    pub fn lose(&mut self, window: &Window, at: Time, id: WorkerId, reason: LostReason) -> Vec<TaskKey> {
         let place = window.place(at);
         let Some(worker) = self.known.get_mut(&id).filter(|worker| worker.lost.is_none()) else { return Vec::new() };
         worker.lost = Some((at, reason));
@@ -275,11 +275,6 @@ impl Workers {
             self.supply(window, &name, |supply| supply.taken.add(place, units));
         }
         self.timeline.load(place, order, delta);
-    }
-
-    /// The workers that are there.
-    pub fn present(&self) -> Vec<WorkerId> {
-        self.known.iter().filter(|(_, worker)| worker.lost.is_none()).map(|(id, _)| *id).collect()
     }
 
     /// Accounts for the time up to the end, and forgets those that went before the window.

@@ -120,7 +120,8 @@ impl Fold {
                 let tasks = table(&event.tasks);
                 self.interrupt(at, |attempt| tasks.ordinal(attempt.task).is_some());
             }
-            Event::WorkerLost(event) => self.interrupt(at, |attempt| attempt.workers.contains(&event.worker)),
+            // A multi-node task goes on without a worker that is not its root.
+            Event::WorkerLost(event) => self.interrupt(at, |attempt| attempt.workers.first() == Some(&event.worker)),
             Event::TasksCanceled(event) => self.end(at, &event.tasks, TaskState::Canceled, &event.reason, ended),
             Event::TasksAborted(event) => self.end(at, &event.tasks, TaskState::Aborted, &event.reason, ended),
             Event::TasksRerun(event) => {
@@ -313,6 +314,19 @@ mod tests {
         assert_eq!(short(&attempts), expected);
         assert_eq!((attempts[1].exit_code, attempts[2].cause), (Some(3), FailureCause::Node));
         assert_eq!(attempts[3].usage, Some(Usage { cpu_ms: 7, memory_kib: 9 }));
+    }
+
+    #[test]
+    fn a_multi_node_task_goes_on_without_another_of_its_workers() {
+        let Event::TasksStarted(event) = started(0, 0, 1) else { unreachable!() };
+        let root_and_more = TasksStarted { nodes: vec![WorkerId(1), WorkerId(2)], ..event };
+        let lost = |worker| Event::WorkerLost(WorkerLost { worker: WorkerId(worker), ..WorkerLost::default() });
+        let events = vec![(1, submitted(0)), (2, Event::TasksStarted(root_and_more)), (3, lost(2))];
+        let mut then_finished = events.clone();
+        then_finished.extend([(4, finished(0)), (5, lost(1))]);
+        assert_eq!(short(&told(None, then_finished)), [(0, 0, TaskState::Finished, Some(1))]);
+        let then_lost = events.into_iter().chain([(4, lost(1))]).collect();
+        assert_eq!(short(&told(None, then_lost)), [(0, 0, TaskState::Waiting, Some(1))]);
     }
 
     #[test]
