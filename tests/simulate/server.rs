@@ -189,6 +189,8 @@ impl World {
                 false => self.close(*link, Side::Server),
             }
         }
+        // So do those that it has not read from: what is sealed for one process no other one can open.
+        self.links.values_mut().for_each(|link| link.pipe(Side::Server).is_deaf = true);
         drop(process);
         self.drop_clients();
         let seed = self.dice.next();
