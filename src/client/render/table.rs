@@ -124,24 +124,24 @@ impl Table {
 
     /// The table as text, with a newline after each line.
     pub fn render(&self, palette: Palette) -> String {
-        let header: Vec<Lines> = self.header.iter().map(Cell::lines).collect();
-        let rows: Vec<Vec<Lines>> = self.rows.iter().map(|row| row.iter().map(Cell::lines).collect()).collect();
+        // Once for the widths and once for the text: the lines of all rows at a time take more memory than the table.
+        let lines = |row: &[Cell]| row.iter().map(Cell::lines).collect::<Vec<Lines>>();
         let mut widths = vec![0; self.aligns.len()];
-        for row in rows.iter().chain([&header]) {
-            for (width, cell) in widths.iter_mut().zip(row) {
+        for row in self.rows.iter().chain([&self.header]) {
+            for (width, cell) in widths.iter_mut().zip(lines(row)) {
                 *width = cell.iter().map(|line| line_width(line)).chain([*width]).max().unwrap_or(0);
             }
         }
         let border: String = widths.iter().map(|width| format!("+{}", "-".repeat(width + 2))).collect();
         let mut out = format!("{border}+\n");
-        if !header.is_empty() {
-            print_row(&mut out, &header, &widths, &[], palette);
-            if !rows.is_empty() {
+        if !self.header.is_empty() {
+            print_row(&mut out, &lines(&self.header), &widths, &[], palette);
+            if !self.rows.is_empty() {
                 out.push_str(&format!("{border}+\n"));
             }
         }
-        for row in &rows {
-            print_row(&mut out, row, &widths, &self.aligns, palette);
+        for row in &self.rows {
+            print_row(&mut out, &lines(row), &widths, &self.aligns, palette);
         }
         out.push_str(&format!("{border}+\n"));
         out
