@@ -13,9 +13,10 @@ mod tidy {
     pub mod lengths;
     pub mod source;
     pub mod tree;
+    pub mod unused;
 }
 
-use tidy::{dependencies, documents, edges, house, lengths, tree};
+use tidy::{dependencies, documents, edges, house, lengths, tree, unused};
 
 /// Fails with all violations at once, so that one run shows everything there is to repair.
 fn expect_none(rule: &str, violations: &[String]) {
@@ -40,6 +41,11 @@ fn every_file_says_what_it_is() {
 #[test]
 fn files_and_functions_stay_short() {
     expect_none("lengths", &lengths::violations(&tree::rust_files(), lengths::LONG_FILES, lengths::LONG_FUNCTIONS));
+}
+
+#[test]
+fn what_is_public_is_used() {
+    expect_none("public items", &unused::violations(&tree::rust_files()));
 }
 
 #[test]

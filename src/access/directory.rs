@@ -157,11 +157,6 @@ impl ServerDir {
         self.numbered.join(ACCESS_FILE_NAME)
     }
 
-    /// Where the log of this start belongs when the server runs in the background.
-    pub fn log_path(&self) -> PathBuf {
-        self.numbered.join("server.log")
-    }
-
     /// Where the journal of a server directory lies unless another place is given.
     pub fn journal_path(root: &Path) -> PathBuf {
         root.join("journal")

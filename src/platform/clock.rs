@@ -79,11 +79,6 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// [`monotonic`] in microseconds.
-pub fn monotonic_us() -> u64 {
-    u64::try_from(monotonic().as_micros()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,9 +107,9 @@ mod tests {
 
     #[test]
     fn monotonic_never_goes_back() {
-        let mut last = monotonic_us();
+        let mut last = monotonic();
         for _ in 0..1000 {
-            let now = monotonic_us();
+            let now = monotonic();
             assert!(now >= last);
             last = now;
         }

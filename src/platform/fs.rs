@@ -19,8 +19,6 @@ use super::{host, random};
 pub const PRIVATE_DIR_MODE: u32 = 0o700;
 /// Mode of private files.
 pub const PRIVATE_FILE_MODE: u32 = 0o600;
-/// Mode of files with keys, which are only ever replaced.
-pub const SECRET_FILE_MODE: u32 = 0o400;
 
 /// Bits of a mode by which others than the owner may write.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
@@ -64,13 +62,6 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
-
-impl Error {
-    /// Whether the cause is that something is not there.
-    pub fn is_not_found(&self) -> bool {
-        matches!(self, Error::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
-    }
-}
 
 fn failed<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Error + 'a {
     move |source| Error::Io { doing, path: path.to_path_buf(), source }
@@ -157,15 +148,6 @@ pub fn write_atomic(path: &Path, content: &[u8], mode: u32) -> Result<(), Error>
     };
     write().inspect_err(|_| remove_quietly(&temporary))?;
     sync_dir(parent(path))
-}
-
-/// Points the symbolic link `link` at `target`, replacing what it was in one step.
-pub fn replace_link(target: &Path, link: &Path) -> Result<(), Error> {
-    let temporary = temporary_beside(link)?;
-    std::os::unix::fs::symlink(target, &temporary).map_err(failed("create link", &temporary))?;
-    let renamed = std::fs::rename(&temporary, link).map_err(failed("replace link", link));
-    renamed.inspect_err(|_| remove_quietly(&temporary))?;
-    sync_dir(parent(link))
 }
 
 /// Lets two directories of one file system change places, in one step where the file system can do that.
@@ -258,7 +240,7 @@ mod tests {
         const VARIABLE: &str = "HQ_TEST_UMASK_DIR";
         if let Some(dir) = std::env::var_os(VARIABLE).map(PathBuf::from) {
             create_private_dir(&dir.join("private")).unwrap();
-            write_atomic(&dir.join("private/secret"), b"x", SECRET_FILE_MODE).unwrap();
+            write_atomic(&dir.join("private/secret"), b"x", 0o400).unwrap();
             write_atomic(&dir.join("private/file"), b"x", PRIVATE_FILE_MODE).unwrap();
             open_private_append(&dir.join("private/log")).unwrap();
             return;
@@ -299,7 +281,8 @@ mod tests {
         symlink(path("nowhere"), path("dangling")).unwrap();
         assert!(create_private_dir(&path("dangling")).is_err());
         assert!(!path("nowhere").exists());
-        assert!(check_private_dir(&path("missing")).unwrap_err().is_not_found());
+        let missing = check_private_dir(&path("missing")).unwrap_err();
+        assert!(matches!(missing, Error::Io { source, .. } if source.kind() == io::ErrorKind::NotFound));
     }
 
     #[test]
@@ -324,16 +307,5 @@ mod tests {
         let error = write_atomic(&path, b"x", PRIVATE_FILE_MODE).unwrap_err();
         assert!(error.to_string().starts_with("Cannot replace "), "{error}");
         assert_eq!(names(dir.path()), ["is-a-directory"]);
-    }
-
-    #[test]
-    fn a_link_is_replaced_in_place() {
-        let dir = tempfile::tempdir().unwrap();
-        let link = dir.path().join("current");
-        for target in ["001", "002"] {
-            replace_link(Path::new(target), &link).unwrap();
-            assert_eq!(fs::read_link(&link).unwrap(), Path::new(target));
-        }
-        assert_eq!(names(dir.path()), ["current"]);
     }
 }

@@ -1,10 +1,8 @@
 //! What the standard streams are connected to.
 //!
-//! Colours, progress lines and table widths depend on whether a person looks at the output; passphrases are asked for
-//! where a person is.
+//! Colours and progress lines depend on whether a person looks at the output; passphrases are asked for where a person is.
 //!
-//! Invariants: a width is only ever reported for a terminal, and is at least one column; a terminal shows what is typed
-//! again after it was asked for something hidden, however that ended.
+//! Invariant: a terminal shows what is typed again after it was asked for something hidden, however that ended.
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -12,7 +10,7 @@ use nix::sys::signal::{Signal, raise};
 use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::AsFd;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
@@ -27,16 +25,6 @@ pub fn stdout_is_terminal() -> bool {
 /// Whether standard error is a terminal.
 pub fn stderr_is_terminal() -> bool {
     std::io::stderr().is_terminal()
-}
-
-/// Width of standard output in columns; `None` when it is no terminal or does not tell.
-pub fn stdout_columns() -> Option<u16> {
-    columns(std::io::stdout().as_raw_fd())
-}
-
-/// Width of standard error in columns; `None` when it is no terminal or does not tell.
-pub fn stderr_columns() -> Option<u16> {
-    columns(std::io::stderr().as_raw_fd())
 }
 
 /// Waits. Nobody may read the standard output any more meanwhile: then this process ends as at its next write, by the
@@ -121,16 +109,10 @@ impl Drop for Quiet {
     }
 }
 
-fn columns(fd: RawFd) -> Option<u16> {
-    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
-    // SAFETY: TIOCGWINSZ writes one `winsize`, which `size` is; a descriptor that is no terminal gives an error.
-    let result = unsafe { libc::ioctl(fd, libc::TIOCGWINSZ, &mut size) };
-    (result == 0 && size.ws_col > 0).then_some(size.ws_col)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::AsRawFd;
 
     #[test]
     fn one_line_is_read_and_no_more() {
@@ -145,25 +127,5 @@ mod tests {
         file.write_all(b"of a file\n").unwrap();
         let number = u32::try_from(file.as_raw_fd()).unwrap();
         assert_eq!(line_of_descriptor(number, 20).unwrap().as_str(), "of a file");
-    }
-
-    #[test]
-    fn a_file_has_no_width() {
-        let file = tempfile::tempfile().unwrap();
-        assert_eq!(columns(file.as_raw_fd()), None);
-    }
-
-    #[test]
-    fn a_pseudo_terminal_tells_its_width() {
-        let (mut master, mut slave) = (-1, -1);
-        let size = libc::winsize { ws_row: 24, ws_col: 132, ws_xpixel: 0, ws_ypixel: 0 };
-        // SAFETY: both descriptors are valid places to write to, the name and the settings may be null.
-        let result = unsafe { libc::openpty(&mut master, &mut slave, std::ptr::null_mut(), std::ptr::null(), &size) };
-        assert_eq!(result, 0);
-        assert_eq!(columns(slave), Some(132));
-        for fd in [master, slave] {
-            // SAFETY: the descriptors were opened above and are used nowhere else.
-            unsafe { libc::close(fd) };
-        }
     }
 }

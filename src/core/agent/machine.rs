@@ -172,11 +172,6 @@ impl Agent {
         self.queue.len() > 0
     }
 
-    /// Whether the agent is about to exit and takes no new tasks.
-    pub fn is_departing(&self) -> bool {
-        self.departure.is_some() || self.exited
-    }
-
     fn registered(&mut self, now: Time, drop: &[Attempt], out: &mut Output) {
         if let Some(absence) = self.absence.take() {
             out.effects.push(AgentEffect::DisarmTimer(Timer::Lease(absence)));

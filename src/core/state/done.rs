@@ -212,7 +212,8 @@ impl DonePages {
     }
 
     /// Heap bytes in use.
-    pub fn heap_bytes(&self) -> usize {
+    #[cfg(test)]
+    fn heap_bytes(&self) -> usize {
         let slots: usize = self.pages.iter().map(|page| page.slots.capacity() * PACKED_BYTES).sum();
         slots + self.pages.capacity() * size_of::<Page>()
     }

@@ -279,9 +279,4 @@ impl Job {
     pub fn last_ordinal(&self) -> Option<u32> {
         u32::try_from(self.tasks.total().checked_sub(1)?).ok()
     }
-
-    /// The id that the next task of an open job gets.
-    pub fn next_task(&self) -> TaskId {
-        TaskId(self.tasks.max_id().map_or(0, |id| id.saturating_add(1)))
-    }
 }

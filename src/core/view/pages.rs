@@ -80,6 +80,7 @@ impl Room {
 
 impl State {
     /// A page of the tasks of one job.
+    #[cfg(test)]
     pub fn view_tasks(
         &self,
         id: JobId,

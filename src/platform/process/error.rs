@@ -90,6 +90,7 @@ impl SpawnError {
     }
 
     /// The number of the operating system's error, if there is one.
+    #[cfg(test)]
     pub fn os_error(&self) -> Option<i32> {
         match self {
             SpawnError::NoCommand | SpawnError::LeaseOver | SpawnError::TooMany { .. } => None,

@@ -20,11 +20,6 @@ impl ModelDisk {
         }
     }
 
-    /// Forgets everything in the page store, as sled does after some damage.
-    pub fn empty_store(&self, path: &Path) {
-        self.state().stores.insert(path.to_path_buf(), StoreState::default());
-    }
-
     /// Changes the entries of a page store behind the journal's back; the result is durable.
     pub fn edit_store(&self, path: &Path, change: impl FnOnce(&mut Pages)) {
         if let Some(store) = self.state().stores.get_mut(path) {
