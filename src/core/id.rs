@@ -111,3 +111,16 @@ impl From<Fence> for (u32, u32) {
         (fence.epoch.0, fence.attempt.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cbor;
+
+    #[test]
+    fn references_and_fences_are_pairs() {
+        let (task, fence) = (TaskRef::new(3, 4), Fence { epoch: Epoch(5), attempt: AttemptId(6) });
+        assert_eq!(cbor::decode::<((u32, u32), (u32, u32))>(&cbor::encode(&(task, fence))), Ok(((3, 4), (5, 6))));
+        assert_eq!(cbor::decode::<(TaskRef, Fence)>(&cbor::encode(&((3, 4), (5, 6)))), Ok((task, fence)));
+    }
+}

@@ -286,3 +286,21 @@ int_struct! {
         6 => pub after: Vec<AfterRequest>,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_submit_says_that_something_was_left_out() {
+        let with_stdin = || vec![Arc::new(TaskDesc { stdin: ByteBuf::from(b"input".to_vec()), ..TaskDesc::default() })];
+        let without = || vec![Arc::new(TaskDesc::default())];
+        let of = |descs| SubmitDesc { descs, ..SubmitDesc::default() };
+        assert!(!of(without()).slim(without()).is_slim);
+        assert!(!of(with_stdin()).slim(with_stdin()).is_slim);
+        let slim = of(with_stdin()).slim(without());
+        assert!(slim.is_slim && slim.slim(without()).is_slim);
+        let entries = Entries::pack([b"entry".as_slice()]);
+        assert!(SubmitDesc { entries, ..of(without()) }.slim(without()).is_slim);
+    }
+}

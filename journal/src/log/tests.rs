@@ -51,7 +51,7 @@ fn walk(log: &Log, extent: &Extent, from: u64) -> (Walk, Vec<Record>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases / 4))]
     #[test]
     fn records_are_found_by_sequence_and_by_job(
         sizes in proptest::collection::vec((0u32..4, prop_oneof![6 => 0usize..300, 1 => 3000usize..20_000]), 1..120),

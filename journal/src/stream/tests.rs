@@ -216,7 +216,6 @@ fn a_failed_write_breaks_the_writer_for_good() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
     #[test]
     fn noise_is_never_a_stream(noise in proptest::collection::vec(any::<u8>(), 0..800)) {
         let disk = ModelDisk::new();

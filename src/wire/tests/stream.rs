@@ -196,7 +196,7 @@ async fn dropped_calls_lose_nothing() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases / 4))]
     #[test]
     fn any_batching_gives_the_same_messages(
         batches in prop::collection::vec(prop::collection::vec(0usize..40_000, 0..6), 0..12),
