@@ -8,6 +8,8 @@ pub mod gate;
 pub mod open;
 pub mod overview;
 pub mod register;
+#[cfg(test)]
+mod register_tests;
 pub mod report;
 pub mod retention;
 pub mod retry;
