@@ -23,7 +23,7 @@ const KINDS: &[&str] = &["fn ", "const ", "struct ", "enum ", "type ", "trait ",
 
 /// The code of a file without its tests; nothing for files of tests.
 fn product(file: &Source) -> &str {
-    let is_test = file.path.ends_with("tests.rs") || file.path.starts_with("tests/") || file.path.contains("tests/");
+    let is_test = file.path.ends_with("tests.rs") || file.path.contains("tests/");
     let end = file.code.find("#[cfg(test)]\nmod tests {").unwrap_or(file.code.len());
     if is_test { "" } else { &file.code[..end] }
 }

@@ -116,8 +116,7 @@ fn words(row: &Row, known: &BTreeMap<WorkerId, &Worker>, model: &Model) -> Strin
         (1, Some(worker)) => {
             let class = model.workers.classes.get(worker.class).map_or("", |class| class.label.as_str());
             let until = worker.lost.map_or_else(String::new, |(at, reason)| {
-                let why = reason.words();
-                format!(", lost after {} ({why})", text::place(model.window.place(at)))
+                format!(", lost after {} ({})", text::place(model.window.place(at)), reason.words())
             });
             let since = text::place(model.window.place(worker.connected));
             format!("Worker {} on {} ({class}), since {since}{until}: {load}", row.workers.0, worker.hostname)

@@ -160,14 +160,19 @@ fn everything_is_counted_once() {
     assert_eq!(second[2..12], ["WAITING", "3", "2", "0", "0", "1", "0", "0", "2", "2"].map(String::from)[..]);
 }
 
-/// A lost worker no longer has its tasks, and the use of the rest is a part of what is left.
-#[test]
-fn a_lost_worker_releases_its_tasks() {
-    let mut model = super::model::Model::begin(BASE, &server(), None, None).unwrap();
-    for (ms, event) in small().iter().skip(1) {
+fn model_of(events: &[(u64, Event)]) -> super::model::Model {
+    let mut model = super::model::Model::begin(BASE, &events[0].1, None, None).unwrap();
+    for (ms, event) in &events[1..] {
         model.add(at(*ms), event);
     }
     model.finish();
+    model
+}
+
+/// A lost worker no longer has its tasks, and the use of the rest is a part of what is left.
+#[test]
+fn a_lost_worker_releases_its_tasks() {
+    let model = model_of(&small());
     let end = model.window.end();
     let class = &model.workers.classes[0];
     let steps = super::series::Series::steps(&[&class.taken[0].1, &class.running], end);
@@ -185,11 +190,7 @@ fn a_lost_worker_releases_its_tasks() {
 
 /// The number of running workers, and of running tasks, in the middle of each second.
 fn counts_of(events: &[(u64, Event)], seconds: std::ops::Range<u64>) -> Vec<(f64, f64)> {
-    let mut model = super::model::Model::begin(BASE, &events[0].1, None, None).unwrap();
-    for (ms, event) in &events[1..] {
-        model.add(at(*ms), event);
-    }
-    model.finish();
+    let model = model_of(events);
     let class = &model.workers.classes[0];
     let steps = super::series::Series::steps(&[&class.running, &model.running], model.window.end());
     let value = |steps: &[(u64, f64)], second: u64| {
@@ -204,8 +205,8 @@ fn counts_of(events: &[(u64, Event)], seconds: std::ops::Range<u64>) -> Vec<(f64
 fn a_multi_node_task_goes_on_without_another_of_its_workers() {
     let Event::TasksStarted(event) = started(1, 1, &[0]) else { unreachable!() };
     let on_both = Event::TasksStarted(TasksStarted { nodes: vec![WorkerId(1), WorkerId(2)], ..event });
-    let begin = vec![(0, server()), (0, worker(1, 4)), (0, worker(2, 4)), (0, submit(1, "gang", IdSet::single(0), 1))];
-    let mut events = begin;
+    let mut events =
+        vec![(0, server()), (0, worker(1, 4)), (0, worker(2, 4)), (0, submit(1, "gang", IdSet::single(0), 1))];
     events.extend([(1_000, on_both), (2_000, lost(2, LostReason::ConnectionLost)), (3_000, finished(1, 1, &[0]))]);
     events.push((4_000, Event::ServerStopped(ServerStopped {})));
     assert_eq!(counts_of(&events, 0..4), [(2.0, 0.0), (2.0, 1.0), (1.0, 1.0), (1.0, 0.0)]);
